@@ -1,0 +1,82 @@
+//! PURE. What a record is called and when it was written: kind + name, and the revision of its
+//! commit. Keys order by kind, then name.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A point in the store's history; 0 is the empty store. Grows with every commit, never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The kinds of record this build knows. A key of another kind is refused by `apply`, alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A custom host name bound to a server.
+    Domain,
+    /// A role that one process holds at a time.
+    Lease,
+    /// One copy of a program.
+    Replica,
+    /// A deployed program.
+    Server,
+    /// A machine that runs replicas.
+    Worker,
+}
+
+impl Kind {
+    /// Every kind, in key order.
+    pub const ALL: [Self; 5] = [
+        Self::Domain,
+        Self::Lease,
+        Self::Replica,
+        Self::Server,
+        Self::Worker,
+    ];
+
+    /// The kind's name in keys, messages and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Domain => "domain",
+            Self::Lease => "lease",
+            Self::Replica => "replica",
+            Self::Server => "server",
+            Self::Worker => "worker",
+        }
+    }
+
+    /// The kind of that name, if this build knows it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Names one record. The kind is text here: stores carry kinds that this build may not know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The kind's name, e.g. `server`.
+    pub kind: Arc<str>,
+    /// Unique within the kind.
+    pub name: Arc<str>,
+}
+
+impl Key {
+    /// The key of a record of a known kind.
+    pub fn new(kind: Kind, name: &str) -> Self {
+        Self {
+            kind: kind.name().into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}

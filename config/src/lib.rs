@@ -1,0 +1,23 @@
+//! What fprs runs by: records → checked types → snapshot, by one pure `apply`; and the stores that
+//! hold the records. `apply`, `record`, `snapshot`, `manifest` are PURE; `store`, `feed`, `follow`
+//! and `last_good` do the I/O around them. Only this crate knows a database.
+
+pub mod apply;
+pub mod follow;
+pub mod key;
+pub mod record;
+pub mod snapshot;
+pub mod store;
+
+pub use apply::Applied;
+pub use follow::View;
+pub use key::{Key, Kind, Revision};
+pub use record::{
+    Auth, Domain, Lease, Millis, Record, Refusal, Replica, ReplicaState, Scaling, Server, Version,
+    Worker,
+};
+pub use snapshot::{ServerView, Snapshot};
+pub use store::{
+    Batch, Change, CommitError, Contents, Entry, Expectation, SharedStore, Store, StoreError,
+    WatchEvent,
+};

@@ -1,0 +1,130 @@
+//! PURE. The checked types behind the records: what decodes into one of these holds its invariants.
+//! Decoding is the only way in from a store, [`Record::change`] the only way out to one.
+
+mod domain;
+mod lease;
+mod replica;
+mod server;
+mod worker;
+
+pub use domain::Domain;
+pub use lease::Lease;
+pub use replica::{Replica, ReplicaState};
+pub use server::{Auth, Scaling, Server, Version};
+pub use worker::Worker;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::key::{Key, Kind, Revision};
+use crate::store::Change;
+
+/// Milliseconds since the Unix epoch, or a span of them.
+pub type Millis = u64;
+
+/// One checked record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// A custom host name.
+    Domain(Domain),
+    /// A role one process holds.
+    Lease(Lease),
+    /// One copy of a program.
+    Replica(Replica),
+    /// A deployed program.
+    Server(Server),
+    /// A machine that runs replicas.
+    Worker(Worker),
+}
+
+/// Why one record can't be used. Its last good version stays.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} at revision {revision}: {reason}")]
+pub struct Refusal {
+    /// Which record.
+    pub key: Key,
+    /// The commit that wrote it.
+    pub revision: Revision,
+    /// What is wrong with it, naming the field.
+    pub reason: String,
+}
+
+impl Record {
+    /// Decodes and checks a stored value.
+    ///
+    /// # Errors
+    /// Says which field is wrong, for a kind or a value this build can't use.
+    pub fn decode(key: &Key, value: &Bytes) -> Result<Self, String> {
+        let kind = Kind::from_name(&key.kind)
+            .ok_or_else(|| format!("this build knows no kind `{}`", key.kind))?;
+        let record = match kind {
+            Kind::Domain => Self::Domain(wire(value).and_then(Domain::try_from_wire)?),
+            Kind::Lease => Self::Lease(wire(value).and_then(Lease::try_from_wire)?),
+            Kind::Replica => Self::Replica(wire(value).and_then(Replica::try_from_wire)?),
+            Kind::Server => Self::Server(wire(value).and_then(Server::try_from_wire)?),
+            Kind::Worker => Self::Worker(wire(value).and_then(Worker::try_from_wire)?),
+        };
+        if record.name() == &*key.name {
+            Ok(record)
+        } else {
+            Err(format!(
+                "the value is of `{}`, the key says `{}`",
+                record.name(),
+                key.name
+            ))
+        }
+    }
+
+    /// The record's kind.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Domain(_) => Kind::Domain,
+            Self::Lease(_) => Kind::Lease,
+            Self::Replica(_) => Kind::Replica,
+            Self::Server(_) => Kind::Server,
+            Self::Worker(_) => Kind::Worker,
+        }
+    }
+
+    /// The record's name within its kind.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Domain(domain) => &domain.host,
+            Self::Lease(lease) => &lease.name,
+            Self::Replica(replica) => &replica.id,
+            Self::Server(server) => &server.name,
+            Self::Worker(worker) => &worker.id,
+        }
+    }
+
+    /// The record's key.
+    pub fn key(&self) -> Key {
+        Key::new(self.kind(), self.name())
+    }
+
+    /// The write that stores this record.
+    pub fn change(&self) -> Change {
+        let value = match self {
+            Self::Domain(domain) => domain.to_wire().encode_to_vec(),
+            Self::Lease(lease) => lease.to_wire().encode_to_vec(),
+            Self::Replica(replica) => replica.to_wire().encode_to_vec(),
+            Self::Server(server) => server.to_wire().encode_to_vec(),
+            Self::Worker(worker) => worker.to_wire().encode_to_vec(),
+        };
+        Change {
+            key: self.key(),
+            value: Some(value.into()),
+        }
+    }
+}
+
+impl Change {
+    /// The write that deletes the record of that key.
+    pub const fn delete(key: Key) -> Self {
+        Self { key, value: None }
+    }
+}
+
+fn wire<M: Message + Default>(value: &Bytes) -> Result<M, String> {
+    M::decode(value.clone()).map_err(|error| format!("not a record of its kind: {error}"))
+}

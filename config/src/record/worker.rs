@@ -1,0 +1,50 @@
+//! PURE. A machine that runs replicas.
+
+use std::net::SocketAddr;
+
+use fprs_proto::record as wire;
+
+/// A machine that runs replicas, as its relay offers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// Unique in the plane.
+    pub id: String,
+    /// The relay's data address.
+    pub address: SocketAddr,
+    /// Where its replicas run; a server's `compute_region` must equal it.
+    pub compute_region: String,
+    /// Replicas it can run; at least 1.
+    pub capacity: u32,
+    /// Changes with every start of the relay process.
+    pub epoch: u64,
+}
+
+impl Worker {
+    /// Checks a worker as a relay offers it.
+    ///
+    /// # Errors
+    /// Names the field that is wrong.
+    pub fn try_from_wire(wire: wire::Worker) -> Result<Self, String> {
+        Ok(Self {
+            address: wire
+                .address
+                .parse()
+                .map_err(|_| format!("`address` is not ip:port: `{}`", wire.address))?,
+            id: wire.id,
+            compute_region: wire.compute_region,
+            capacity: wire.capacity,
+            epoch: wire.epoch,
+        })
+    }
+
+    /// The worker as it goes over the wire.
+    pub fn to_wire(&self) -> wire::Worker {
+        wire::Worker {
+            id: self.id.clone(),
+            address: self.address.to_string(),
+            compute_region: self.compute_region.clone(),
+            capacity: self.capacity,
+            epoch: self.epoch,
+        }
+    }
+}
