@@ -3,22 +3,27 @@
 //! the request path never comes here.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 
-use crate::gauge::{Gauge, Guard};
+use crate::gauge::{Gauge, Guard, Reading};
 
-type Map<V> = HashMap<Arc<str>, V, foldhash::fast::RandomState>;
+pub(crate) type Map<V> = HashMap<Arc<str>, V, foldhash::fast::RandomState>;
 
-/// Every gauge of a proxy. Asked when the routing table changes and by the reporter, never by a
+/// Servers whose demand may wait for the reporter to take note of it. It takes all of them every
+/// few milliseconds; a server that finds the queue full tries again with its next request.
+const WOKEN_LIMIT: usize = 4_096;
+
+/// Every gauge of a proxy. Asked when the routing table changes and by the one reporter, never by a
 /// request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Demand {
     gauges: Mutex<Gauges>,
-    urgent: Arc<Notify>,
+    wake: mpsc::Sender<Arc<str>>,
+    /// For the reporter to take.
+    woken: Mutex<Option<mpsc::Receiver<Arc<str>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -31,25 +36,39 @@ pub(crate) struct Gauges {
 pub(crate) struct ReplicaGauge {
     pub(crate) server: Arc<str>,
     pub(crate) gauge: Arc<Gauge>,
-    /// Its replica is gone; it goes too once nothing is in flight.
+    /// Its replica is gone; it goes too once the autoscaler was told that nothing is in flight.
     pub(crate) removed: bool,
+    pub(crate) told: Told,
+}
+
+/// What the autoscaler was told of a gauge.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) reading: Reading,
+    /// The integral since the beginning, in exchange × microseconds.
+    pub(crate) integral_us: i64,
 }
 
 /// The requests of one server that no replica serves: refused, and waiting for one.
 #[derive(Debug)]
 pub struct ServerDemand {
+    name: Arc<str>,
     unserved: AtomicU64,
     waiting: Arc<Gauge>,
     /// Nobody asked in vain lately: the next one to do so is reported at once.
-    pub(crate) quiet: AtomicBool,
-    pub(crate) removed: AtomicBool,
-    urgent: Arc<Notify>,
+    quiet: AtomicBool,
+    wake: mpsc::Sender<Arc<str>>,
 }
 
 impl Demand {
     /// An empty registry.
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        let (wake, woken) = mpsc::channel(WOKEN_LIMIT);
+        Arc::new(Self {
+            gauges: Mutex::default(),
+            wake,
+            woken: Mutex::new(Some(woken)),
+        })
     }
 
     /// The gauge of a replica, the same one for the same id until it is removed.
@@ -62,6 +81,7 @@ impl Demand {
                 server: Arc::clone(server),
                 gauge: Arc::default(),
                 removed: false,
+                told: Told::default(),
             });
         known.removed = false;
         Arc::clone(&known.gauge)
@@ -70,15 +90,11 @@ impl Demand {
     /// The unserved demand of a server, the same one for the same name until it is removed.
     pub fn server(&self, server: &Arc<str>) -> Arc<ServerDemand> {
         let mut gauges = self.gauges();
-        match gauges.servers.entry(Arc::clone(server)) {
-            Entry::Occupied(known) => {
-                known.get().removed.store(false, Ordering::Relaxed);
-                Arc::clone(known.get())
-            }
-            Entry::Vacant(free) => {
-                Arc::clone(free.insert(ServerDemand::new(Arc::clone(&self.urgent))))
-            }
-        }
+        let known = gauges
+            .servers
+            .entry(Arc::clone(server))
+            .or_insert_with(|| ServerDemand::new(server, &self.wake));
+        Arc::clone(known)
     }
 
     /// The replica is gone from the table. Its exchanges are counted to their end.
@@ -88,11 +104,9 @@ impl Demand {
         }
     }
 
-    /// The server is gone from the table. Its waiting requests are counted to their end.
+    /// The server is gone from the table.
     pub fn remove_server(&self, server: &str) {
-        if let Some(known) = self.gauges().servers.get(server) {
-            known.removed.store(true, Ordering::Relaxed);
-        }
+        self.gauges().servers.remove(server);
     }
 
     /// Removes every replica and every server that a new table does not keep.
@@ -105,14 +119,16 @@ impl Demand {
         for (id, replica) in &mut gauges.replicas {
             replica.removed = !keep_replica(id);
         }
-        for (name, server) in &gauges.servers {
-            server.removed.store(!keep_server(name), Ordering::Relaxed);
-        }
+        gauges.servers.retain(|name, _| keep_server(name));
     }
 
-    /// Returns when a server that was quiet has unserved demand.
-    pub(crate) async fn urgent(&self) {
-        self.urgent.notified().await;
+    /// The names of servers that were quiet and have unserved demand now; `None` if a reporter has
+    /// taken them already.
+    pub(crate) fn take_woken(&self) -> Option<mpsc::Receiver<Arc<str>>> {
+        self.woken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     pub(crate) fn gauges(&self) -> MutexGuard<'_, Gauges> {
@@ -121,13 +137,13 @@ impl Demand {
 }
 
 impl ServerDemand {
-    fn new(urgent: Arc<Notify>) -> Arc<Self> {
+    fn new(name: &Arc<str>, wake: &mpsc::Sender<Arc<str>>) -> Arc<Self> {
         Arc::new(Self {
+            name: Arc::clone(name),
             unserved: AtomicU64::new(0),
             waiting: Arc::default(),
             quiet: AtomicBool::new(true),
-            removed: AtomicBool::new(false),
-            urgent,
+            wake: wake.clone(),
         })
     }
 
@@ -155,10 +171,82 @@ impl ServerDemand {
         &self.waiting
     }
 
+    /// The next request in vain is to be reported at once again. One that comes just before is
+    /// reported with the next regular report.
+    pub(crate) fn calm(&self) {
+        self.quiet.store(true, Ordering::Release);
+    }
+
     fn wake(&self) {
         // The load keeps a flood of unserved requests from writing the flag's cache line.
-        if self.quiet.load(Ordering::Relaxed) && self.quiet.swap(false, Ordering::AcqRel) {
-            self.urgent.notify_one();
+        if self.quiet.load(Ordering::Relaxed)
+            && self.quiet.swap(false, Ordering::AcqRel)
+            && self.wake.try_send(Arc::clone(&self.name)).is_err()
+        {
+            self.calm();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Arc<str> {
+        text.into()
+    }
+
+    #[test]
+    fn a_replica_keeps_its_gauge_while_the_table_is_edited_around_it() {
+        let demand = Demand::new();
+        let gauge = demand.replica(&name("hello"), &name("hello-1-a"));
+        let guard = gauge.begin();
+        demand.retain(|id| id == "hello-1-a", |_| true);
+        let again = demand.replica(&name("hello"), &name("hello-1-a"));
+        assert!(Arc::ptr_eq(&gauge, &again));
+        assert_eq!(again.in_flight(), 1);
+        drop(guard);
+        assert_eq!(again.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_replica_that_comes_back_before_its_last_exchange_ended_keeps_its_count() {
+        let demand = Demand::new();
+        let gauge = demand.replica(&name("hello"), &name("hello-1-a"));
+        let _guard = gauge.begin();
+        demand.remove_replica("hello-1-a");
+        let again = demand.replica(&name("hello"), &name("hello-1-a"));
+        assert_eq!(again.in_flight(), 1);
+    }
+
+    #[test]
+    fn only_the_first_unserved_request_after_a_quiet_while_wakes_the_reporter() {
+        let demand = Demand::new();
+        let mut woken = demand.take_woken().expect("not taken yet");
+        let server = demand.server(&name("hello"));
+        server.unserved();
+        server.unserved();
+        let _waiting = server.wait();
+        assert_eq!(woken.try_recv().as_deref(), Ok("hello"));
+        assert!(woken.try_recv().is_err());
+        server.calm();
+        server.unserved();
+        assert_eq!(woken.try_recv().as_deref(), Ok("hello"));
+        assert_eq!(server.unserved_count(), 3);
+        assert_eq!(server.waiting().in_flight(), 1);
+    }
+
+    #[test]
+    fn a_server_that_finds_the_queue_full_wakes_the_reporter_with_its_next_request() {
+        let demand = Demand::new();
+        let mut woken = demand.take_woken().expect("not taken yet");
+        for number in 0..WOKEN_LIMIT {
+            demand.server(&name(&format!("other-{number}"))).unserved();
+        }
+        let late = demand.server(&name("late"));
+        late.unserved();
+        while woken.try_recv().is_ok() {}
+        late.unserved();
+        assert_eq!(woken.try_recv().as_deref(), Ok("late"));
     }
 }

@@ -5,6 +5,9 @@
 pub mod clock;
 pub mod demand;
 pub mod gauge;
+mod report;
+pub mod reporter;
 
 pub use demand::{Demand, ServerDemand};
 pub use gauge::{Gauge, Guard, Reading};
+pub use reporter::{Reporter, ReporterError};
