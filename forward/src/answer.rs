@@ -195,7 +195,12 @@ impl Answer {
     /// Sends the answer to a request with those fields. The response is whole once the session has
     /// been flushed; a client that is gone by now misses it.
     pub fn send<D: Downstream>(&self, request: &HeaderMap, downstream: &mut D) {
-        let sent = if is_grpc(request) {
+        self.send_as(is_grpc(request), downstream);
+    }
+
+    /// As [`send`](Self::send), where the request's fields are gone by now.
+    pub fn send_as<D: Downstream>(&self, grpc: bool, downstream: &mut D) {
+        let sent = if grpc {
             downstream.send_head(self.grpc(), Body::None)
         } else {
             self.send_problem(downstream)

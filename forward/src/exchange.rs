@@ -68,6 +68,24 @@ pub async fn run<D: Downstream, U: Upstream, O: Observer>(
     }
 }
 
+/// Waits for something before the exchange can begin, unless the client leaves first.
+///
+/// # Errors
+/// The client left.
+pub async fn unless_gone<D: Downstream, F: Future>(
+    downstream: &mut D,
+    future: F,
+) -> Result<F::Output, Gone> {
+    let mut future = std::pin::pin!(future);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        downstream.poll_gone(cx).map(Err)
+    })
+    .await
+}
+
 struct Exchange {
     request: Leg,
     response: Leg,

@@ -2,4 +2,5 @@
 //! what to run, and restarts nothing by itself. `replicas` is what supervision and the data path
 //! share.
 
+pub mod data;
 pub mod replicas;

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -48,15 +47,18 @@ impl Pool {
     /// # Errors
     /// [`Failure::Connect`]; nothing was sent.
     pub async fn connect(self: &Rc<Self>) -> Result<Connection, Failure> {
-        let reused = self.take();
-        let io = match reused {
-            Some(io) => io,
-            None => dial::tcp(self.address)
-                .await
-                .map_err(|_| Failure::Connect)?,
+        let (io, reused) = match self.take() {
+            Some(io) => (io, true),
+            None => (
+                dial::tcp(self.address)
+                    .await
+                    .map_err(|_| Failure::Connect)?,
+                false,
+            ),
         };
         Ok(Connection {
             io,
+            reused,
             pool: Rc::clone(self),
         })
     }
@@ -102,10 +104,16 @@ impl Pool {
 #[derive(Debug)]
 pub struct Connection {
     io: TcpStream,
+    reused: bool,
     pool: Rc<Pool>,
 }
 
 impl Connection {
+    /// It has carried an exchange before: the program may be closing it this moment.
+    pub const fn is_reused(&self) -> bool {
+        self.reused
+    }
+
     /// Begins an exchange: queues the request's head. `request` has an absolute URI and no
     /// hop-by-hop fields.
     pub fn send(self, request: &Request<()>, body: Body) -> Stream<TcpStream> {
@@ -283,14 +291,5 @@ impl Stream<TcpStream> {
         {
             pool.put(io);
         }
-    }
-
-    /// Waits until the queued head has been written, so that a stale connection is told from a
-    /// program that fails.
-    ///
-    /// # Errors
-    /// [`Failure::Reset`].
-    pub async fn flushed(&mut self) -> Result<(), Failure> {
-        poll_fn(|cx| self.poll_flush(cx)).await
     }
 }

@@ -74,7 +74,7 @@ impl Peer {
     /// [`Failure::Connect`] when the dial it waited for failed; nothing was sent.
     pub async fn reserve(self: &Rc<Self>) -> Result<Slot, Failure> {
         loop {
-            if let Some(slot) = self.free() {
+            if let Some(slot) = self.room() {
                 return Ok(slot);
             }
             if self.closed.get() {
@@ -95,7 +95,7 @@ impl Peer {
     }
 
     /// Room on a connection that is there, if any.
-    fn free(self: &Rc<Self>) -> Option<Slot> {
+    pub fn room(self: &Rc<Self>) -> Option<Slot> {
         let mut connections = self.connections.borrow_mut();
         let mut at = 0;
         while let Some(connection) = connections.get(at) {
