@@ -1,1 +1,23 @@
-//! Placeholder.
+//! What users and workers talk to: the control API (deploys, status, logs), the channel every relay
+//! opens, and the driver that places replicas and moves their records on. `deploy`, `lifecycle`,
+//! `place`, `report` and `fleet` are PURE; `admin`, `api`, `commit`, `driver`, `tail` and `workers`
+//! do the I/O around them. Everything control knows is derived from the store's snapshot and what
+//! attached workers say, so a restart forgets nothing.
+//!
+//! ```text
+//! let control = Control::new(settings, store, view, &registry)?;
+//! let router = control.router(Admin { token, registry, ready, config, api, grpc });
+//! tokio::spawn(control.run());            // or any supervised task group
+//! axum::serve(listener, router).await?;   // HTTP/1.1 and h2c, JSON and gRPC, one port
+//! ```
+
+pub mod admin;
+mod control;
+pub mod problem;
+mod settings;
+mod token;
+
+pub use admin::{Admin, ConfigStatus, ReadyCheck};
+pub use control::{Control, ControlError};
+pub use settings::{ControlSettings, PublicUrl};
+pub use token::AdminToken;
