@@ -5,13 +5,18 @@
 pub mod apply;
 pub mod follow;
 pub mod key;
+pub mod limits;
+pub mod manifest;
 pub mod record;
 pub mod snapshot;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 pub use apply::Applied;
 pub use follow::View;
 pub use key::{Key, Kind, Revision};
+pub use manifest::Manifest;
 pub use record::{
     Auth, Domain, Lease, Millis, Record, Refusal, Replica, ReplicaState, Scaling, Server, Version,
     Worker,
