@@ -12,10 +12,23 @@
 //! ```
 
 pub mod admin;
+mod api;
+mod commit;
 mod control;
+mod deploy;
+mod driver;
+mod fleet;
+mod lifecycle;
+mod metrics;
+mod place;
 pub mod problem;
+mod report;
 mod settings;
+mod tail;
+#[cfg(test)]
+mod testing;
 mod token;
+mod workers;
 
 pub use admin::{Admin, ConfigStatus, ReadyCheck};
 pub use control::{Control, ControlError};
