@@ -23,6 +23,6 @@ pub use record::{
 };
 pub use snapshot::{ServerView, Snapshot};
 pub use store::{
-    Batch, Change, CommitError, Contents, Entry, Expectation, SharedStore, Store, StoreError,
-    WatchEvent,
+    Batch, Change, CommitError, Contents, EmbeddedStore, Entry, Expectation, SharedStore, Store,
+    StoreError, WatchEvent,
 };
