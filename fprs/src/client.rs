@@ -47,7 +47,10 @@ impl Client {
 
     /// The control API at that address.
     pub fn at(admin: &str, token: &str) -> Self {
-        let agent = Agent::config_builder().http_status_as_error(false).build().into();
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
         let admin = admin.strip_prefix("http://").unwrap_or(admin);
         Self {
             agent,
@@ -61,7 +64,10 @@ impl Client {
     /// # Errors
     /// Nobody answers, or the answer is a problem.
     pub fn get(&self, path: &str) -> Result<Value, Failure> {
-        let request = self.agent.get(self.url(path)).header("authorization", &self.authorization);
+        let request = self
+            .agent
+            .get(self.url(path))
+            .header("authorization", &self.authorization);
         self.json(request.call())
     }
 
@@ -70,7 +76,10 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn put(&self, path: &str, value: &impl serde::Serialize) -> Result<Value, Failure> {
-        let request = self.agent.put(self.url(path)).header("authorization", &self.authorization);
+        let request = self
+            .agent
+            .put(self.url(path))
+            .header("authorization", &self.authorization);
         self.json(request.send_json(value))
     }
 
@@ -79,8 +88,10 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn delete(&self, path: &str) -> Result<(), Failure> {
-        let request =
-            self.agent.delete(self.url(path)).header("authorization", &self.authorization);
+        let request = self
+            .agent
+            .delete(self.url(path))
+            .header("authorization", &self.authorization);
         self.checked(request.call()).map(drop)
     }
 
@@ -89,7 +100,10 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn stream(&self, path: &str) -> Result<impl Read + use<>, Failure> {
-        let request = self.agent.get(self.url(path)).header("authorization", &self.authorization);
+        let request = self
+            .agent
+            .get(self.url(path))
+            .header("authorization", &self.authorization);
         Ok(self.checked(request.call())?.into_body().into_reader())
     }
 
@@ -99,9 +113,17 @@ impl Client {
 
     fn json(&self, answered: Result<Response<Body>, ureq::Error>) -> Result<Value, Failure> {
         let mut response = self.checked(answered)?;
-        response.body_mut().with_config().limit(ANSWER_BYTES).read_json().map_err(|error| {
-            Failure::new(format!("{} answered something that is not JSON: {error}", self.admin))
-        })
+        response
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES)
+            .read_json()
+            .map_err(|error| {
+                Failure::new(format!(
+                    "{} answered something that is not JSON: {error}",
+                    self.admin
+                ))
+            })
     }
 
     fn checked(
@@ -124,12 +146,14 @@ impl Client {
 }
 
 fn running(data_dir: &Path) -> Result<String, Failure> {
-    data_dir::running(data_dir)?.map(|running| running.admin.to_string()).ok_or_else(|| {
-        Failure::new(format!(
-            "no plane runs in `{}`; start one with `fprs up`, or give --data-dir or --admin",
-            data_dir.display()
-        ))
-    })
+    data_dir::running(data_dir)?
+        .map(|running| running.admin.to_string())
+        .ok_or_else(|| {
+            Failure::new(format!(
+                "no plane runs in `{}`; start one with `fprs up`, or give --data-dir or --admin",
+                data_dir.display()
+            ))
+        })
 }
 
 fn explain(status: StatusCode, problem: &Value) -> Failure {

@@ -41,7 +41,9 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Up { manifests, given } => up::run(Settings::resolve(given, Role::Up)?, &manifests),
+        Command::Up { manifests, given } => {
+            up::run(Settings::resolve(given, Role::Up)?, &manifests)
+        }
         Command::Proxy { given } => roles::proxy(Settings::resolve(given, Role::Proxy)?),
         Command::Control { given } => roles::control(Settings::resolve(given, Role::Control)?),
         Command::Autoscaler { given } => {
@@ -50,13 +52,24 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Relay { given } => roles::relay(Settings::resolve(given, Role::Relay)?),
         Command::Deploy { manifest, target } => ask::deploy(&manifest, &target),
         Command::Servers { target, output } => ask::servers(&target, output),
-        Command::Server { name, target, output } => ask::server(&name, &target, output),
-        Command::Replicas { name, all, target, output } => {
-            ask::replicas(&name, all, &target, output)
-        }
-        Command::Logs { name, lines, follow, replica, target } => {
-            ask::logs(&name, lines, follow, replica.as_deref(), &target)
-        }
+        Command::Server {
+            name,
+            target,
+            output,
+        } => ask::server(&name, &target, output),
+        Command::Replicas {
+            name,
+            all,
+            target,
+            output,
+        } => ask::replicas(&name, all, &target, output),
+        Command::Logs {
+            name,
+            lines,
+            follow,
+            replica,
+            target,
+        } => ask::logs(&name, lines, follow, replica.as_deref(), &target),
         Command::Delete { name, target } => ask::delete(&name, &target),
     }
 }

@@ -47,7 +47,9 @@ impl DataDir {
         // Absolute, since programs run in directories of their own.
         let path = fs::canonicalize(path).map_err(unusable)?;
         let probe = path.join(".writable");
-        File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(unusable)?;
+        File::create(&probe)
+            .and_then(|_| fs::remove_file(&probe))
+            .map_err(unusable)?;
         Ok(Self { path })
     }
 
@@ -115,7 +117,9 @@ pub fn running(data_dir: &Path) -> Result<Option<Running>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(&path, &error)),
     };
-    serde_json::from_slice(&text).map(Some).map_err(|error| unreadable(&path, &error))
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|error| unreadable(&path, &error))
 }
 
 /// The admin token of that data dir, if there is one.

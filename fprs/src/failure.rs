@@ -18,12 +18,18 @@ impl Failure {
 
     /// What went wrong, and what to do about it.
     pub fn new(message: impl fmt::Display) -> Self {
-        Self { message: one_line(&message.to_string()), code: Self::FAILED }
+        Self {
+            message: one_line(&message.to_string()),
+            code: Self::FAILED,
+        }
     }
 
     /// The command was called wrongly.
     pub fn usage(message: impl fmt::Display) -> Self {
-        Self { message: one_line(&message.to_string()), code: Self::USAGE }
+        Self {
+            message: one_line(&message.to_string()),
+            code: Self::USAGE,
+        }
     }
 
     /// The process's exit code.
@@ -42,5 +48,9 @@ impl std::error::Error for Failure {}
 
 /// Messages from libraries may have several lines; ours have one.
 fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ")
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(": ")
 }

@@ -24,8 +24,9 @@ const CONTROL_THREADS: usize = 2;
 pub fn log(format: LogFormat) {
     let filter =
         EnvFilter::try_from_env("FPRS_LOG").unwrap_or_else(|_| EnvFilter::new("info,h2=warn"));
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => subscriber.with_target(false).try_init(),
         LogFormat::Json => subscriber.json().try_init(),

@@ -179,7 +179,11 @@ impl Given {
             admin: self.admin.or(file.admin),
             zone: self.zone.or(file.zone),
             data_dir: self.data_dir.or(file.data_dir),
-            control: if self.control.is_empty() { file.control } else { self.control },
+            control: if self.control.is_empty() {
+                file.control
+            } else {
+                self.control
+            },
             admin_token: self.admin_token,
             compute_region: self.compute_region.or(file.compute_region),
             capacity: self.capacity.or(file.capacity),
@@ -197,7 +201,10 @@ fn settings_file(given: &Given) -> Option<(PathBuf, bool)> {
     if let Some(path) = &given.config {
         return Some((path.clone(), true));
     }
-    let data_dir = given.data_dir.as_deref().unwrap_or_else(|| Path::new(DATA_DIR));
+    let data_dir = given
+        .data_dir
+        .as_deref()
+        .unwrap_or_else(|| Path::new(DATA_DIR));
     Some((data_dir.join("fprs.toml"), false))
 }
 
@@ -206,7 +213,10 @@ fn read_file(path: &Path, required: bool) -> Result<Option<Given>, Failure> {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(None),
         Err(error) => {
-            return Err(Failure::new(format!("can't read settings `{}`: {error}", path.display())));
+            return Err(Failure::new(format!(
+                "can't read settings `{}`: {error}",
+                path.display()
+            )));
         }
     };
     toml::from_str::<Kebab>(&text)
@@ -220,15 +230,21 @@ struct Kebab(Given);
 impl<'de> Deserialize<'de> for Kebab {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = toml::Table::deserialize(deserializer)?;
-        let table: toml::Table =
-            table.into_iter().map(|(key, value)| (key.replace('-', "_"), value)).collect();
-        Given::deserialize(table).map(Self).map_err(serde::de::Error::custom)
+        let table: toml::Table = table
+            .into_iter()
+            .map(|(key, value)| (key.replace('-', "_"), value))
+            .collect();
+        Given::deserialize(table)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
     }
 }
 
 fn address(name: &str, text: &str) -> Result<SocketAddr, Failure> {
     text.parse().map_err(|_| {
-        Failure::usage(format!("`--{name} {text}`: not an address like 127.0.0.1:8080"))
+        Failure::usage(format!(
+            "`--{name} {text}`: not an address like 127.0.0.1:8080"
+        ))
     })
 }
 
@@ -238,9 +254,9 @@ fn zone(text: &str) -> Result<String, Failure> {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|byte| {
-                byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
-            })
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
     if text.len() <= 189 && text.split('.').all(label) {
         return Ok(text.to_owned());
@@ -286,7 +302,10 @@ mod tests {
         assert_eq!(settings.listen.port(), 1);
         assert_eq!(settings.admin.port(), 9090);
         assert_eq!(settings.log_format, LogFormat::Json);
-        let given = Given { listen: Some("127.0.0.1:2".to_owned()), ..given };
+        let given = Given {
+            listen: Some("127.0.0.1:2".to_owned()),
+            ..given
+        };
         assert_eq!(Settings::resolve(given, Role::Up).unwrap().listen.port(), 2);
     }
 
@@ -294,10 +313,34 @@ mod tests {
     fn wrong_settings_are_bad_usage_and_named() {
         let given = Given::default;
         let table = [
-            (Given { listen: Some("8080".to_owned()), ..given() }, "--listen"),
-            (Given { zone: Some("Region.".to_owned()), ..given() }, "--zone"),
-            (Given { cores: Some(0), ..given() }, "--cores"),
-            (Given { drain_timeout: Some("soon".to_owned()), ..given() }, "--drain-timeout"),
+            (
+                Given {
+                    listen: Some("8080".to_owned()),
+                    ..given()
+                },
+                "--listen",
+            ),
+            (
+                Given {
+                    zone: Some("Region.".to_owned()),
+                    ..given()
+                },
+                "--zone",
+            ),
+            (
+                Given {
+                    cores: Some(0),
+                    ..given()
+                },
+                "--cores",
+            ),
+            (
+                Given {
+                    drain_timeout: Some("soon".to_owned()),
+                    ..given()
+                },
+                "--drain-timeout",
+            ),
         ];
         for (given, name) in table {
             let failure = Settings::resolve(given, Role::Up).unwrap_err();
@@ -313,7 +356,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("fprs.toml");
         std::fs::write(&config, "lisen = \"127.0.0.1:1\"\n").unwrap();
-        let given = Given { config: Some(config), ..Given::default() };
+        let given = Given {
+            config: Some(config),
+            ..Given::default()
+        };
         let failure = Settings::resolve(given, Role::Up).unwrap_err();
         assert!(failure.to_string().contains("lisen"), "{failure}");
     }

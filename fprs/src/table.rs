@@ -11,12 +11,20 @@ pub struct Table<const N: usize> {
 impl<const N: usize> Table<N> {
     /// A table with those headings.
     pub fn new(headings: &[&str; N]) -> Self {
-        Self { rows: vec![headings.map(str::to_owned)] }
+        Self {
+            rows: vec![headings.map(str::to_owned)],
+        }
     }
 
     /// Adds a row; an empty cell shows as `-`.
     pub fn row(&mut self, cells: [String; N]) {
-        let shown = |cell: String| if cell.is_empty() { "-".to_owned() } else { cell };
+        let shown = |cell: String| {
+            if cell.is_empty() {
+                "-".to_owned()
+            } else {
+                cell
+            }
+        };
         self.rows.push(cells.map(shown));
     }
 }
@@ -24,9 +32,15 @@ impl<const N: usize> Table<N> {
 impl<const N: usize> fmt::Display for Table<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
         };
-        let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or_default()).collect();
+        let widths: Vec<usize> = (0..N)
+            .map(|column| width(column).unwrap_or_default())
+            .collect();
         for row in &self.rows {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {

@@ -17,8 +17,15 @@ use crate::table::Table;
 pub fn deploy(path: &Path, target: &Target) -> Result<(), Failure> {
     let manifest = read_manifest(path)?;
     let server = deploy_to(&Client::find(target)?, &manifest)?;
-    let generation = server.get("generation").and_then(Value::as_u64).unwrap_or_default();
-    print(&format!("{} version {generation} deployed: {}\n", text(&server, "name"), text(&server, "url")))
+    let generation = server
+        .get("generation")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    print(&format!(
+        "{} version {generation} deployed: {}\n",
+        text(&server, "name"),
+        text(&server, "url")
+    ))
 }
 
 /// Deploys to a plane that is known.
@@ -38,7 +45,9 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, Failure> {
         .ok()
         .and_then(|path| path.parent().map(Path::to_path_buf))
         .unwrap_or_default();
-    manifest.in_directory(&directory).map_err(|error| wrong(&error))
+    manifest
+        .in_directory(&directory)
+        .map_err(|error| wrong(&error))
 }
 
 /// Lists the servers.
@@ -81,7 +90,11 @@ pub fn server(name: &str, target: &Target, output: Output) -> Result<(), Failure
     let proven = server.get("proven") == Some(&Value::Bool(true));
     line(
         "version",
-        &format!("{}{}", at(&server, &["generation"]), if proven { "" } else { " (not ready yet)" }),
+        &format!(
+            "{}{}",
+            at(&server, &["generation"]),
+            if proven { "" } else { " (not ready yet)" }
+        ),
     );
     line(
         "replicas",
@@ -92,7 +105,13 @@ pub fn server(name: &str, target: &Target, output: Output) -> Result<(), Failure
             at(&server, &["replicas", "draining"])
         ),
     );
-    for key in ["command", "image", "target_concurrency", "min_replicas", "max_replicas"] {
+    for key in [
+        "command",
+        "image",
+        "target_concurrency",
+        "min_replicas",
+        "max_replicas",
+    ] {
         let value = at(&server, &["spec", key]);
         if !value.is_empty() {
             line(&key.replace('_', " "), &value);
@@ -112,11 +131,24 @@ pub fn replicas(name: &str, all: bool, target: &Target, output: Output) -> Resul
     if output.json {
         return print_json(&replicas);
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut table =
-        Table::new(&["ID", "STATE", "VERSION", "IN FLIGHT", "ADDRESS", "SINCE", "REASON"]);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    let mut table = Table::new(&[
+        "ID",
+        "STATE",
+        "VERSION",
+        "IN FLIGHT",
+        "ADDRESS",
+        "SINCE",
+        "REASON",
+    ]);
     for replica in items(&replicas) {
-        let since = replica.get("since_unix_ms").and_then(Value::as_u64).unwrap_or_default();
+        let since = replica
+            .get("since_unix_ms")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
         table.row([
             text(replica, "id").to_owned(),
             text(replica, "state").to_owned(),
@@ -138,7 +170,10 @@ pub fn logs(
     replica: Option<&str>,
     target: &Target,
 ) -> Result<(), Failure> {
-    let mut path = format!("/v1/servers/{}/logs?lines={lines}&follow={follow}", segment(name));
+    let mut path = format!(
+        "/v1/servers/{}/logs?lines={lines}&follow={follow}",
+        segment(name)
+    );
     if let Some(replica) = replica {
         path.push_str("&replica=");
         path.push_str(&segment(replica));
@@ -163,7 +198,9 @@ pub fn logs(
 /// Deletes a server.
 pub fn delete(name: &str, target: &Target) -> Result<(), Failure> {
     Client::find(target)?.delete(&format!("/v1/servers/{}", segment(name)))?;
-    print(&format!("{name} deleted; its replicas end what they are doing\n"))
+    print(&format!(
+        "{name} deleted; its replicas end what they are doing\n"
+    ))
 }
 
 /// A name as one segment of a path: what isn't plain becomes a percent code.
@@ -193,9 +230,11 @@ fn at(value: &Value, path: &[&str]) -> String {
     match path.iter().try_fold(value, |value, key| value.get(key)) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) => {
-            items.iter().map(|item| at(item, &[])).collect::<Vec<_>>().join(" ")
-        }
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|item| at(item, &[]))
+            .collect::<Vec<_>>()
+            .join(" "),
         Some(other) => other.to_string(),
     }
 }

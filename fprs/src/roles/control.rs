@@ -18,7 +18,9 @@ use crate::roles::Admin;
 /// # Errors
 /// Another process holds it, it is damaged, or its directory is unusable.
 pub fn open_store(path: &Path) -> Result<SharedStore, Failure> {
-    EmbeddedStore::open(path).map(|store| Arc::new(store) as SharedStore).map_err(Failure::new)
+    EmbeddedStore::open(path)
+        .map(|store| Arc::new(store) as SharedStore)
+        .map_err(Failure::new)
 }
 
 /// Control that runs.
@@ -40,8 +42,8 @@ impl Controlling {
         registry: &Registry,
         parts: &mut Parts,
     ) -> Result<Self, Failure> {
-        let control = Control::new(settings, Arc::clone(&store), view, registry)
-            .map_err(Failure::new)?;
+        let control =
+            Control::new(settings, Arc::clone(&store), view, registry).map_err(Failure::new)?;
         parts.run("control", control.clone().run());
         Ok(Self { control, store })
     }

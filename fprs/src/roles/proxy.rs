@@ -38,14 +38,24 @@ impl Proxying {
         let demand = Demand::new();
         let tables = Tables::new(zone, Arc::clone(&demand));
         let metrics = Metrics::new(cores).map_err(Failure::new)?;
-        registry.register(Box::new(metrics.clone())).map_err(Failure::new)?;
-        let settings = Settings { tables: Arc::clone(&tables) };
+        registry
+            .register(Box::new(metrics.clone()))
+            .map_err(Failure::new)?;
+        let settings = Settings {
+            tables: Arc::clone(&tables),
+        };
         let shards = Shards::start("proxy", cores, move |core| {
             Proxy::new(&settings, metrics.core(core))
         })
         .map_err(|error| Failure::new(format!("can't start the proxy's threads: {error}")))?;
         let (editor, edits) = mpsc::channel(EDITS);
-        Ok(Self { demand, tables, shards, edits: Some(edits), editor })
+        Ok(Self {
+            demand,
+            tables,
+            shards,
+            edits: Some(edits),
+            editor,
+        })
     }
 
     /// Takes over every change before it is in force.
@@ -115,6 +125,8 @@ impl Proxying {
 
 /// The start's wall-clock time; grows with every start of a process.
 fn epoch() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -37,11 +37,9 @@ impl Relaying {
         let worker = relay.worker_id().to_owned();
         let table = relay.table();
         let of_cores = Arc::clone(&table);
-        let threads =
-            |error| Failure::new(format!("can't start the relay's data path: {error}"));
-        let shards =
-            Shards::start("relay", cores, move |_| Data::new(Arc::clone(&of_cores)))
-                .map_err(threads)?;
+        let threads = |error| Failure::new(format!("can't start the relay's data path: {error}"));
+        let shards = Shards::start("relay", cores, move |_| Data::new(Arc::clone(&of_cores)))
+            .map_err(threads)?;
         shards.listen(listener).map_err(threads)?;
         let mut edits = table.edits();
         parts.run("the relay's editor", async move {
@@ -54,7 +52,11 @@ impl Relaying {
             // A sender that is gone means the same as its word.
             stopped.await.ok();
         }));
-        Ok(Self { worker, stop, running })
+        Ok(Self {
+            worker,
+            stop,
+            running,
+        })
     }
 
     /// The worker's name in the plane.
