@@ -1,5 +1,10 @@
 //! What can be typed: commands, flags and the environment variables that stand for them.
 
+#![expect(
+    missing_docs,
+    reason = "doc comments here are help texts; what needs none has none"
+)]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};

@@ -2,6 +2,7 @@
 //! ports, waiting for signals, and noticing when a part of it ends that should not.
 
 use std::future::Future;
+use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -26,6 +27,7 @@ pub fn log(format: LogFormat) {
         EnvFilter::try_from_env("FPRS_LOG").unwrap_or_else(|_| EnvFilter::new("info,h2=warn"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => subscriber.with_target(false).try_init(),

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::table::Table;
 
 /// Reads a manifest and deploys it.
-pub fn deploy(path: &Path, target: &Target) -> Result<(), Failure> {
+pub(super) fn deploy(path: &Path, target: &Target) -> Result<(), Failure> {
     let manifest = read_manifest(path)?;
     let server = deploy_to(&Client::find(target)?, &manifest)?;
     let generation = server
@@ -29,12 +29,12 @@ pub fn deploy(path: &Path, target: &Target) -> Result<(), Failure> {
 }
 
 /// Deploys to a plane that is known.
-pub fn deploy_to(client: &Client, manifest: &Manifest) -> Result<Value, Failure> {
+pub(super) fn deploy_to(client: &Client, manifest: &Manifest) -> Result<Value, Failure> {
     client.put(&format!("/v1/servers/{}", manifest.name()), manifest)
 }
 
 /// A manifest, with its directory as the one its command runs in.
-pub fn read_manifest(path: &Path) -> Result<Manifest, Failure> {
+pub(super) fn read_manifest(path: &Path) -> Result<Manifest, Failure> {
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::new(format!("manifest `{}`: {error}", path.display()))
     };
@@ -51,7 +51,7 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, Failure> {
 }
 
 /// Lists the servers.
-pub fn servers(target: &Target, output: Output) -> Result<(), Failure> {
+pub(super) fn servers(target: &Target, output: Output) -> Result<(), Failure> {
     let servers = Client::find(target)?.get("/v1/servers")?;
     if output.json {
         return print_json(&servers);
@@ -72,7 +72,7 @@ pub fn servers(target: &Target, output: Output) -> Result<(), Failure> {
 }
 
 /// Shows one server.
-pub fn server(name: &str, target: &Target, output: Output) -> Result<(), Failure> {
+pub(super) fn server(name: &str, target: &Target, output: Output) -> Result<(), Failure> {
     let server = Client::find(target)?.get(&format!("/v1/servers/{}", segment(name)))?;
     if output.json {
         return print_json(&server);
@@ -124,7 +124,12 @@ pub fn server(name: &str, target: &Target, output: Output) -> Result<(), Failure
 }
 
 /// Lists a server's replicas.
-pub fn replicas(name: &str, all: bool, target: &Target, output: Output) -> Result<(), Failure> {
+pub(super) fn replicas(
+    name: &str,
+    all: bool,
+    target: &Target,
+    output: Output,
+) -> Result<(), Failure> {
     let query = if all { "?all=true" } else { "" };
     let path = format!("/v1/servers/{}/replicas{query}", segment(name));
     let replicas = Client::find(target)?.get(&path)?;
@@ -163,7 +168,7 @@ pub fn replicas(name: &str, all: bool, target: &Target, output: Output) -> Resul
 }
 
 /// Shows what replicas print.
-pub fn logs(
+pub(super) fn logs(
     name: &str,
     lines: u32,
     follow: bool,
@@ -196,7 +201,7 @@ pub fn logs(
 }
 
 /// Deletes a server.
-pub fn delete(name: &str, target: &Target) -> Result<(), Failure> {
+pub(super) fn delete(name: &str, target: &Target) -> Result<(), Failure> {
     Client::find(target)?.delete(&format!("/v1/servers/{}", segment(name)))?;
     print(&format!(
         "{name} deleted; its replicas end what they are doing\n"

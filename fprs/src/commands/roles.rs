@@ -25,7 +25,7 @@ use crate::settings::{Role, Settings};
 ///
 /// # Errors
 /// It can't start, or a part of it ended.
-pub fn proxy(settings: Settings) -> Result<(), Failure> {
+pub(super) fn proxy(settings: Settings) -> Result<(), Failure> {
     block_on(
         settings,
         async |settings: &Settings, process: &mut Process| {
@@ -52,7 +52,7 @@ pub fn proxy(settings: Settings) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It can't start, or a part of it ended.
-pub fn control(settings: Settings) -> Result<(), Failure> {
+pub(super) fn control(settings: Settings) -> Result<(), Failure> {
     block_on(
         settings,
         async |settings: &Settings, process: &mut Process| {
@@ -91,15 +91,21 @@ pub fn control(settings: Settings) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It can't start, or a part of it ended.
-pub fn autoscaler(settings: Settings) -> Result<(), Failure> {
+pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
     block_on(
         settings,
         async |settings: &Settings, process: &mut Process| {
             let store = process.feed(settings, Role::Autoscaler)?;
             let followed = follow(Arc::clone(&store), None, None, &mut process.parts);
             let view = followed.view.clone();
-            let autoscaler =
-                Autoscaling::start(process.admin_address, store, view, &mut process.parts);
+            let holder = format!("autoscaler-{:016x}", fastrand::u64(..));
+            let autoscaler = Autoscaling::start(
+                holder,
+                process.admin_address,
+                store,
+                view,
+                &mut process.parts,
+            );
             process.admin(
                 followed,
                 Arc::new(|| Ok(())),
@@ -114,7 +120,7 @@ pub fn autoscaler(settings: Settings) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It can't start, or a part of it ended.
-pub fn relay(settings: Settings) -> Result<(), Failure> {
+pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
     block_on(
         settings,
         async |settings: &Settings, process: &mut Process| {

@@ -26,11 +26,14 @@ use crate::settings::Settings;
 /// From a plane that is put together to one that serves.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The lease holder's name. The store is one process's alone, so it can be the same for ever.
+const HOLDER: &str = "up";
+
 /// Runs the plane until a signal ends it.
 ///
 /// # Errors
 /// It can't start, or a part of it ended.
-pub fn run(settings: Settings, manifests: &[PathBuf]) -> Result<(), Failure> {
+pub(super) fn run(settings: Settings, manifests: &[PathBuf]) -> Result<(), Failure> {
     process::log(settings.log_format);
     // Read first: a wrong manifest is told before anything is started.
     let manifests: Vec<Manifest> = manifests
@@ -84,7 +87,13 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
         &registry,
         &mut parts,
     )?;
-    let autoscaler = Autoscaling::start(addresses.admin, store, view.clone(), &mut parts);
+    let autoscaler = Autoscaling::start(
+        HOLDER.to_owned(),
+        addresses.admin,
+        store,
+        view.clone(),
+        &mut parts,
+    );
     let routes = control.routes(Admin {
         registry: registry.clone(),
         token: token.clone(),

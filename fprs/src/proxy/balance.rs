@@ -43,7 +43,7 @@ fn least<'a>(
             Some((_, least)) if load > least => {}
             Some((_, least)) if load == least => {
                 equals += 1;
-                if random % equals == 0 {
+                if random.is_multiple_of(equals) {
                     best = Some((replica, load));
                 }
             }
@@ -59,7 +59,7 @@ fn least<'a>(
 /// Two different numbers below `count`, which is at least 2.
 fn two(count: usize, random: u64) -> (usize, usize) {
     let count = count as u64;
-    let below = |bits: u64, bound: u64| (bits & 0xffff_ffff) * bound >> 32;
+    let below = |bits: u64, bound: u64| ((bits & 0xffff_ffff) * bound) >> 32;
     let first = below(random, count);
     let second = (first + 1 + below(random >> 32, count - 1)) % count;
     #[expect(

@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 
-use axum::Router;
 use fprs_autoscaler::{Autoscaler, Settings};
 use fprs_config::{SharedStore, View};
 use tonic::service::Routes;
 
-use crate::failure::Failure;
 use crate::process::Parts;
 
 /// An autoscaler that decides, or stands by.
@@ -17,10 +15,21 @@ pub struct Autoscaling {
 }
 
 impl Autoscaling {
-    /// Starts an autoscaler that takes reports at `address`.
-    pub fn start(address: SocketAddr, store: SharedStore, view: View, parts: &mut Parts) -> Self {
-        let name = format!("autoscaler-{:08x}", fastrand::u32(..));
-        let autoscaler = Autoscaler::new(store, view, Settings::new(name, address));
+    /// Starts an autoscaler that takes reports at `address`. `holder` must be no other process's;
+    /// one that is the same after a restart takes its lease back at once.
+    pub fn start(
+        holder: String,
+        address: SocketAddr,
+        store: SharedStore,
+        view: View,
+        parts: &mut Parts,
+    ) -> Self {
+        let settings = Settings {
+            holder,
+            address,
+            tick: Settings::TICK,
+        };
+        let autoscaler = Autoscaler::new(store, view, settings);
         parts.run("the autoscaler", autoscaler.clone().run());
         Self { autoscaler }
     }

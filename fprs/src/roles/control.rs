@@ -24,7 +24,7 @@ pub fn open_store(path: &Path) -> Result<SharedStore, Failure> {
 }
 
 /// Control that runs.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "a store has none")]
 pub struct Controlling {
     control: Control,
     store: SharedStore,
