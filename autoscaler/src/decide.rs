@@ -28,7 +28,7 @@ const SLACK: f64 = 0.01;
 pub struct Decision {
     /// Replicas it should have.
     pub wanted: u32,
-    /// Replicas it has: requested, starting or ready.
+    /// Replicas it has: requested, starting or ready, in the generation that has more of them.
     pub current: u32,
     /// The rule that bound `wanted`.
     pub rule: Rule,
@@ -89,21 +89,25 @@ pub struct History {
     since_ms: u64,
     scaledown_ms: u64,
     demanded_ms: Option<u64>,
+    wanted: u32,
 }
 
 impl History {
-    /// The history of a server whose ticks are seen from `now_ms` of a monotonic clock on.
-    pub const fn new(now_ms: u64) -> Self {
+    /// The history of a server with `current` replicas, whose ticks are seen from `now_ms` of a
+    /// monotonic clock on.
+    pub const fn new(now_ms: u64, current: u32) -> Self {
         Self {
             up: Window::smallest(),
             down: Window::largest(),
             since_ms: now_ms,
             scaledown_ms: 0,
             demanded_ms: None,
+            wanted: current,
         }
     }
 
-    /// Adds a tick and decides. `current`: replicas requested, starting or ready.
+    /// Adds a tick and decides. The pool moves from what was wanted last, not from `current`, which
+    /// the decision only states: replicas that fail to start don't make it smaller.
     pub fn decide(
         &mut self,
         now_ms: u64,
@@ -113,8 +117,9 @@ impl History {
     ) -> Decision {
         let inputs = self.inputs(now_ms, load, scaling);
         let floor = u32::from(self.demanded(now_ms, scaling));
-        let (wanted, rule) = self.pool(now_ms, &inputs, scaling, current, floor);
-        let (wanted, rule) = if floor > 0 && (wanted < floor || (current == 0 && wanted == floor)) {
+        let (wanted, rule) = self.pool(now_ms, &inputs, scaling, floor);
+        let first = self.wanted == 0 && wanted == floor;
+        let (wanted, rule) = if floor > 0 && (wanted < floor || first) {
             (floor, Rule::ZeroToOne)
         } else {
             (wanted, rule)
@@ -127,6 +132,7 @@ impl History {
         } else {
             (wanted, rule)
         };
+        self.wanted = wanted;
         Decision {
             wanted,
             current,
@@ -135,9 +141,9 @@ impl History {
         }
     }
 
-    /// Nothing in this history holds a replica any more, so that it may be forgotten.
-    pub fn spent(&self, now_ms: u64, scaling: &Scaling) -> bool {
-        !self.demanded(now_ms, scaling)
+    /// What was wanted last.
+    pub const fn wanted(&self) -> u32 {
+        self.wanted
     }
 
     fn inputs(&mut self, now_ms: u64, load: &Load, scaling: &Scaling) -> Inputs {
@@ -167,36 +173,30 @@ impl History {
     }
 
     /// The pool by the windows alone.
-    fn pool(
-        &self,
-        now_ms: u64,
-        inputs: &Inputs,
-        scaling: &Scaling,
-        current: u32,
-        floor: u32,
-    ) -> (u32, Rule) {
+    fn pool(&self, now_ms: u64, inputs: &Inputs, scaling: &Scaling, floor: u32) -> (u32, Rule) {
         let by_load = if buffer(inputs.tick, scaling) > 0 {
             Rule::Buffer
         } else {
             Rule::Target
         };
-        if inputs.up > current {
+        let last = self.wanted;
+        if inputs.up > last {
             return (inputs.up, by_load);
         }
-        if inputs.down.max(floor) < current {
+        if inputs.down.max(floor) < last {
             let cold = now_ms.saturating_sub(self.since_ms) < self.scaledown_ms;
             return if cold {
-                (current, Rule::ColdHistory)
+                (last, Rule::ColdHistory)
             } else {
                 (inputs.down, by_load)
             };
         }
-        let rule = match inputs.tick.cmp(&current) {
+        let rule = match inputs.tick.cmp(&last) {
             std::cmp::Ordering::Greater => Rule::ScaleUpWindow,
             std::cmp::Ordering::Less => Rule::ScaleDownWindow,
             std::cmp::Ordering::Equal => by_load,
         };
-        (current, rule)
+        (last, rule)
     }
 
     /// Whether a request lately found no replica.

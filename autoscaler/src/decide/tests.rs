@@ -41,11 +41,15 @@ struct Pool {
 
 impl Pool {
     fn new(scaling: Scaling) -> Self {
+        Self::with(scaling, 0)
+    }
+
+    fn with(scaling: Scaling, current: u32) -> Self {
         Self {
-            history: History::new(0),
+            history: History::new(0, current),
             scaling,
             now_ms: 0,
-            current: 0,
+            current,
         }
     }
 
@@ -226,8 +230,7 @@ fn numbers_that_are_none_want_nothing_wild() {
 
 #[test]
 fn after_a_restart_nothing_shrinks_before_a_whole_window_was_seen() {
-    let mut pool = Pool::new(scaling());
-    pool.current = 6;
+    let mut pool = Pool::with(scaling(), 6);
     let decision = pool.ticks(&load(4.0), 9);
     assert_eq!((decision.wanted, decision.rule), (6, Rule::ColdHistory));
     pool.ticks(&load(4.0), 2);
@@ -256,14 +259,14 @@ proptest! {
         scaledown in 0_u64..5,
         start in 0_u32..9,
     ) {
-        let mut pool = Pool::new(Scaling {
+        let scaling = Scaling {
             target_concurrency: Some(target),
             buffer_replicas: buffer,
             scaleup_window: Duration::from_secs(scaleup),
             scaledown_window: Duration::from_secs(scaledown),
             ..scaling()
-        });
-        pool.current = start;
+        };
+        let mut pool = Pool::with(scaling, start);
         let mut moves = 0;
         for tick in 0..100 {
             let before = pool.current;
