@@ -131,6 +131,11 @@ impl Demand {
         load
     }
 
+    /// How many proxies are live.
+    pub fn origins(&self) -> usize {
+        self.origins.len()
+    }
+
     /// Whether every live proxy routes by that revision or a later one.
     pub fn applied(&self, revision: Revision) -> bool {
         self.origins
