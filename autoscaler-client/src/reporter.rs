@@ -181,15 +181,9 @@ impl Reporter {
                 }
                 Some(name) = self.woken.recv(), if !pressing => {
                     self.woken(name);
-                    self.take_woken();
                     pressing = true;
                 }
-                () = sleep_until(urgent_from), if pressing => {
-                    self.take_woken();
-                    pressing = false;
-                    urgent_from = Instant::now() + URGENT_GAP;
-                    self.urgent(reports);
-                }
+                () = sleep_until(urgent_from), if pressing => {}
                 ack = acks.message() => match ack {
                     Ok(Some(ack)) => {
                         heard = Instant::now();
@@ -204,6 +198,12 @@ impl Reporter {
                     Some(_) if self.autoscaler() != Some(address) => return End::LeaseMoved,
                     Some(_) => {}
                 },
+            }
+            if pressing && Instant::now() >= urgent_from {
+                pressing = false;
+                urgent_from = Instant::now() + URGENT_GAP;
+                self.take_woken();
+                self.urgent(reports);
             }
         }
     }
