@@ -1,5 +1,6 @@
 //! The shape of the workspace, held by tests: which crate may know which, which may know a
-//! framework or a database, and how source files are named, opened and sized.
+//! framework or a database, how source files are named, opened and sized, and that what the docs
+//! name is there.
 
 #![allow(
     clippy::unwrap_used,
@@ -158,6 +159,45 @@ fn source_files_stay_short_enough_to_read() {
         .filter(|(_, lines)| *lines > LONGEST_FILE)
         .collect();
     assert_eq!(wrong, Vec::<(PathBuf, usize)>::new());
+}
+
+#[test]
+fn every_dependency_says_why_it_is_there() {
+    let listed = read(Path::new("docs/dependencies.md"));
+    let members = names(&workspace());
+    let wrong: BTreeSet<String> = edges(&workspace())
+        .into_iter()
+        .map(|edge| edge.to)
+        .filter(|to| !members.contains(to) && !listed.contains(&format!("\n| `{to}` |")))
+        .collect();
+    assert_eq!(
+        wrong,
+        BTreeSet::new(),
+        "these need a line in docs/dependencies.md"
+    );
+}
+
+/// A promise's last column names files and their tests: `` `file.rs`: `one_test`, `another` ``.
+#[test]
+fn every_test_that_keeps_a_promise_exists() {
+    let promises = read(Path::new("docs/promises.md"));
+    let mut wrong = Vec::new();
+    let mut found = 0;
+    for line in promises.lines().filter(|line| line.starts_with("| ")) {
+        let kept_by = line.trim_end_matches(" |").rsplit(" | ").next();
+        let mut source = String::new();
+        for quoted in kept_by.unwrap_or_default().split('`').skip(1).step_by(2) {
+            if Path::new(quoted).extension().is_some() {
+                source = std::fs::read_to_string(root().join(quoted)).unwrap_or_default();
+            } else if source.contains(&format!("fn {quoted}(")) {
+                found += 1;
+            } else {
+                wrong.push(format!("no test {quoted}: {line}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(found > 0, "no promise names a test");
 }
 
 /// One crate naming another in its manifest.
