@@ -32,8 +32,11 @@ async fn the_program_serves_records_and_ends_on_sigterm() {
     });
     let mut client = connect(address).await;
     assert_eq!(client.get("x", "/").await.unwrap().text(), "hi");
-    let events = program::events(&record);
-    assert_eq!(events.len(), 2, "{events:?}");
+    let events = until("both events are recorded", SOON, async || {
+        let events = program::events(&record);
+        (events.len() == 2).then_some(events)
+    })
+    .await;
     assert_eq!(events[1]["event"], "complete");
     assert_eq!(events[1]["pid"], process.pid());
     assert!(process.memory() > 100_000);
