@@ -1,1 +1,2 @@
+//! The `fprs` binary: parses, wires, runs.
 fn main() {}
