@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use fprs_config::manifest::Manifest;
 
 /// What each crate may import of its siblings. Data flows one way, so do imports.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -175,6 +176,21 @@ fn every_dependency_says_why_it_is_there() {
         BTreeSet::new(),
         "these need a line in docs/dependencies.md"
     );
+}
+
+#[test]
+fn every_example_can_be_deployed() {
+    let mut found = 0;
+    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path().join("fprs.toml");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            continue;
+        };
+        let manifest = Manifest::from_toml(&text);
+        assert!(manifest.is_ok(), "{}: {manifest:?}", path.display());
+        found += 1;
+    }
+    assert!(found > 0, "no examples");
 }
 
 /// A promise's last column names files and their tests: `` `file.rs`: `one_test`, `another` ``.
