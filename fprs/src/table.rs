@@ -4,20 +4,20 @@ use std::fmt;
 
 /// Rows under headings, each column as wide as its widest cell.
 #[derive(Debug)]
-pub struct Table<const N: usize> {
+pub(crate) struct Table<const N: usize> {
     rows: Vec<[String; N]>,
 }
 
 impl<const N: usize> Table<N> {
     /// A table with those headings.
-    pub fn new(headings: &[&str; N]) -> Self {
+    pub(crate) fn new(headings: &[&str; N]) -> Self {
         Self {
             rows: vec![headings.map(str::to_owned)],
         }
     }
 
     /// Adds a row; an empty cell shows as `-`.
-    pub fn row(&mut self, cells: [String; N]) {
+    pub(crate) fn row(&mut self, cells: [String; N]) {
         let shown = |cell: String| {
             if cell.is_empty() {
                 "-".to_owned()

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::process::Parts;
 
 /// What an admin port is made of.
+#[expect(missing_debug_implementations, reason = "routes and checks have none")]
 pub struct Admin {
     /// The process's metrics.
     pub registry: Registry,

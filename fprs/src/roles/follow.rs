@@ -11,6 +11,9 @@ use fprs_control::ConfigStatus;
 
 use crate::process::Parts;
 
+/// Sees every change before it is in force.
+pub type Observer = Box<dyn FnMut(&Applied) + Send>;
+
 /// A store that is being followed.
 #[derive(Clone, Debug)]
 pub struct Followed {
@@ -24,7 +27,7 @@ pub struct Followed {
 pub fn follow(
     store: SharedStore,
     last_good: Option<PathBuf>,
-    observer: Option<Box<dyn FnMut(&Applied) + Send>>,
+    observer: Option<Observer>,
     parts: &mut Parts,
 ) -> Followed {
     let (publisher, view) = View::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fprs_autoscaler_client::{Demand, Reporter, reporter};
-use fprs_config::{Applied, View};
+use fprs_config::View;
 use fprs_forward::Shards;
 use prometheus::Registry;
 use tokio::sync::mpsc;
@@ -15,6 +15,7 @@ use crate::process::Parts;
 use crate::proxy::metrics::Metrics;
 use crate::proxy::table::Edit;
 use crate::proxy::{Proxy, Settings, Tables};
+use crate::roles::follow::Observer;
 
 /// Edits that may wait for the cores; what doesn't fit is told with the next one.
 const EDITS: usize = 1024;
@@ -59,7 +60,7 @@ impl Proxying {
     }
 
     /// Takes over every change before it is in force.
-    pub fn observer(&self) -> Box<dyn FnMut(&Applied) + Send> {
+    pub fn observer(&self) -> Observer {
         let (tables, editor) = (Arc::clone(&self.tables), self.editor.clone());
         let mut untold = Edit::default();
         Box::new(move |applied| {
