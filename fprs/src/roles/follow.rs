@@ -12,7 +12,7 @@ use fprs_control::ConfigStatus;
 use crate::process::Parts;
 
 /// Sees every change before it is in force.
-pub type Observer = Box<dyn FnMut(&Applied) + Send>;
+pub(super) type Observer = Box<dyn FnMut(&Applied) + Send>;
 
 /// A store that is being followed.
 #[derive(Clone, Debug)]
