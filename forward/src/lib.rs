@@ -11,6 +11,7 @@ pub mod limits;
 pub mod message;
 pub mod shard;
 pub mod upstream;
+pub mod websocket;
 
 pub use answer::{Answer, Reason};
 pub use downstream::Downstream;

@@ -22,6 +22,8 @@ pub enum Body {
     Length(u64),
     /// Until its own end mark.
     Stream,
+    /// Bytes of another protocol, both ways, until either side ends: a WebSocket.
+    Tunnel,
 }
 
 impl Body {

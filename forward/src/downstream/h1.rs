@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::header::EXPECT;
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep};
 
 use crate::answer::{Answer, Reason};
@@ -21,6 +21,7 @@ use crate::h1::head::{self, Malformed};
 use crate::limits;
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Service};
+use crate::websocket;
 
 /// Serves one connection to its end.
 pub async fn serve<S: Service, T: Socket>(io: T, client: SocketAddr, connected: Connected<S>) {
@@ -41,13 +42,21 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: SocketAddr, connected: 
                 break;
             }
         };
+        let mut head = *head;
+        let body = match body(&mut head) {
+            Ok(body) => body,
+            Err(malformed) => {
+                refuse(&mut connection, malformed).await;
+                break;
+            }
+        };
         let counted = connected.begin();
-        let mut exchange = Exchange::new(&mut connection, &head);
+        let mut exchange = Exchange::new(&mut connection, &head, body);
         let mut request = head.request;
         strip_hop_by_hop(request.headers_mut());
         let inbound = Inbound {
             request,
-            body: body(head.framing),
+            body,
             client,
         };
         connected.service().serve(inbound, &mut exchange).await;
@@ -66,6 +75,10 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: SocketAddr, connected: 
                 connection.linger().await;
                 break;
             }
+            After::Shutdown => {
+                connection.shutdown().await;
+                break;
+            }
             After::Reset => {
                 connection.io.reset_on_close();
                 break;
@@ -74,12 +87,23 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: SocketAddr, connected: 
     }
 }
 
-const fn body(framing: Framing) -> Body {
-    match framing {
+/// What body follows the head; a request for a WebSocket becomes canonical here.
+fn body(head: &mut head::RequestHead) -> Result<Body, Malformed> {
+    if websocket::from_upgrade(&mut head.request)? {
+        if head.framing != Framing::None {
+            return Err(Malformed("a WebSocket request with a body"));
+        }
+        head.framing = Framing::UntilClose;
+        return Ok(Body::Tunnel);
+    }
+    if websocket::is_other_connect(&head.request) {
+        return Err(Malformed("CONNECT is served for WebSockets only"));
+    }
+    Ok(match head.framing {
         Framing::None => Body::None,
         Framing::Length(length) => Body::Length(length),
         Framing::Chunked | Framing::UntilClose => Body::Stream,
-    }
+    })
 }
 
 /// Answers what can't be understood, in a form every client reads, and closes.
@@ -89,7 +113,7 @@ async fn refuse<T: Socket>(connection: &mut Connection<T>, malformed: Malformed)
         framing: Framing::None,
         keep_alive: false,
     };
-    let mut exchange = Exchange::new(connection, &head);
+    let mut exchange = Exchange::new(connection, &head, Body::None);
     Answer::new(Reason::BadRequest)
         .detail(malformed.0)
         .send(&HeaderMap::new(), &mut exchange);
@@ -187,6 +211,15 @@ impl<T: Socket> Connection<T> {
             .unwrap_or(false)
     }
 
+    /// Sends all that is queued and says that nothing follows.
+    async fn shutdown(&mut self) {
+        let all = poll_fn(|cx| {
+            ready!(self.write.poll_flush(&mut self.io, cx))?;
+            Pin::new(&mut self.io).poll_shutdown(cx)
+        });
+        tokio::time::timeout(limits::LINGER, all).await.ok();
+    }
+
     /// Closes so that an answer still on its way isn't overtaken by a reset: sends all, says that
     /// nothing follows, and reads what comes for a while.
     async fn linger(&mut self) {
@@ -255,6 +288,8 @@ enum After {
     Linger,
     Reset,
     Reuse,
+    /// A tunnel's end.
+    Shutdown,
 }
 
 struct Exchange<'a, T> {
@@ -266,12 +301,14 @@ struct Exchange<'a, T> {
     keep_alive: bool,
     /// The client sends its body only when told to: after another answer there is none to wait for.
     expects_continue: bool,
+    /// The client asked for a WebSocket; what follows its head is that, once agreed to.
+    tunnel: bool,
     ended: bool,
     aborted: bool,
 }
 
 impl<'a, T: Socket> Exchange<'a, T> {
-    fn new(connection: &'a mut Connection<T>, head: &head::RequestHead) -> Self {
+    fn new(connection: &'a mut Connection<T>, head: &head::RequestHead, body: Body) -> Self {
         Self {
             connection,
             decoder: Decoder::new(head.framing),
@@ -280,6 +317,7 @@ impl<'a, T: Socket> Exchange<'a, T> {
             version: head.request.version(),
             keep_alive: head.keep_alive,
             expects_continue: head.request.headers().contains_key(EXPECT),
+            tunnel: body == Body::Tunnel,
             ended: false,
             aborted: false,
         }
@@ -289,6 +327,8 @@ impl<'a, T: Socket> Exchange<'a, T> {
         let by_close = self.encoder.as_ref().is_some_and(Encoder::ends_by_close);
         if self.aborted || !self.ended {
             After::Reset
+        } else if self.tunnel {
+            After::Shutdown
         } else if !self.decoder.is_done() && self.keep_alive && !self.expects_continue {
             After::Discard(self.decoder)
         } else if !self.decoder.is_done() {
@@ -352,6 +392,17 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
     }
 
     fn send_head(&mut self, response: Response<()>, body: Body) -> Result<(), Gone> {
+        if self.tunnel && body == Body::Tunnel && response.status() == StatusCode::OK {
+            head::write_switch(&response, self.connection.write.tail());
+            self.encoder = Some(Encoder::new(Framing::UntilClose));
+            self.keep_alive = false;
+            return Ok(());
+        }
+        if self.tunnel {
+            // Refused: the connection goes on as the HTTP/1.1 it was, and the request had no body.
+            self.tunnel = false;
+            self.decoder = Decoder::new(Framing::None);
+        }
         let framing = head::framing_towards(self.version, &self.method, response.status(), body);
         // A body that is still to come can't be told from the next request: this is the last one.
         self.keep_alive = self.keep_alive
@@ -409,7 +460,10 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         // While a body is still to come, whoever reads it sees the client leave. What follows the
         // body is the next request; it is left alone once there is a buffer of it.
-        if !self.decoder.is_done() || self.connection.read.len() >= limits::FIRST_READ_BYTES {
+        if self.tunnel
+            || !self.decoder.is_done()
+            || self.connection.read.len() >= limits::FIRST_READ_BYTES
+        {
             return Poll::Pending;
         }
         let Connection { io, read, .. } = &mut *self.connection;

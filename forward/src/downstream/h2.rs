@@ -21,6 +21,7 @@ use crate::h1::head::{Malformed, content_length};
 use crate::limits;
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Service};
+use crate::websocket::{is_other_connect, is_websocket};
 
 /// Serves one connection to its end.
 pub async fn serve<S, T>(io: T, client: SocketAddr, connected: Connected<S>)
@@ -119,14 +120,15 @@ fn builder() -> h2::server::Builder {
         .max_pending_accept_reset_streams(limits::PENDING_RESETS)
         .max_local_error_reset_streams(None)
         .max_concurrent_reset_streams(limits::REMEMBERED_RESETS)
-        .data_frame_budget(limits::DATA_FRAME_BUDGET);
+        .data_frame_budget(limits::DATA_FRAME_BUDGET)
+        .enable_connect_protocol();
     builder
 }
 
 /// Brings a request into the form every session hands on, and says what body follows.
 fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> {
-    if request.method() == Method::CONNECT {
-        return Err(Malformed("CONNECT is not served"));
+    if is_other_connect(request) {
+        return Err(Malformed("CONNECT is served for WebSockets only"));
     }
     let host = {
         let mut hosts = request.headers().get_all(HOST).iter();
@@ -159,6 +161,9 @@ fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> 
         fields::strip_hop_by_hop(fields);
     }
     let length = content_length(fields)?;
+    if is_websocket(request) {
+        return Ok(Body::Tunnel);
+    }
     Ok(match (ended, length) {
         (true, _) => Body::None,
         (false, Some(length)) => Body::Length(length),

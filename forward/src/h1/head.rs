@@ -204,6 +204,7 @@ pub fn framing_towards(
         Body::Length(length) => Framing::Length(length),
         Body::Stream if version == Version::HTTP_10 => Framing::UntilClose,
         Body::Stream => Framing::Chunked,
+        Body::Tunnel => Framing::UntilClose,
     }
 }
 
@@ -214,6 +215,13 @@ pub fn bodiless(method: &Method, status: StatusCode) -> bool {
         || status.is_informational()
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED
+}
+
+/// Agrees to a WebSocket: what HTTP/2 says with 200 (RFC 6455 §4.2.2).
+pub fn write_switch(response: &Response<()>, out: &mut BytesMut) {
+    write_status(StatusCode::SWITCHING_PROTOCOLS, out);
+    write_fields(response.headers(), out);
+    out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n");
 }
 
 /// Writes a response's head. `close` tells the client that the connection ends after it.

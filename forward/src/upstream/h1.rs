@@ -4,10 +4,12 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use http::header::SEC_WEBSOCKET_ACCEPT;
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -19,6 +21,7 @@ use crate::h1::head;
 use crate::limits;
 use crate::message::{Body, Frame, Interim};
 use crate::upstream::{Failure, Head, Upstream, dial};
+use crate::websocket;
 
 /// The idle connections of one core to one program.
 #[derive(Debug)]
@@ -135,16 +138,38 @@ pub struct Stream<T: Socket = TcpStream> {
     request_done: bool,
     decoder: Option<Decoder>,
     keep_alive: bool,
+    tunnel: Option<Tunnel>,
+}
+
+/// A WebSocket that was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tunnel {
+    /// The key is ours, and so is the answer to it.
+    own_key: bool,
+    /// The program agreed.
+    open: bool,
+    /// Our half has ended: the program is to see that once all was written.
+    ended: bool,
 }
 
 impl<T: Socket> Stream<T> {
     fn new(io: T, pool: Option<Rc<Pool>>, request: &Request<()>, body: Body) -> Self {
         let mut write = WriteBuffer::default();
-        head::write_request(request, body, write.tail());
+        let mut own_key = false;
+        if body == Body::Tunnel {
+            let mut upgrade = Request::new(());
+            *upgrade.uri_mut() = request.uri().clone();
+            *upgrade.headers_mut() = request.headers().clone();
+            own_key = websocket::upgrade_fields(upgrade.headers_mut(), fastrand::u128(..));
+            head::write_request(&upgrade, body, write.tail());
+        } else {
+            head::write_request(request, body, write.tail());
+        }
         let framing = match body {
             Body::None => Framing::None,
             Body::Length(length) => Framing::Length(length),
             Body::Stream => Framing::Chunked,
+            Body::Tunnel => Framing::UntilClose,
         };
         Self {
             io: Some(io),
@@ -157,6 +182,11 @@ impl<T: Socket> Stream<T> {
             request_done: body.is_none(),
             decoder: None,
             keep_alive: false,
+            tunnel: (body == Body::Tunnel).then_some(Tunnel {
+                own_key,
+                open: false,
+                ended: false,
+            }),
         }
     }
 
@@ -183,7 +213,7 @@ impl<T: Socket> Stream<T> {
         let (mut parts, ()) = head.response.into_parts();
         strip_hop_by_hop(&mut parts.headers);
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::Protocol);
+            return self.switched(parts.headers);
         }
         if parts.status.is_informational() {
             let interim = Interim {
@@ -200,6 +230,24 @@ impl<T: Socket> Stream<T> {
             Framing::Chunked | Framing::UntilClose => Body::Stream,
         };
         Ok(Head::Final(http::Response::from_parts(parts, ()), body))
+    }
+}
+
+impl<T: Socket> Stream<T> {
+    /// The program agreed to a WebSocket, which HTTP/2 says with 200; or it agrees to what nobody
+    /// asked for.
+    fn switched(&mut self, mut fields: HeaderMap) -> Result<Head, Failure> {
+        let Some(tunnel) = &mut self.tunnel else {
+            return Err(Failure::Protocol);
+        };
+        tunnel.open = true;
+        if tunnel.own_key {
+            fields.remove(SEC_WEBSOCKET_ACCEPT);
+        }
+        self.decoder = Some(Decoder::new(Framing::UntilClose));
+        let mut response = http::Response::new(());
+        *response.headers_mut() = fields;
+        Ok(Head::Final(response, Body::Tunnel))
     }
 }
 
@@ -225,6 +273,9 @@ impl<T: Socket> Upstream for Stream<T> {
                 .end(None, self.write.tail())
                 .map_err(|_| Failure::Protocol)?;
             self.request_done = true;
+            if let Some(tunnel) = &mut self.tunnel {
+                tunnel.ended = true;
+            }
         }
         Ok(())
     }
@@ -241,7 +292,15 @@ impl<T: Socket> Upstream for Stream<T> {
         let Some(io) = &mut self.io else {
             return Poll::Ready(Ok(()));
         };
-        self.write.poll_flush(io, cx).map_err(|_| Failure::Reset)
+        ready!(self.write.poll_flush(io, cx)).map_err(|_| Failure::Reset)?;
+        match &mut self.tunnel {
+            Some(tunnel) if tunnel.ended => {
+                ready!(Pin::new(io).poll_shutdown(cx)).map_err(|_| Failure::Reset)?;
+                tunnel.ended = false;
+            }
+            _ => {}
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, StatusCode};
 use tokio::sync::Notify;
 
 use crate::downstream::h2::room;
@@ -185,6 +185,7 @@ impl Slot {
             .send_request(request, end)
             .map_err(|_| Failure::Connect)?;
         Ok(Stream {
+            tunnel: body == Body::Tunnel,
             response: Some(response),
             send,
             body: None,
@@ -223,6 +224,8 @@ impl Drop for Waiting<'_> {
 /// One exchange on an HTTP/2 connection. Dropping it before its end resets the stream.
 #[derive(Debug)]
 pub struct Stream {
+    /// A WebSocket was asked for.
+    tunnel: bool,
     response: Option<ResponseFuture>,
     send: SendStream<Bytes>,
     body: Option<RecvStream>,
@@ -269,7 +272,9 @@ impl Upstream for Stream {
         self.response = None;
         let (parts, stream) = answered.map_err(|error| failure(&error))?.into_parts();
         let length = content_length(&parts.headers).map_err(|_| Failure::Protocol)?;
+        let open = self.tunnel && parts.status == StatusCode::OK;
         let body = match (stream.is_end_stream(), length) {
+            _ if open => Body::Tunnel,
             (true, _) => Body::None,
             (false, Some(length)) => Body::Length(length),
             (false, None) => Body::Stream,
