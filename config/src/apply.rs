@@ -65,9 +65,9 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
     }
     let mut refused = Vec::new();
     let mut steps = Vec::with_capacity(batch.changes.len());
-    let mut count = current.written.len();
+    let mut count = current.len();
     for change in &batch.changes {
-        let known = current.written.contains_key(&change.key);
+        let known = current.written(&change.key).is_some();
         let step = match &change.value {
             Some(value) if known || count < records => {
                 decode(&change.key, value).map(|record| Some(Step::Put(record, batch.revision)))

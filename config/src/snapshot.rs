@@ -12,20 +12,37 @@ use crate::key::{Key, Kind, Revision};
 use crate::record::{Domain, Lease, Record, Replica, Server, Worker};
 use crate::store::{Change, Contents, Entry};
 
-type HashMap<K, V> = GenericHashMap<K, V, foldhash::fast::RandomState, DefaultSharedPtr>;
-type Map<V> = HashMap<Arc<str>, V>;
+type Map<V> = GenericHashMap<Arc<str>, Held<V>, foldhash::fast::RandomState, DefaultSharedPtr>;
+
+/// What is in force, and the commit that wrote it: one map entry, since copying map nodes is most of
+/// what applying a change costs.
+#[derive(Debug)]
+pub(crate) struct Held<V> {
+    pub(crate) value: Arc<V>,
+    pub(crate) written: Revision,
+}
+
+impl<V> Clone for Held<V> {
+    fn clone(&self) -> Self {
+        Self {
+            value: Arc::clone(&self.value),
+            written: self.written,
+        }
+    }
+}
 
 /// Everything at one revision.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(crate) revision: Revision,
-    pub(crate) servers: Map<Arc<ServerView>>,
-    pub(crate) domains: Map<Arc<Domain>>,
-    pub(crate) replicas: Map<Arc<Replica>>,
-    pub(crate) workers: Map<Arc<Worker>>,
-    pub(crate) leases: Map<Arc<Lease>>,
-    /// When each record that is in force was written; the expectation for the next commit.
-    pub(crate) written: HashMap<Key, Revision>,
+    /// How many records are in force.
+    pub(crate) records: usize,
+    /// `written` is the server record's, and means nothing once that is gone.
+    pub(crate) servers: Map<ServerView>,
+    pub(crate) domains: Map<Domain>,
+    pub(crate) replicas: Map<Replica>,
+    pub(crate) workers: Map<Worker>,
+    pub(crate) leases: Map<Lease>,
 }
 
 /// A server with what points up to it; it exists as long as anything does. It can hold replicas of a
@@ -48,47 +65,47 @@ impl Snapshot {
 
     /// The server of that name, or what is left of it.
     pub fn server(&self, name: &str) -> Option<&Arc<ServerView>> {
-        self.servers.get(name)
+        self.servers.get(name).map(|held| &held.value)
     }
 
     /// Every server, in no order.
     pub fn servers(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<ServerView>)> {
-        self.servers.iter()
+        self.servers.iter().map(|(name, held)| (name, &held.value))
     }
 
     /// The custom domain of that host name.
     pub fn domain(&self, host: &str) -> Option<&Arc<Domain>> {
-        self.domains.get(host)
+        self.domains.get(host).map(|held| &held.value)
     }
 
     /// Every custom domain, in no order.
     pub fn domains(&self) -> impl Iterator<Item = &Arc<Domain>> {
-        self.domains.values()
+        self.domains.values().map(|held| &held.value)
     }
 
     /// The replica of that id.
     pub fn replica(&self, id: &str) -> Option<&Arc<Replica>> {
-        self.replicas.get(id)
+        self.replicas.get(id).map(|held| &held.value)
     }
 
     /// Every replica, in no order.
     pub fn replicas(&self) -> impl Iterator<Item = &Arc<Replica>> {
-        self.replicas.values()
+        self.replicas.values().map(|held| &held.value)
     }
 
     /// The worker of that id.
     pub fn worker(&self, id: &str) -> Option<&Arc<Worker>> {
-        self.workers.get(id)
+        self.workers.get(id).map(|held| &held.value)
     }
 
     /// Every worker, in no order.
     pub fn workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
-        self.workers.values()
+        self.workers.values().map(|held| &held.value)
     }
 
     /// The lease of that name.
     pub fn lease(&self, name: &str) -> Option<&Arc<Lease>> {
-        self.leases.get(name)
+        self.leases.get(name).map(|held| &held.value)
     }
 
     /// The record in force under that key, and the commit that wrote it.
@@ -106,21 +123,30 @@ impl Snapshot {
 
     /// How many records are in force.
     pub fn len(&self) -> usize {
-        self.written.len()
+        self.records
     }
 
     /// Whether no record is in force.
     pub fn is_empty(&self) -> bool {
-        self.written.is_empty()
+        self.records == 0
     }
 
     /// Every record in force as a store would hold it, in key order. Costs an encoding of each.
     pub fn contents(&self) -> Contents {
-        let mut entries: Vec<Entry> = self
-            .written
-            .keys()
-            .filter_map(|key| {
-                let (record, revision) = self.record(key)?;
+        let servers = self.servers.values().filter_map(|held| {
+            let server = held.value.server.as_deref()?;
+            Some((Record::Server(server.clone()), held.written))
+        });
+        let domains = records(&self.domains, Record::Domain);
+        let leases = records(&self.leases, Record::Lease);
+        let replicas = records(&self.replicas, Record::Replica);
+        let workers = records(&self.workers, Record::Worker);
+        let mut entries: Vec<Entry> = servers
+            .chain(domains)
+            .chain(leases)
+            .chain(replicas)
+            .chain(workers)
+            .filter_map(|(record, revision)| {
                 let Change { key, value } = record.change();
                 Some(Entry {
                     key,
@@ -138,6 +164,25 @@ impl Snapshot {
 
     /// The commit that wrote the record in force under that key.
     pub fn written(&self, key: &Key) -> Option<Revision> {
-        self.written.get(key).copied()
+        let name = &*key.name;
+        match Kind::from_name(&key.kind)? {
+            Kind::Domain => self.domains.get(name).map(|held| held.written),
+            Kind::Lease => self.leases.get(name).map(|held| held.written),
+            Kind::Replica => self.replicas.get(name).map(|held| held.written),
+            Kind::Server => {
+                let held = self.servers.get(name);
+                let held = held.filter(|held| held.value.server.is_some());
+                held.map(|held| held.written)
+            }
+            Kind::Worker => self.workers.get(name).map(|held| held.written),
+        }
     }
+}
+
+fn records<V: Clone>(
+    map: &Map<V>,
+    record: impl Fn(V) -> Record,
+) -> impl Iterator<Item = (Record, Revision)> {
+    map.values()
+        .map(move |held| (record(V::clone(&held.value)), held.written))
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Step;
-use crate::key::{Key, Kind, Revision};
-use crate::record::{Domain, Record, Replica};
-use crate::snapshot::{ServerView, Snapshot};
+use crate::key::{Kind, Revision};
+use crate::record::{Domain, Record, Replica, Server};
+use crate::snapshot::{Held, ServerView, Snapshot};
 
 #[derive(Debug)]
 pub(super) struct Builder {
@@ -27,14 +27,8 @@ impl Builder {
 
     pub(super) fn take(&mut self, step: Step) {
         match step {
-            Step::Put(record, revision) => {
-                self.snapshot.written.insert(record.key(), revision);
-                self.put(*record);
-            }
-            Step::Delete(kind, name) => {
-                self.snapshot.written.remove(&Key::new(kind, &name));
-                self.delete(kind, &name);
-            }
+            Step::Put(record, revision) => self.put(*record, revision),
+            Step::Delete(kind, name) => self.delete(kind, &name),
         }
     }
 
@@ -48,96 +42,135 @@ impl Builder {
         )
     }
 
-    fn put(&mut self, record: Record) {
-        match record {
-            Record::Server(server) => {
-                let name = Arc::clone(&server.name);
-                self.view(&name, |view| view.server = Some(Arc::new(server)));
-            }
-            Record::Replica(replica) => self.put_replica(Arc::new(replica)),
-            Record::Domain(domain) => self.put_domain(Arc::new(domain)),
+    fn put(&mut self, record: Record, written: Revision) {
+        let new = match record {
+            Record::Server(server) => self.put_server(Arc::new(server), written),
+            Record::Replica(replica) => self.put_replica(Arc::new(replica), written),
+            Record::Domain(domain) => self.put_domain(Arc::new(domain), written),
             Record::Worker(worker) => {
                 let id = worker.id.as_str().into();
-                self.snapshot.workers.insert(id, Arc::new(worker));
+                let value = Arc::new(worker);
+                let before = self.snapshot.workers.insert(id, Held { value, written });
+                before.is_none()
             }
             Record::Lease(lease) => {
                 let name = lease.name.as_str().into();
-                self.snapshot.leases.insert(name, Arc::new(lease));
+                let value = Arc::new(lease);
+                let before = self.snapshot.leases.insert(name, Held { value, written });
+                before.is_none()
             }
+        };
+        if new {
+            self.snapshot.records = self.snapshot.records.saturating_add(1);
         }
     }
 
-    fn put_replica(&mut self, replica: Arc<Replica>) {
+    fn put_server(&mut self, server: Arc<Server>, written: Revision) -> bool {
+        let name = Arc::clone(&server.name);
+        let mut new = false;
+        self.view(&name, |held| {
+            held.written = written;
+            new = Arc::make_mut(&mut held.value)
+                .server
+                .replace(server)
+                .is_none();
+        });
+        new
+    }
+
+    fn put_replica(&mut self, replica: Arc<Replica>, written: Revision) -> bool {
         let id = Arc::clone(&replica.id);
-        let before = self
-            .snapshot
-            .replicas
-            .insert(Arc::clone(&id), Arc::clone(&replica));
-        if let Some(before) = before.filter(|before| before.server != replica.server) {
-            self.view(&before.server, |view| {
+        let held = Held {
+            value: Arc::clone(&replica),
+            written,
+        };
+        let before = self.snapshot.replicas.insert(Arc::clone(&id), held);
+        if let Some(before) = &before
+            && before.value.server != replica.server
+        {
+            self.edit(&before.value.server, |view| {
                 view.replicas.remove(&id);
             });
         }
         let server = Arc::clone(&replica.server);
-        self.view(&server, |view| {
+        self.edit(&server, |view| {
             view.replicas.insert(id, replica);
         });
+        before.is_none()
     }
 
-    fn put_domain(&mut self, domain: Arc<Domain>) {
+    fn put_domain(&mut self, domain: Arc<Domain>, written: Revision) -> bool {
         let host = Arc::clone(&domain.host);
-        let before = self
-            .snapshot
-            .domains
-            .insert(Arc::clone(&host), Arc::clone(&domain));
-        if let Some(before) = before.filter(|before| before.server != domain.server) {
-            self.view(&before.server, |view| {
+        let held = Held {
+            value: Arc::clone(&domain),
+            written,
+        };
+        let before = self.snapshot.domains.insert(Arc::clone(&host), held);
+        if let Some(before) = &before
+            && before.value.server != domain.server
+        {
+            self.edit(&before.value.server, |view| {
                 view.domains.remove(&host);
             });
         }
-        self.view(&domain.server, |view| {
+        self.edit(&domain.server, |view| {
             view.domains.insert(Arc::clone(&host), ());
         });
         self.hosts.insert(host);
+        before.is_none()
     }
 
     fn delete(&mut self, kind: Kind, name: &Arc<str>) {
-        match kind {
-            Kind::Server => self.view(name, |view| view.server = None),
-            Kind::Replica => {
-                if let Some(replica) = self.snapshot.replicas.remove(name) {
-                    self.view(&replica.server, |view| {
+        let gone = match kind {
+            Kind::Server => {
+                let mut gone = false;
+                self.edit(name, |view| gone = view.server.take().is_some());
+                gone
+            }
+            Kind::Replica => match self.snapshot.replicas.remove(name) {
+                Some(replica) => {
+                    self.edit(&replica.value.server, |view| {
                         view.replicas.remove(name);
                     });
+                    true
                 }
-            }
-            Kind::Domain => {
-                if let Some(domain) = self.snapshot.domains.remove(name) {
-                    self.view(&domain.server, |view| {
+                None => false,
+            },
+            Kind::Domain => match self.snapshot.domains.remove(name) {
+                Some(domain) => {
+                    self.edit(&domain.value.server, |view| {
                         view.domains.remove(name);
                     });
                     self.hosts.insert(Arc::clone(name));
+                    true
                 }
-            }
-            Kind::Worker => {
-                self.snapshot.workers.remove(name);
-            }
-            Kind::Lease => {
-                self.snapshot.leases.remove(name);
-            }
+                None => false,
+            },
+            Kind::Worker => self.snapshot.workers.remove(name).is_some(),
+            Kind::Lease => self.snapshot.leases.remove(name).is_some(),
+        };
+        if gone {
+            self.snapshot.records = self.snapshot.records.saturating_sub(1);
         }
     }
 
-    /// Edits a server's view, creating it with its first reason to exist and removing it with the
-    /// last.
-    fn view(&mut self, name: &Arc<str>, edit: impl FnOnce(&mut ServerView)) {
+    fn edit(&mut self, name: &Arc<str>, edit: impl FnOnce(&mut ServerView)) {
+        self.view(name, |held| edit(Arc::make_mut(&mut held.value)));
+    }
+
+    /// Edits what is held of a server, creating it with its first reason to exist and removing it
+    /// with the last.
+    fn view(&mut self, name: &Arc<str>, edit: impl FnOnce(&mut Held<ServerView>)) {
         let servers = &mut self.snapshot.servers;
-        let view = match servers.get_mut(name) {
-            Some(view) => view,
-            None => servers.entry(Arc::clone(name)).or_default(),
+        let held = match servers.get_mut(name) {
+            Some(held) => held,
+            None => servers.entry(Arc::clone(name)).or_insert_with(|| Held {
+                value: Arc::default(),
+                written: Revision::default(),
+            }),
         };
-        let view = Arc::make_mut(view);
-        edit(view);
+        edit(held);
+        let view = &held.value;
         if view.server.is_none() && view.replicas.is_empty() && view.domains.is_empty() {
             servers.remove(name);
         }

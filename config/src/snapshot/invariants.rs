@@ -4,28 +4,27 @@
 use std::sync::Arc;
 
 use super::{ServerView, Snapshot};
-use crate::key::{Key, Kind};
 
 impl Snapshot {
     /// Asserts every invariant. Costs the whole snapshot.
     pub(crate) fn check_invariants(&self) {
-        for (name, view) in &self.servers {
+        for (name, view) in self.servers() {
             self.check_view(name, view);
         }
-        for domain in self.domains.values() {
+        for domain in self.domains() {
             self.check_host(&domain.host);
         }
-        for replica in self.replicas.values() {
-            let view = self.servers.get(&replica.server);
+        for replica in self.replicas() {
+            let view = self.server(&replica.server);
             assert!(
                 view.is_some_and(|view| view.replicas.contains_key(&replica.id)),
                 "replica {} is in its server's view",
                 replica.id
             );
         }
-        let servers = self.servers.values().filter(|view| view.server.is_some());
+        let servers = self.servers().filter(|(_, view)| view.server.is_some());
         assert_eq!(
-            self.written.len(),
+            self.len(),
             servers.count()
                 + self.domains.len()
                 + self.replicas.len()
@@ -33,10 +32,11 @@ impl Snapshot {
                 + self.leases.len(),
             "every record in force is counted once"
         );
-        for (key, revision) in &self.written {
+        for entry in self.contents().entries {
             assert!(
-                *revision <= self.revision,
-                "{key} is not from after the snapshot"
+                entry.revision <= self.revision,
+                "{} is not from after the snapshot",
+                entry.key
             );
         }
     }
@@ -44,7 +44,7 @@ impl Snapshot {
     /// Asserts the invariants of what a batch touched. Costs what it touched.
     pub(crate) fn check_touched(&self, servers: &[Arc<str>], hosts: &[Arc<str>]) {
         for name in servers {
-            if let Some(view) = self.servers.get(name) {
+            if let Some(view) = self.server(name) {
                 self.check_view(name, view);
             }
         }
@@ -58,11 +58,9 @@ impl Snapshot {
             view.server.is_some() || !view.replicas.is_empty() || !view.domains.is_empty(),
             "the view of {name} has a reason to exist"
         );
-        assert_eq!(
-            view.server.is_some(),
-            self.written.contains_key(&Key::new(Kind::Server, name)),
-            "server {name} is in force exactly when it is written"
-        );
+        if let Some(server) = &view.server {
+            assert_eq!(server.name, *name, "a server is in its own place");
+        }
         for (id, replica) in &view.replicas {
             assert_eq!(
                 (id, name),
@@ -70,13 +68,13 @@ impl Snapshot {
                 "a replica is in its own place"
             );
             assert_eq!(
-                self.replicas.get(id),
+                self.replica(id),
                 Some(replica),
                 "replica {id} is the same everywhere"
             );
         }
         for (host, ()) in &view.domains {
-            let bound = self.domains.get(host);
+            let bound = self.domain(host);
             assert!(
                 bound.is_some_and(|domain| domain.server == *name),
                 "{host} is bound to {name}"
@@ -85,8 +83,8 @@ impl Snapshot {
     }
 
     fn check_host(&self, host: &Arc<str>) {
-        if let Some(domain) = self.domains.get(host) {
-            let view = self.servers.get(&domain.server);
+        if let Some(domain) = self.domain(host) {
+            let view = self.server(&domain.server);
             assert!(
                 view.is_some_and(|view| view.domains.contains_key(host)),
                 "{host} is in its server's view"
