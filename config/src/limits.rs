@@ -70,3 +70,21 @@ pub const COMMIT_GROUP_BYTES: usize = 2 * COMMIT_BYTES;
 pub const WATCH_TAKE: usize = 64;
 /// A watcher hears of progress this often; the contract says at least once a second.
 pub const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// Shortest wait before the store is asked again, and the first step of the backoff.
+pub const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait: a store that comes back is noticed within it.
+pub const RETRY_LONGEST: Duration = Duration::from_secs(10);
+/// A store that says nothing for this long, progress included, is taken for gone. Ten missed marks.
+pub const SILENCE: Duration = Duration::from_secs(5);
+/// Longest wait for a snapshot or a commit's answer.
+pub const ANSWER: Duration = Duration::from_secs(60);
+/// Refused records listed on the status page; beyond it they are only counted.
+pub const REFUSED_LISTED: usize = 100;
+/// The last-good file is written at most this often.
+pub const LAST_GOOD_EVERY: Duration = Duration::from_secs(5);
+/// A snapshot must have been in force this long, without a panic, to be kept as last good.
+pub const LAST_GOOD_AFTER: Duration = Duration::from_secs(2);
+/// Largest last-good file that is read, bytes: far above what the limits on a snapshot give in
+/// practice, far below what would exhaust memory.
+pub const LAST_GOOD_BYTES: u64 = 4 * 1024 * 1024 * 1024;
