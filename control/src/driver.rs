@@ -38,6 +38,9 @@ struct Gate {
 
 impl Driver {
     pub(crate) async fn run(mut self) {
+        if self.catch_up().await.is_none() {
+            return;
+        }
         let mut gate = Gate::default();
         let mut commit: Option<Commit> = None;
         loop {
@@ -66,6 +69,20 @@ impl Driver {
                     gate.learn(outcome, Instant::now());
                 }
                 () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Waits until the view holds what the store holds now. A view may start from an old copy of
+    /// it, by which replicas that serve would be stopped as strays. `None` when the follower ended.
+    async fn catch_up(&mut self) -> Option<()> {
+        loop {
+            match self.store.commit(Vec::new(), Vec::new()).await {
+                Ok(revision) => return self.view.reached(revision).await.map(drop),
+                Err(error) => {
+                    tracing::warn!(%error, "control waits for the store");
+                    tokio::time::sleep(FAILED_PAUSE).await;
+                }
             }
         }
     }
