@@ -138,10 +138,7 @@ impl<'a> Planner<'a> {
         let standing = self.standing(replica);
         match step(replica.state, &standing) {
             Step::Keep => self.tally(replica),
-            Step::Delete => {
-                let (snapshot, key) = (self.snapshot, Key::new(Kind::Replica, &replica.id));
-                self.group(&replica.server).delete(snapshot, key);
-            }
+            Step::Delete => self.delete(replica),
             Step::Stop => {
                 self.tally(replica);
                 if let Some(worker) = &replica.worker {
@@ -249,7 +246,7 @@ impl<'a> Planner<'a> {
             }
             Phase::Ready { startup_ms } => self.become_ready(placed, startup_ms),
             Phase::Failed { reason } => self.fail(placed, reason),
-            Phase::Stopped => self.fail(placed, step::STOPPED_UNASKED.to_owned()),
+            Phase::Stopped => self.delete(&placed),
         }
     }
 
@@ -275,6 +272,11 @@ impl<'a> Planner<'a> {
         };
         self.group(&replica.server).note(note);
         self.put(replica);
+    }
+
+    fn delete(&mut self, replica: &Replica) {
+        let (snapshot, key) = (self.snapshot, Key::new(Kind::Replica, &replica.id));
+        self.group(&replica.server).delete(snapshot, key);
     }
 
     fn put(&mut self, mut replica: Replica) {

@@ -19,6 +19,8 @@ use crate::lifecycle::{self, Now, Order, Plan};
 use crate::place::NoRoom;
 use crate::tail::{Tail, TailId};
 use channels::Channels;
+#[cfg(test)]
+pub(crate) use channels::MAX_ORDERS;
 pub(crate) use session::WorkersService;
 
 /// Every attached worker. Shared by the service, the driver and the API.

@@ -445,6 +445,34 @@ fn a_replica_that_its_relay_came_back_without_has_failed() {
 }
 
 #[test]
+fn a_replica_that_its_relay_stopped_by_itself_leaves_without_having_failed() {
+    let mut world = World::ready();
+    world.run("r1");
+    world.update("w1", "r1", wire::Phase::Stopped, "");
+    world.settle();
+    assert_eq!(world.store.state("r1"), None);
+}
+
+#[test]
+fn a_worker_that_does_not_take_its_orders_is_disconnected() {
+    let mut world = World::ready();
+    let before = world.relays.get_mut("w1").unwrap().session.take();
+    let strays = (0..2000).map(|n| (format!("r{n}"), true)).collect();
+    world.relays.get_mut("w1").unwrap().running = strays;
+    drop(before);
+    world.attach("w1", 1);
+    let stuck = world.relays.get_mut("w1").unwrap().session.take().unwrap();
+    world.turn();
+    let (session, mut orders) = stuck;
+    let waiting = std::iter::from_fn(|| orders.try_recv().ok()).count();
+    assert_eq!(waiting, crate::workers::MAX_ORDERS);
+    assert!(orders.is_closed());
+    let now = world.now().instant;
+    assert!(!world.workers.attachment("w1", now).unwrap().attached);
+    world.workers.detach(&"w1".into(), session);
+}
+
+#[test]
 fn after_a_restart_of_control_everything_goes_on() {
     let mut world = World::ready();
     world.run("r1");

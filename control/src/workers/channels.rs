@@ -72,4 +72,4 @@ impl Channels {
 }
 
 /// Orders that may wait for one worker: more than a burst on a large worker, less than 1 MiB.
-pub(super) const MAX_ORDERS: usize = 1024;
+pub(crate) const MAX_ORDERS: usize = 1024;
