@@ -4,6 +4,7 @@
 
 pub mod apply;
 mod backoff;
+pub mod feed;
 pub mod follow;
 pub mod key;
 pub mod last_good;

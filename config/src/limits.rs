@@ -75,10 +75,12 @@ pub const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 pub const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait: a store that comes back is noticed within it.
 pub const RETRY_LONGEST: Duration = Duration::from_secs(10);
-/// A store that says nothing for this long, progress included, is taken for gone. Ten missed marks.
-pub const SILENCE: Duration = Duration::from_secs(5);
+/// A store that says nothing for this long, progress included, is asked for a new snapshot. Longer
+/// than a feed takes to notice ([`FEED_SILENCE`]) and to go on elsewhere ([`FEED_RESUME`]): going on
+/// costs the fleet less than new snapshots.
+pub const SILENCE: Duration = Duration::from_secs(20);
 /// Longest wait for a snapshot or a commit's answer.
-pub const ANSWER: Duration = Duration::from_secs(60);
+pub const ANSWER: Duration = Duration::from_secs(30);
 /// Refused records listed on the status page; beyond it they are only counted.
 pub const REFUSED_LISTED: usize = 100;
 /// The last-good file is written at most this often.
@@ -88,3 +90,23 @@ pub const LAST_GOOD_AFTER: Duration = Duration::from_secs(2);
 /// Largest last-good file that is read, bytes: far above what the limits on a snapshot give in
 /// practice, far below what would exhaust memory.
 pub const LAST_GOOD_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// A feed connection that says nothing for this long is broken: ten missed progress marks.
+pub const FEED_SILENCE: Duration = Duration::from_secs(5);
+/// For this long a broken watch tries to go on where it was before it is `Lost`: longer than a
+/// control process takes to restart.
+pub const FEED_RESUME: Duration = Duration::from_secs(10);
+/// Longest wait for a connection to one feed address.
+pub const FEED_CONNECT: Duration = Duration::from_secs(2);
+/// HTTP/2 pings on an idle feed connection, and the wait for their answer.
+pub const FEED_KEEPALIVE: Duration = Duration::from_secs(5);
+/// Bytes of entries in one chunk of a snapshot. A chunk holds at least one entry.
+pub const FEED_CHUNK_BYTES: usize = 256 * 1024;
+/// Largest feed message, bytes: the largest commit with its framing.
+pub const FEED_MESSAGE_BYTES: usize = 2 * COMMIT_BYTES;
+/// Chunks of a snapshot made before the follower took the first.
+pub const FEED_CHUNKS_AHEAD: usize = 4;
+/// Snapshots served at once; more are told to try again. Bounds memory when a whole fleet starts.
+pub const FEED_SNAPSHOTS: usize = 32;
+/// Receive window of a feed connection, bytes: a snapshot should not wait for round trips.
+pub const FEED_WINDOW_BYTES: u32 = 2 * 1024 * 1024;

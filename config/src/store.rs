@@ -5,11 +5,12 @@ mod admit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod embedded;
-mod history;
+pub(crate) mod history;
 mod state;
 mod tail;
 pub(crate) mod wire;
 
+pub(crate) use admit::check as admit;
 pub use embedded::EmbeddedStore;
 
 use std::pin::Pin;

@@ -80,6 +80,11 @@ impl History {
         }
     }
 
+    /// Notes that there is no other commit up to `revision`.
+    pub(crate) fn advance(&mut self, revision: Revision) {
+        self.latest = self.latest.max(revision);
+    }
+
     /// Whether a watcher at `from` can go on without a gap.
     pub(crate) fn covers(&self, from: Revision) -> bool {
         self.oldest <= from && from <= self.latest
@@ -144,10 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn late_commits_are_ignored() {
+    fn late_commits_are_ignored_and_progress_moves_the_end() {
         let mut history = filled(10, usize::MAX, 12);
         history.push(Arc::new(batch(12, Vec::new())));
         history.push(Arc::new(batch(3, Vec::new())));
         assert_eq!(revisions(&history, 10, 99), [11, 12]);
+        history.advance(Revision(30));
+        history.advance(Revision(20));
+        assert_eq!(history.latest(), Revision(30));
+        assert!(history.covers(Revision(25)));
     }
 }
