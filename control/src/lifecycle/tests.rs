@@ -6,12 +6,12 @@ mod random;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use fprs_config::{Kind, Record, Replica, ReplicaState, Worker};
+use fprs_config::{Kind, Record, Replica, ReplicaState, Worker, limits};
 use fprs_proto::worker as wire;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::fleet::{Running, SessionId};
+use crate::fleet::{Phase, Running, SessionId};
 use crate::testing::{Records, replica, server, version, worker};
 use crate::workers::Workers;
 
@@ -470,6 +470,35 @@ fn a_worker_that_does_not_take_its_orders_is_disconnected() {
     let now = world.now().instant;
     assert!(!world.workers.attachment("w1", now).unwrap().attached);
     world.workers.detach(&"w1".into(), session);
+}
+
+#[test]
+fn two_controls_with_one_worker_each_do_not_both_place_a_replica() {
+    let mut world = World::ready();
+    let other = Workers::new(LEASE);
+    let offer = worker("w2", 1);
+    let attached = other.attach(offer.clone(), BTreeMap::new(), world.now().instant);
+    let (_, mut orders) = attached.unwrap();
+    world.store.put(&Record::Worker(offer));
+    other.act(&world.store.snapshot, world.now()); // welcomes w2
+    world.request("r1");
+    let theirs = other.act(&world.store.snapshot, world.now());
+    world.turn();
+    assert!(theirs.groups.iter().all(|group| !world.store.commit(group)));
+    assert_eq!(
+        world.store.replica("r1").unwrap().worker.as_deref(),
+        Some("w1")
+    );
+    // The other sees that it lost and stops its own.
+    other.act(&world.store.snapshot, world.now());
+    let told: Vec<_> = std::iter::from_fn(|| orders.try_recv().ok())
+        .filter_map(|order| order.message)
+        .collect();
+    use wire::to_worker::Message::{Start, Stop, Welcome};
+    assert!(
+        matches!(&told[..], [Welcome(_), Start(_), Stop(_)]),
+        "{told:?}"
+    );
 }
 
 #[test]

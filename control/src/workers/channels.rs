@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fprs_proto::worker as wire;
 use tokio::sync::mpsc;
 
 use crate::fleet::SessionId;
+use crate::lifecycle::Order;
 
 /// One queue of orders per attached worker.
 #[derive(Debug, Default)]
@@ -68,6 +70,28 @@ impl Channels {
                 mpsc::error::TrySendError::Closed(_) => SendError::Closed,
                 mpsc::error::TrySendError::Full(_) => SendError::Full,
             })
+    }
+}
+
+/// An order as it goes over the wire.
+pub(super) fn message(order: &Order, lease: Duration) -> wire::to_worker::Message {
+    use wire::to_worker::Message;
+    match order {
+        Order::Disconnect | Order::Welcome => Message::Welcome(wire::Welcome {
+            lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+        }),
+        Order::Start {
+            replica,
+            server,
+            version,
+        } => Message::Start(wire::Start {
+            replica: replica.to_string(),
+            server: server.to_string(),
+            version: Some(version.to_wire()),
+        }),
+        Order::Stop { replica } => Message::Stop(wire::Stop {
+            replica: replica.to_string(),
+        }),
     }
 }
 

@@ -6,6 +6,8 @@ mod api;
 #[cfg(test)]
 mod channel;
 #[cfg(test)]
+mod feed;
+#[cfg(test)]
 mod latency;
 #[cfg(test)]
 mod logs;

@@ -214,7 +214,7 @@ async fn control(
         ready: Arc::new(|| Ok(())),
         config: Arc::clone(status),
         api: Router::new().route("/v1/autoscaler/{name}", axum::routing::get(extra)),
-        grpc: Routes::default(),
+        grpc: Routes::new(fprs_config::feed::server::service(Arc::clone(store))),
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
