@@ -68,8 +68,10 @@ pub(crate) struct Plan {
     pub(crate) ended: Vec<(Arc<str>, Arc<str>)>,
     /// Workers that are away and that the store knows nothing of.
     pub(crate) gone: Vec<Arc<str>>,
-    /// When the next lease ends.
+    /// When to plan again if nothing happens: when the next lease ends, or soon if orders are left.
     pub(crate) wake: Option<Instant>,
+    /// Orders were left for the next plan.
+    more: bool,
 }
 
 /// The next moves of everything in that snapshot. The fleet must have met the snapshot's workers.
@@ -78,8 +80,26 @@ pub(crate) fn plan(snapshot: &Snapshot, fleet: &Fleet, lease: Duration, now: Now
     let whole = workers::plan(snapshot, fleet, lease, now, &mut plan);
     replicas::plan(snapshot, fleet, lease, now, &whole, &mut plan);
     strays::plan(snapshot, fleet, &mut plan);
+    if plan.more {
+        plan.wake = Some(now.instant + ORDERS_PAUSE);
+    }
     plan
 }
+
+impl Plan {
+    /// Whether one more Start or Stop fits into this plan. What doesn't is planned again.
+    fn has_room(&mut self) -> bool {
+        let has = self.orders.len() < MAX_ORDERS_AT_ONCE;
+        self.more |= !has;
+        has
+    }
+}
+
+/// Orders in one plan: a fraction of a worker's queue, so that a burst never looks like a worker that
+/// doesn't take its orders.
+const MAX_ORDERS_AT_ONCE: usize = 256;
+/// For queues to drain between two such plans.
+const ORDERS_PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests;

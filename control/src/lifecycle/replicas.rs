@@ -1,7 +1,7 @@
 //! PURE. Replicas on their way: those asked for are placed and started, those placed move on by what
 //! their relays say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::servers::Servers;
 use super::step::{Standing, Step, step};
 use super::{Now, Order, Plan};
 use crate::commit::Note;
-use crate::fleet::{Fleet, Phase};
+use crate::fleet::{Fleet, Member, Phase};
 use crate::place::Seats;
 
 /// Adds the moves of every replica, but for those of workers in `whole`: they were decided on with
@@ -24,9 +24,15 @@ pub(super) fn plan(
     whole: &BTreeSet<Arc<str>>,
     plan: &mut Plan,
 ) {
+    let settled = fleet
+        .members()
+        .filter(|(id, member)| member.settled(snapshot.worker(id)).is_some())
+        .map(|(id, member)| (&**id, member))
+        .collect();
     let mut planner = Planner {
         snapshot,
         fleet,
+        settled,
         lease,
         now,
         plan,
@@ -36,9 +42,9 @@ pub(super) fn plan(
     for replica in snapshot.replicas() {
         let worker = replica.worker.as_ref();
         if worker.is_some_and(|worker| whole.contains(worker)) {
-            planner.servers.tally(replica);
+            planner.servers.tally(snapshot, replica);
         } else if replica.state == ReplicaState::Requested {
-            planner.servers.tally(replica);
+            planner.servers.tally(snapshot, replica);
             requested.push(replica);
         } else {
             planner.move_on(replica);
@@ -53,6 +59,8 @@ pub(super) fn plan(
 struct Planner<'a> {
     snapshot: &'a Snapshot,
     fleet: &'a Fleet,
+    /// Workers whose word counts, looked up once for all their replicas.
+    settled: HashMap<&'a str, &'a Member>,
     lease: Duration,
     now: Now,
     plan: &'a mut Plan,
@@ -74,11 +82,11 @@ impl<'a> Planner<'a> {
     fn move_on(&mut self, replica: &Arc<Replica>) {
         let standing = self.standing(replica);
         match step(replica.state, &standing) {
-            Step::Keep => self.servers.tally(replica),
+            Step::Keep => self.servers.tally(self.snapshot, replica),
             Step::Delete => self.servers.delete(self.snapshot, replica),
             Step::Stop => {
-                self.servers.tally(replica);
-                if let Some(worker) = &replica.worker {
+                self.servers.tally(self.snapshot, replica);
+                if let Some(worker) = replica.worker.as_ref().filter(|_| self.plan.has_room()) {
                     let replica = Arc::clone(&replica.id);
                     let order = Order::Stop { replica };
                     self.plan.orders.push((Arc::clone(worker), order));
@@ -90,17 +98,14 @@ impl<'a> Planner<'a> {
     }
 
     fn standing(&self, replica: &Replica) -> Standing<'a> {
-        let Some((worker, member)) = replica
-            .worker
-            .as_ref()
-            .and_then(|worker| Some((worker, self.fleet.member(worker)?)))
-        else {
-            return Standing::Gone;
-        };
-        match member.running.get(&*replica.id) {
-            _ if member.settled(self.snapshot.worker(worker)).is_none() => Standing::Away,
-            Some(running) => Standing::Runs(running),
-            None => Standing::Lost,
+        let worker = replica.worker.as_deref().unwrap_or_default();
+        match self.settled.get(worker) {
+            Some(member) => match member.running.get(&*replica.id) {
+                Some(running) => Standing::Runs(running),
+                None => Standing::Lost,
+            },
+            None if self.fleet.member(worker).is_some() => Standing::Away,
+            None => Standing::Gone,
         }
     }
 
@@ -118,6 +123,9 @@ impl<'a> Planner<'a> {
                     self.adopt(replica, &worker, phase);
                     continue;
                 }
+            }
+            if !self.plan.has_room() {
+                continue;
             }
             let Some((server, version)) = self.program(replica) else {
                 continue; // its version is gone; the autoscaler takes the wish back
@@ -151,7 +159,7 @@ impl<'a> Planner<'a> {
         };
         if member.is_silent(self.lease, self.now.instant) {
             Started::No
-        } else if member.settled(self.snapshot.worker(id)).is_some() {
+        } else if self.settled.contains_key(&**id) {
             Started::Yes(Arc::clone(id), running.phase.clone())
         } else {
             Started::Unclear

@@ -26,8 +26,11 @@ struct Moves {
 }
 
 impl Servers {
-    /// Counts a replica as it will be after this plan.
-    pub(super) fn tally(&mut self, replica: &Replica) {
+    /// Counts a replica as it will be after this plan, where that can prove anything.
+    pub(super) fn tally(&mut self, snapshot: &Snapshot, replica: &Replica) {
+        if !is_open(snapshot, &replica.server) {
+            return;
+        }
         let moves = self.of(&replica.server);
         if replica.state == ReplicaState::Ready {
             moves.ready.insert(replica.generation);
@@ -39,7 +42,7 @@ impl Servers {
 
     /// Writes a replica as it will be.
     pub(super) fn put(&mut self, snapshot: &Snapshot, replica: Replica) {
-        self.tally(&replica);
+        self.tally(snapshot, &replica);
         let server = Arc::clone(&replica.server);
         let record = Record::Replica(replica);
         self.of(&server).group.put(snapshot, &record);
@@ -74,6 +77,14 @@ impl Servers {
     fn of(&mut self, server: &Arc<str>) -> &mut Moves {
         self.moves.entry(Arc::clone(server)).or_default()
     }
+}
+
+/// Something of the server is still to be proven or let go.
+fn is_open(snapshot: &Snapshot, server: &str) -> bool {
+    snapshot
+        .server(server)
+        .and_then(|view| view.server.as_ref())
+        .is_some_and(|server| !server.proven || server.fallback.is_some())
 }
 
 /// The server as it becomes; `None` where nothing changes.
