@@ -85,6 +85,8 @@ pub const ANSWER: Duration = Duration::from_secs(30);
 pub const REFUSED_LISTED: usize = 100;
 /// The last-good file is written at most this often.
 pub const LAST_GOOD_EVERY: Duration = Duration::from_secs(5);
+/// And at most every so many times as long as writing it took.
+pub const LAST_GOOD_PAUSE: u32 = 20;
 /// A snapshot must have been in force this long, without a panic, to be kept as last good.
 pub const LAST_GOOD_AFTER: Duration = Duration::from_secs(2);
 /// Largest last-good file that is read, bytes: far above what the limits on a snapshot give in

@@ -5,7 +5,9 @@ mod check;
 mod domain;
 mod lease;
 mod replica;
+mod scaling;
 mod server;
+mod version;
 mod worker;
 
 pub use check::Invalid;
@@ -13,8 +15,12 @@ pub(crate) use check::host as check_host;
 pub use domain::Domain;
 pub use lease::Lease;
 pub use replica::{Replica, ReplicaState};
-pub use server::{Auth, Scaling, Server, Version};
+pub use scaling::Scaling;
+pub use server::{Auth, Server};
+pub use version::Version;
 pub use worker::Worker;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
@@ -153,6 +159,11 @@ impl Change {
 
 fn wire<M: Message + Default>(value: &Bytes) -> Result<M, String> {
     M::decode(value.clone()).map_err(|error| format!("not a record of its kind: {error}"))
+}
+
+/// Durations travel as milliseconds.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -18,13 +18,14 @@ pub(super) struct Keeper {
     candidate: Option<(Arc<Snapshot>, Instant)>,
     newest: Option<Arc<Snapshot>>,
     kept: Option<Revision>,
-    written: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Writer {
     last_good: LastGood,
     revision: Option<Revision>,
+    /// Not before: writing takes a small share of the time, however large the snapshot.
+    next: Option<Instant>,
 }
 
 impl Keeper {
@@ -33,11 +34,11 @@ impl Keeper {
             writer: Arc::new(Mutex::new(Writer {
                 last_good,
                 revision: None,
+                next: None,
             })),
             candidate: None,
             newest: None,
             kept: None,
-            written: None,
         }
     }
 
@@ -54,20 +55,22 @@ impl Keeper {
         if self.candidate.is_none() && self.kept != Some(snapshot.revision()) {
             self.candidate = Some((Arc::clone(snapshot), now));
         }
-        let too_soon = self
-            .written
-            .is_some_and(|written| now < written + limits::LAST_GOOD_EVERY);
         if let Some((candidate, since)) = &self.candidate
             && now >= *since + limits::LAST_GOOD_AFTER
-            && !too_soon
+            && self.may_write(now)
         {
             let candidate = Arc::clone(candidate);
             let writer = Arc::clone(&self.writer);
             self.candidate = None;
             self.kept = Some(candidate.revision());
-            self.written = Some(now);
             tokio::task::spawn_blocking(move || write(&writer, &candidate));
         }
+    }
+
+    /// Whether no write is under way, and the last one is long enough ago.
+    fn may_write(&self, now: Instant) -> bool {
+        let writer = self.writer.try_lock();
+        writer.is_ok_and(|writer| writer.next.is_none_or(|next| now >= next))
     }
 
     /// Something went wrong with the snapshot that serves: it has to prove itself again.
@@ -93,8 +96,11 @@ fn write(writer: &Mutex<Writer>, snapshot: &Snapshot) {
     if writer.revision.is_some_and(|written| written >= revision) {
         return;
     }
+    let begun = Instant::now();
     match writer.last_good.write(&snapshot.contents()) {
         Ok(()) => writer.revision = Some(revision),
         Err(error) => tracing::warn!(%error, "a restart without the store would not find this"),
     }
+    let pause = begun.elapsed().saturating_mul(limits::LAST_GOOD_PAUSE);
+    writer.next = Some(begun + pause.max(limits::LAST_GOOD_EVERY));
 }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::record::{Record, Replica, ReplicaState};
 
@@ -327,4 +329,33 @@ fn replicas_of_a_deleted_server_never_pass_for_the_new_ones() {
     view.replicas.insert("r1".into(), Arc::new(replica));
     assert_eq!(hello().server_in(Some(&view), 0).target.generation, 5);
     assert_eq!(hello().server_in(None, 0).target.generation, 1);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_checked_manifest_or_an_error_with_a_line_in_it(
+        key in prop::sample::select(raw::KEYS.to_vec()),
+        value in prop_oneof![
+            "\\PC{0,20}",
+            "\"\\PC{0,20}\"",
+            "-?[0-9]{1,20}(\\.[0-9]{1,5})?",
+            "\\[(\"[a-z.]{0,9}\",?){0,3}\\]",
+            "\"[0-9]{1,6}(ns|ms|s|m|h|d|y)\"",
+        ],
+    ) {
+        let text = format!("{}{key} = {value}\n", HELLO.replace(&format!("\n{key} ="), "\n# "));
+        match Manifest::from_toml(&text) {
+            Ok(manifest) => {
+                let server = manifest.server(None, 0);
+                prop_assert_eq!(Record::Server(server).check(), Ok(()));
+                let json = serde_json::to_string(&manifest).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
+            }
+            Err(error) => {
+                let lines = text.lines().count();
+                prop_assert!(error.line.is_none_or(|line| (1..=lines + 1).contains(&line)));
+                prop_assert!(!error.message.is_empty());
+            }
+        }
+    }
 }

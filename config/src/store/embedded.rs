@@ -62,7 +62,11 @@ impl EmbeddedStore {
         let (commits, requests) = mpsc::channel(limits::COMMIT_QUEUE);
         let writer = std::thread::Builder::new()
             .name("fprs-store".to_owned())
-            .spawn(move || writer::run(requests, file, &publisher))
+            .spawn(move || {
+                writer::run(requests, &publisher, &mut |batches, state| {
+                    file.append(batches, state)
+                });
+            })
             .map_err(|error| {
                 StoreError::Unavailable(format!(
                     "no thread for the store at {}: {error}; raise the process limit",

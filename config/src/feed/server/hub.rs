@@ -150,3 +150,6 @@ impl Follower {
         event
     }
 }
+
+#[cfg(test)]
+mod tests;

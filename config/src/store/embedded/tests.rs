@@ -103,6 +103,24 @@ fn a_place_that_can_not_hold_a_store_is_named() {
     }
 }
 
+#[tokio::test]
+async fn a_crash_after_any_commit_loses_nothing_that_was_answered() {
+    let (dir, path) = place();
+    let store = EmbeddedStore::open_with_history(&path, 5).unwrap();
+    for n in 1..=12 {
+        put(&store, n).await;
+        // The file as a process that is killed now leaves it.
+        let left = dir.path().join(format!("left-{n}"));
+        fs::copy(&path, &left).unwrap();
+        let found = EmbeddedStore::open(&left).unwrap();
+        assert_eq!(
+            found.snapshot().await.unwrap(),
+            store.snapshot().await.unwrap()
+        );
+        assert_eq!(put(&found, 1).await, Revision(u64::from(n) + 1));
+    }
+}
+
 /// A store's file, closed, and what it holds.
 async fn filled() -> (TempDir, PathBuf, Contents) {
     let (dir, path) = place();

@@ -1,4 +1,4 @@
-//! The thread that is alone with the file. Commits that wait together share one fsync; each is
+//! The loop that is alone with the file. Commits that wait together share one fsync; each is
 //! answered once all of them are on disk. After a failed write nothing more is written, since what
 //! reached the disk is unknown until the file is opened again; reading goes on.
 
@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::file::File;
 use crate::key::Revision;
 use crate::limits;
 use crate::store::state::State;
-use crate::store::{Change, CommitError, Expectation, StoreError};
+use crate::store::{Batch, Change, CommitError, Expectation, StoreError};
 
 /// One commit that waits.
 #[derive(Debug)]
@@ -22,11 +21,14 @@ pub(super) struct Request {
     pub(super) answer: oneshot::Sender<Result<Revision, CommitError>>,
 }
 
+/// Makes commits durable, given the state after them.
+type Append<'a> = &'a mut dyn FnMut(&[Arc<Batch>], &State) -> Result<(), StoreError>;
+
 /// Serves commits until every sender is gone.
 pub(super) fn run(
     mut requests: mpsc::Receiver<Request>,
-    file: File,
     publisher: &watch::Sender<Arc<State>>,
+    append: Append<'_>,
 ) {
     let mut failed: Option<StoreError> = None;
     while let Some(first) = requests.blocking_recv() {
@@ -35,7 +37,7 @@ pub(super) fn run(
             for request in group {
                 answer(request.answer, Err(error.clone().into()));
             }
-        } else if let Err(error) = write(group, &file, publisher) {
+        } else if let Err(error) = write(group, publisher, append) {
             tracing::error!(%error, "the store takes no more commits");
             failed = Some(error);
         }
@@ -59,8 +61,8 @@ fn gather(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request
 /// Decides each commit in turn, writes them together, publishes, answers.
 fn write(
     group: Vec<Request>,
-    file: &File,
     publisher: &watch::Sender<Arc<State>>,
+    append: Append<'_>,
 ) -> Result<(), StoreError> {
     let mut state = State::clone(&publisher.borrow());
     let mut batches = Vec::with_capacity(group.len());
@@ -74,7 +76,7 @@ fn write(
         answers.push((request.answer, outcome));
     }
     if !batches.is_empty() {
-        if let Err(error) = file.append(&batches, &state) {
+        if let Err(error) = append(&batches, &state) {
             for (to, _) in answers {
                 answer(to, Err(error.clone().into()));
             }
@@ -94,5 +96,105 @@ fn answer(
 ) {
     if to.send(outcome).is_err() {
         tracing::debug!("a committer left before its answer");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::history::HistoryLimits;
+    use crate::testing::server;
+
+    type Answer = Result<Revision, CommitError>;
+
+    fn request(name: &str, expected: Option<Revision>) -> (Request, oneshot::Receiver<Answer>) {
+        let change = server(name).change();
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            expectations: vec![Expectation {
+                key: change.key.clone(),
+                revision: expected,
+            }],
+            writes: vec![change],
+            bytes: 1,
+            answer,
+        };
+        (request, answered)
+    }
+
+    /// Serves commits that all wait from the start: their answers, and the revision published.
+    fn serve(names: &[&str], append: Append<'_>) -> (Vec<Answer>, Revision) {
+        let (sender, receiver) = mpsc::channel(limits::COMMIT_QUEUE);
+        let empty = State::empty(HistoryLimits::default());
+        let (publisher, published) = watch::channel(Arc::new(empty));
+        let mut answers = Vec::new();
+        for name in names {
+            let (request, answer) = request(name, None);
+            sender.try_send(request).unwrap();
+            answers.push(answer);
+        }
+        drop(sender);
+        run(receiver, &publisher, append);
+        let answers = answers
+            .into_iter()
+            .map(|answer| answer.blocking_recv().unwrap())
+            .collect();
+        let revision = published.borrow().revision();
+        (answers, revision)
+    }
+
+    #[test]
+    fn commits_that_wait_together_are_written_together() {
+        let mut written = Vec::new();
+        let (answers, revision) = serve(&["a", "b", "a", "c"], &mut |batches, state| {
+            written.push((batches.len(), state.revision()));
+            Ok(())
+        });
+        assert_eq!(written, [(3, Revision(3))]);
+        assert_eq!(revision, Revision(3));
+        let outcomes: Vec<_> = answers.iter().map(|answer| answer.as_ref().ok()).collect();
+        assert_eq!(
+            outcomes,
+            [
+                Some(&Revision(1)),
+                Some(&Revision(2)),
+                None,
+                Some(&Revision(3))
+            ]
+        );
+        assert!(matches!(answers[2], Err(CommitError::Conflict(_))));
+    }
+
+    #[test]
+    fn a_group_is_bounded() {
+        let names: Vec<_> = (0..limits::COMMIT_GROUP * 2)
+            .map(|n| format!("s{n}"))
+            .collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let mut groups = Vec::new();
+        let (answers, _) = serve(&names, &mut |batches, _| {
+            groups.push(batches.len());
+            Ok(())
+        });
+        assert!(answers.iter().all(Result::is_ok));
+        assert_eq!(groups, [limits::COMMIT_GROUP; 2]);
+    }
+
+    #[test]
+    fn after_a_failed_write_nothing_is_published_or_written_again() {
+        let names: Vec<_> = (0..limits::COMMIT_GROUP * 2)
+            .map(|n| format!("s{n}"))
+            .collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let mut tries = 0;
+        let (answers, revision) = serve(&names, &mut |_, _| {
+            tries += 1;
+            Err(StoreError::Unavailable("the disk is full".to_owned()))
+        });
+        assert_eq!(tries, 1);
+        assert_eq!(revision, Revision(0));
+        for answer in answers {
+            assert_eq!(answer.unwrap_err().to_string(), "the disk is full");
+        }
     }
 }
