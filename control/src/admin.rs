@@ -3,15 +3,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Router, middleware};
-use fprs_config::{Refusal, Revision};
+use axum::{Json, Router, middleware};
+use fprs_config::follow::{Source, Status};
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, Uri};
 use prometheus::{Registry, TextEncoder};
+use serde_json::{Value, json};
 use tonic::service::Routes;
 
 use crate::problem::Problem;
@@ -20,16 +20,6 @@ use crate::token::{AdminToken, guard};
 /// Whether this process serves, or one line saying what it still waits for. Asked at every
 /// `/readyz`, so it must be cheap and must not block.
 pub type ReadyCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
-
-/// What a process runs by, for `/v1/config`. Must be cheap and must not block.
-pub trait ConfigStatus: Send + Sync + 'static {
-    /// The revision in force.
-    fn revision(&self) -> Revision;
-    /// How long ago the store was last known to have nothing newer.
-    fn age(&self) -> Duration;
-    /// Records whose last version can't be used.
-    fn refused(&self) -> Vec<Refusal>;
-}
 
 /// What one admin port serves.
 #[derive(Clone)]
@@ -40,8 +30,8 @@ pub struct Admin {
     pub registry: Registry,
     /// What `/readyz` says.
     pub ready: ReadyCheck,
-    /// What `/v1/config` shows.
-    pub config: Arc<dyn ConfigStatus>,
+    /// What `/v1/config` shows: how the process's follower does.
+    pub config: Arc<Status>,
     /// More JSON routes, with whole paths (`/v1/autoscaler/{name}`); a fallback of its own is
     /// dropped.
     pub api: Router,
@@ -102,24 +92,32 @@ async fn metrics(registry: Registry) -> Response {
     }
 }
 
-async fn show_config(config: Arc<dyn ConfigStatus>) -> Response {
-    let refused: Vec<_> = config
-        .refused()
+async fn show_config(config: Arc<Status>) -> Json<Value> {
+    let report = config.report();
+    let refused: Vec<_> = report
+        .refused
         .iter()
         .map(|refusal| {
-            serde_json::json!({
+            json!({
                 "key": refusal.key.to_string(),
                 "revision": refusal.revision.0,
                 "reason": refusal.reason,
             })
         })
         .collect();
-    axum::Json(serde_json::json!({
-        "revision": config.revision().0,
-        "age_seconds": config.age().as_secs_f64(),
+    Json(json!({
+        "revision": report.revision.0,
+        "source": match report.source {
+            Source::Nothing => "nothing",
+            Source::LastGood => "last_good",
+            Source::Store => "store",
+        },
+        "age_seconds": report.age.map(|age| age.as_secs_f64()),
         "refused": refused,
+        "refusals": report.refusals,
+        "panics": report.panics,
+        "trouble": report.trouble,
     }))
-    .into_response()
 }
 
 async fn no_such_path(uri: Uri) -> Problem {

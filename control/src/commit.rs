@@ -186,3 +186,6 @@ impl Outcome {
 /// Writes in one commit, well below what stores take (Spanner: 80,000 cell mutations). Only a worker
 /// with more replicas than this makes a larger one.
 const MAX_WRITES: usize = 512;
+
+#[cfg(test)]
+mod tests;

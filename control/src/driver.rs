@@ -38,6 +38,9 @@ struct Gate {
 
 impl Driver {
     pub(crate) async fn run(mut self) {
+        if self.catch_up().await.is_none() {
+            return;
+        }
         let mut gate = Gate::default();
         let mut commit: Option<Commit> = None;
         loop {
@@ -66,6 +69,20 @@ impl Driver {
                     gate.learn(outcome, Instant::now());
                 }
                 () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Waits until the view holds what the store holds now. A view may start from an old copy of
+    /// it, by which replicas that serve would be stopped as strays. `None` when the follower ended.
+    async fn catch_up(&mut self) -> Option<()> {
+        loop {
+            match self.store.commit(Vec::new(), Vec::new()).await {
+                Ok(revision) => return self.view.reached(revision).await.map(drop),
+                Err(error) => {
+                    tracing::warn!(%error, "control waits for the store");
+                    tokio::time::sleep(FAILED_PAUSE).await;
+                }
             }
         }
     }
@@ -183,3 +200,64 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
 /// Between two tries of what the store refused: only an operator or a new build mends that.
 const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use fprs_config::{Kind, Record, ReplicaState};
+
+    use super::*;
+    use crate::testing::{Records, replica};
+
+    fn outcome(revision: u64) -> Outcome {
+        Outcome {
+            revision: Some(Revision(revision)),
+            ..Outcome::default()
+        }
+    }
+
+    #[test]
+    fn no_write_is_planned_on_a_snapshot_older_than_the_last_commit() {
+        let (mut gate, now) = (Gate::default(), Instant::now());
+        let mut store = Records::default();
+        gate.learn(outcome(1), now);
+        assert!(!gate.is_open(&store.snapshot, now));
+        store.put(&Record::Replica(replica("r1", "a", ReplicaState::Ready)));
+        assert!(gate.is_open(&store.snapshot, now));
+    }
+
+    #[test]
+    fn a_conflict_is_followed_by_a_pause() {
+        let (mut gate, now) = (Gate::default(), Instant::now());
+        let conflict = Outcome {
+            conflicts: 1,
+            ..Outcome::default()
+        };
+        gate.learn(conflict, now);
+        let snapshot = Snapshot::default();
+        assert!(!gate.is_open(&snapshot, now));
+        assert!(gate.is_open(&snapshot, now + CONFLICT_PAUSE));
+    }
+
+    #[test]
+    fn what_was_refused_is_left_alone_for_a_while_and_nothing_else_is() {
+        let (mut gate, now) = (Gate::default(), Instant::now());
+        let group = |id: &str| {
+            let mut group = Group::default();
+            group.delete(&Snapshot::default(), Key::new(Kind::Replica, id));
+            group
+        };
+        let refused = vec![(group("bad").keys(), "too bad".to_owned())];
+        gate.learn(
+            Outcome {
+                refused,
+                ..Outcome::default()
+            },
+            now,
+        );
+        let groups = || vec![group("bad"), group("good")];
+        let through = gate.let_through(groups(), now);
+        assert_eq!(through.len(), 1);
+        assert_eq!(through[0].keys(), group("good").keys());
+        assert_eq!(gate.let_through(groups(), now + REFUSED_PAUSE).len(), 2);
+    }
+}

@@ -30,7 +30,7 @@ mod testing;
 mod token;
 mod workers;
 
-pub use admin::{Admin, ConfigStatus, ReadyCheck};
+pub use admin::{Admin, ReadyCheck};
 pub use control::{Control, ControlError};
 pub use settings::{ControlSettings, PublicUrl};
 pub use token::AdminToken;

@@ -10,7 +10,7 @@ pub struct ControlSettings {
     /// How clients reach the data plane; servers' URLs are made from it.
     pub public_url: PublicUrl,
     /// A worker that says nothing for longer loses its replicas. [`ControlSettings::LEASE`] unless
-    /// there is a reason; relays beat once a second, or five times a lease if that is shorter.
+    /// there is a reason; relays beat once a second, so less than three seconds loses healthy ones.
     pub lease: Duration,
 }
 

@@ -1,13 +1,21 @@
 //! Replicas' output on its way from a relay to one reader: bounded, and never waited for. A reader
 //! that is too slow misses lines and is told how many.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fprs_proto::worker::LogLines;
 use tokio::sync::mpsc;
 
 /// One request for output, unique in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TailId(pub(crate) u64);
+
+/// The tails that are open, each with the worker it comes from.
+#[derive(Debug, Default)]
+pub(crate) struct Tails {
+    open: BTreeMap<TailId, (Arc<str>, Tail)>,
+}
 
 /// The writing side of one replica's output; its end is the drop.
 #[derive(Debug)]
@@ -26,6 +34,41 @@ pub(crate) struct Chunk {
     pub(crate) lines: Vec<String>,
     /// Lines before these that the reader was too slow for.
     pub(crate) missed: usize,
+}
+
+impl Tails {
+    /// A worker was asked.
+    pub(crate) fn open(&mut self, id: TailId, worker: &Arc<str>, tail: Tail) {
+        self.open.insert(id, (Arc::clone(worker), tail));
+    }
+
+    /// A worker answers. Tails that are not its own, or not open any more, are ignored.
+    pub(crate) fn tell(&mut self, worker: &str, logs: LogLines) {
+        let id = TailId(logs.request);
+        let Some((_, tail)) = self.open.get_mut(&id).filter(|(of, _)| **of == *worker) else {
+            return;
+        };
+        tail.tell(logs.lines);
+        if logs.end {
+            self.open.remove(&id);
+        }
+    }
+
+    /// The reader is gone; which worker is to be told, if its tail was still open.
+    pub(crate) fn cancel(&mut self, id: TailId) -> Option<Arc<str>> {
+        self.open.remove(&id).map(|(worker, _)| worker)
+    }
+
+    /// A worker's channel closed: its tails have nothing more to tell, and say so.
+    pub(crate) fn end_of(&mut self, worker: &str) {
+        self.open.retain(|_, (of, tail)| {
+            let stays = **of != *worker;
+            if !stays {
+                tail.tell(vec![AWAY.to_owned()]);
+            }
+            stays
+        });
+    }
 }
 
 impl Tail {
@@ -82,6 +125,7 @@ impl Chunk {
     }
 }
 
+const AWAY: &str = "… its worker is away; ask again for what follows";
 /// Chunks that wait for one reader. A relay sends a chunk per write of a program or per message of
 /// backlog, so this rides out a slow second without holding much.
 const MAX_CHUNKS: usize = 256;

@@ -14,11 +14,13 @@ use fprs_config::{Snapshot, Worker};
 use fprs_proto::worker as wire;
 use tokio::sync::{Notify, mpsc};
 
-use crate::fleet::{Fleet, HeldElsewhere, Phase, Running, SessionId};
+use crate::fleet::{Fleet, HeldElsewhere, Running, SessionId};
 use crate::lifecycle::{self, Now, Order, Plan};
 use crate::place::NoRoom;
-use crate::tail::{Tail, TailId};
+use crate::tail::{Tail, TailId, Tails};
 use channels::Channels;
+#[cfg(test)]
+pub(crate) use channels::MAX_ORDERS;
 pub(crate) use session::WorkersService;
 
 /// Every attached worker. Shared by the service, the driver and the API.
@@ -33,7 +35,7 @@ pub(crate) struct Workers {
 struct Inner {
     fleet: Fleet,
     channels: Channels,
-    tails: BTreeMap<TailId, (Arc<str>, Tail)>,
+    tails: Tails,
     waiting: BTreeMap<Arc<str>, NoRoom>,
     last_id: u64,
 }
@@ -143,14 +145,14 @@ impl Workers {
             .channels
             .send(worker, wire::to_worker::Message::TailLogs(ask))
             .ok()?;
-        inner.tails.insert(id, (Arc::clone(worker), tail));
+        inner.tails.open(id, worker, tail);
         Some(id)
     }
 
     /// The reader of a tail is gone.
     pub(crate) fn cancel_tail(&self, id: TailId) {
         let mut inner = self.lock();
-        if let Some((worker, _)) = inner.tails.remove(&id) {
+        if let Some(worker) = inner.tails.cancel(id) {
             let cancel = wire::CancelLogs { request: id.0 };
             let message = wire::to_worker::Message::CancelLogs(cancel);
             if let Err(error) = inner.channels.send(&worker, message) {
@@ -172,7 +174,7 @@ impl Workers {
         inner
             .fleet
             .attach(offer, running, session, self.lease, now)?;
-        inner.end_tails(&id);
+        inner.tails.end_of(&id);
         let orders = inner.channels.open(id, session);
         self.changed.notify_one();
         Ok((session, orders))
@@ -209,7 +211,7 @@ impl Workers {
                     self.changed.notify_one();
                 }
             }
-            Message::Logs(logs) => inner.tell_tail(worker, logs),
+            Message::Logs(logs) => inner.tails.tell(worker, logs),
         }
     }
 
@@ -231,7 +233,7 @@ impl Inner {
             self.close(worker);
             return;
         }
-        if let Err(error) = self.channels.send(worker, message(&order, lease)) {
+        if let Err(error) = self.channels.send(worker, channels::message(&order, lease)) {
             tracing::warn!(%worker, %error, "a worker does not take its orders; it is disconnected");
             self.close(worker);
             return;
@@ -257,32 +259,7 @@ impl Inner {
         if let Some(session) = self.channels.close(worker) {
             self.fleet.detach(worker, session);
         }
-        self.end_tails(worker);
-    }
-
-    /// Tails of a worker whose channel closed have nothing more to tell, and say so.
-    fn end_tails(&mut self, worker: &Arc<str>) {
-        self.tails.retain(|_, (of, tail)| {
-            let stays = of != worker;
-            if !stays {
-                tail.tell(vec![AWAY.to_owned()]);
-            }
-            stays
-        });
-    }
-
-    fn tell_tail(&mut self, worker: &str, logs: wire::LogLines) {
-        let id = TailId(logs.request);
-        let Some((of, tail)) = self.tails.get_mut(&id) else {
-            return;
-        };
-        if &**of != worker {
-            return;
-        }
-        tail.tell(logs.lines);
-        if logs.end {
-            self.tails.remove(&id);
-        }
+        self.tails.end_of(worker);
     }
 }
 
@@ -291,42 +268,3 @@ impl fmt::Debug for Workers {
         f.debug_struct("Workers").finish_non_exhaustive()
     }
 }
-
-/// An order as it goes over the wire.
-fn message(order: &Order, lease: Duration) -> wire::to_worker::Message {
-    use wire::to_worker::Message;
-    match order {
-        Order::Disconnect | Order::Welcome => Message::Welcome(wire::Welcome {
-            lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
-        }),
-        Order::Start {
-            replica,
-            server,
-            version,
-        } => Message::Start(wire::Start {
-            replica: replica.to_string(),
-            server: server.to_string(),
-            version: Some(version.to_wire()),
-        }),
-        Order::Stop { replica } => Message::Stop(wire::Stop {
-            replica: replica.to_string(),
-        }),
-    }
-}
-
-/// What a Hello says still runs.
-fn running(updates: Vec<wire::ReplicaUpdate>) -> BTreeMap<Arc<str>, Running> {
-    updates
-        .into_iter()
-        .filter_map(|update| {
-            let id: Arc<str> = update.replica.as_str().into();
-            let running = Running {
-                phase: Phase::try_from_wire(update)?,
-                ..Running::default()
-            };
-            Some((id, running))
-        })
-        .collect()
-}
-
-const AWAY: &str = "… its worker is away; ask again for what follows";

@@ -178,6 +178,6 @@ const DEFAULT_LINES: u32 = 100;
 /// Lines of each replica at most; relays keep fewer.
 const MAX_LINES: u32 = 10_000;
 /// Replicas one reader follows at a time: each costs its relay a copy of every line.
-const MAX_REPLICAS: usize = 64;
+const MAX_REPLICAS: usize = 32;
 /// Without `follow`, how long a relay may take over its backlog.
 const BACKLOG_DEADLINE: Duration = Duration::from_secs(5);

@@ -87,12 +87,14 @@ fn report(api: &Api, snapshot: &Snapshot, view: &ServerView) -> Option<ServerRep
         .unwrap_or_default();
     let waiting = api.workers.waiting(&server.name);
     let url = api.settings.url(&server.name);
+    let waiting = waiting.as_ref();
     Some(ServerReport::new(
         server,
         view,
         revision,
         url,
-        waiting.as_ref(),
+        waiting,
+        unix_ms(),
     ))
 }
 

@@ -44,13 +44,14 @@ pub(crate) fn step(state: ReplicaState, standing: &Standing<'_>) -> Step {
         (_, Standing::Gone) | (Draining | Stopping, Standing::Lost) => Step::Delete,
         (Starting | Ready, Standing::Lost) => Step::Fail(LOST.to_owned()),
         (_, Standing::Runs(running)) => match (state, &running.phase) {
-            (Draining | Stopping, Phase::Failed { .. } | Phase::Stopped) => Step::Delete,
+            (Draining | Stopping, Phase::Failed { .. }) => Step::Delete,
+            // Its relay ends, which is not the program's fault and must not delay its replacement.
+            (_, Phase::Stopped) => Step::Delete,
             (Stopping, _) if !running.stop_told => Step::Stop,
             (Starting, Phase::Ready { startup_ms }) => Step::Ready {
                 startup_ms: *startup_ms,
             },
             (Starting | Ready, Phase::Failed { reason }) => Step::Fail(reason.clone()),
-            (Starting | Ready, Phase::Stopped) => Step::Fail(STOPPED_UNASKED.to_owned()),
             _ => Step::Keep,
         },
     }
@@ -58,8 +59,6 @@ pub(crate) fn step(state: ReplicaState, standing: &Standing<'_>) -> Step {
 
 /// Why a replica failed whose relay came back without it.
 pub(crate) const LOST: &str = "lost: its worker came back without it";
-/// Why a replica failed that its relay stopped although nobody asked.
-pub(crate) const STOPPED_UNASKED: &str = "its worker stopped it unasked";
 
 #[cfg(test)]
 mod tests {
@@ -93,8 +92,8 @@ mod tests {
         // In the order of the standings above.
         let table = [
             (Requested, "keep keep keep keep keep keep keep"),
-            (Starting, "delete keep fail keep ready fail fail"),
-            (Ready, "delete keep fail keep keep fail fail"),
+            (Starting, "delete keep fail keep ready fail delete"),
+            (Ready, "delete keep fail keep keep fail delete"),
             (Draining, "delete keep delete keep keep delete delete"),
             (Stopping, "delete keep delete stop stop delete delete"),
             (Failed, "keep keep keep keep keep keep keep"),

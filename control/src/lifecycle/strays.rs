@@ -20,7 +20,7 @@ pub(super) fn plan(snapshot: &Snapshot, fleet: &Fleet, plan: &mut Plan) {
             }
             if !running.phase.is_live() {
                 plan.ended.push((Arc::clone(worker), Arc::clone(id)));
-            } else if !running.stop_told {
+            } else if !running.stop_told && plan.has_room() {
                 let replica = Arc::clone(id);
                 plan.orders
                     .push((Arc::clone(worker), Order::Stop { replica }));

@@ -1,233 +1,19 @@
-//! The planner with the fleet's real bookkeeping around it, but no sockets and no clock: relays are
-//! sets of replicas, time is a number.
+//! The planner from event to event: what is told to relays and what is written.
 
 mod random;
+mod world;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use fprs_config::{Kind, Record, Replica, ReplicaState, Worker};
+use fprs_config::{Kind, Record, Replica, ReplicaState, limits};
 use fprs_proto::worker as wire;
-use tokio::sync::mpsc;
 
 use super::*;
-use crate::fleet::{Running, SessionId};
-use crate::testing::{Records, replica, server, version, worker};
+use crate::testing::{replica, server, version, worker};
 use crate::workers::Workers;
-
-const LEASE: Duration = Duration::from_secs(5);
-
-/// A whole plane without its autoscaler and its clients.
-struct World {
-    store: Records,
-    workers: Workers,
-    relays: BTreeMap<String, Relay>,
-    start: Instant,
-    elapsed: Duration,
-    /// Commits happen; otherwise they conflict.
-    commits: bool,
-}
-
-/// A relay: what it was told and what it runs.
-struct Relay {
-    worker: Worker,
-    session: Option<(SessionId, mpsc::Receiver<wire::ToWorker>)>,
-    welcomed: bool,
-    running: BTreeMap<String, bool>,
-    starts: Vec<String>,
-    stops: Vec<String>,
-}
-
-impl World {
-    fn new(records: &[Record]) -> Self {
-        Self {
-            store: Records::of(records),
-            workers: Workers::new(LEASE),
-            relays: BTreeMap::new(),
-            start: Instant::now(),
-            elapsed: Duration::ZERO,
-            commits: true,
-        }
-    }
-
-    /// With server `hello` and worker `w1` attached.
-    fn ready() -> Self {
-        let mut world = Self::new(&[Record::Server(server("hello", 1))]);
-        world.attach("w1", 1);
-        world.settle();
-        world
-    }
-
-    fn now(&self) -> Now {
-        Now {
-            instant: self.start + self.elapsed,
-            unix_ms: u64::try_from(self.elapsed.as_millis()).unwrap(),
-        }
-    }
-
-    /// A relay process of that name dials in; what it ran goes on if it is the same process.
-    fn attach(&mut self, id: &str, epoch: u64) -> bool {
-        let offer = worker(id, epoch);
-        let mut running = BTreeMap::new();
-        if let Some(relay) = self
-            .relays
-            .get(id)
-            .filter(|relay| relay.worker.epoch == epoch)
-        {
-            running.clone_from(&relay.running);
-        }
-        let told = running
-            .iter()
-            .map(|(replica, ready)| {
-                let phase = if *ready {
-                    Phase::Ready { startup_ms: 5 }
-                } else {
-                    Phase::Starting
-                };
-                (
-                    replica.as_str().into(),
-                    Running {
-                        phase,
-                        ..Running::default()
-                    },
-                )
-            })
-            .collect();
-        let Ok(session) = self.workers.attach(offer.clone(), told, self.now().instant) else {
-            return false;
-        };
-        let relay = Relay {
-            worker: offer,
-            session: Some(session),
-            welcomed: false,
-            running,
-            starts: Vec::new(),
-            stops: Vec::new(),
-        };
-        self.relays.insert(id.to_owned(), relay);
-        true
-    }
-
-    fn hang_up(&mut self, id: &str) {
-        let relay = self.relays.get_mut(id).unwrap();
-        if let Some((session, _)) = relay.session.take() {
-            self.workers.detach(&id.into(), session);
-        }
-    }
-
-    fn say(&mut self, id: &str, message: wire::from_worker::Message) {
-        let now = self.now().instant;
-        if let Some((session, _)) = &self.relays[id].session {
-            self.workers.hear(id, *session, message, now);
-        }
-    }
-
-    fn update(&mut self, id: &str, replica: &str, phase: wire::Phase, reason: &str) {
-        let running = &mut self.relays.get_mut(id).unwrap().running;
-        match phase {
-            wire::Phase::Ready => drop(running.insert(replica.to_owned(), true)),
-            _ => drop(running.remove(replica)),
-        }
-        let update = wire::ReplicaUpdate {
-            replica: replica.to_owned(),
-            phase: phase.into(),
-            reason: reason.to_owned(),
-            startup_ms: 5,
-        };
-        self.say(id, wire::from_worker::Message::Replica(update));
-    }
-
-    fn beat(&mut self, id: &str) {
-        self.say(
-            id,
-            wire::from_worker::Message::Heartbeat(wire::Heartbeat::default()),
-        );
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.elapsed += time;
-    }
-
-    /// Plans once, commits, lets relays take their orders. Whether anything happened.
-    fn turn(&mut self) -> bool {
-        let plan = self.workers.act(&self.store.snapshot, self.now());
-        let mut moved = false;
-        for group in plan.groups.iter().filter(|_| self.commits) {
-            assert!(
-                self.store.commit(group),
-                "a plan conflicts with itself: {group:?}"
-            );
-            moved = true;
-        }
-        for relay in self.relays.values_mut() {
-            moved |= relay.take_orders();
-        }
-        moved
-    }
-
-    /// Turns until nothing happens any more.
-    fn settle(&mut self) {
-        for _ in 0..20 {
-            if !self.turn() {
-                return;
-            }
-        }
-        panic!("the plan never comes to rest");
-    }
-
-    fn put(&mut self, replica: Replica) {
-        self.store.put(&Record::Replica(replica));
-    }
-
-    fn request(&mut self, id: &str) {
-        self.put(replica(id, "hello", ReplicaState::Requested));
-    }
-
-    fn set(&mut self, id: &str, state: ReplicaState) {
-        let mut replica = self.store.replica(id).unwrap().clone();
-        replica.state = state;
-        self.put(replica);
-    }
-
-    /// A replica that is ready on `w1`.
-    fn run(&mut self, id: &str) {
-        self.request(id);
-        self.settle();
-        self.update("w1", id, wire::Phase::Ready, "");
-        self.settle();
-        assert_eq!(self.store.state(id), Some(ReplicaState::Ready));
-    }
-}
-
-impl Relay {
-    fn take_orders(&mut self) -> bool {
-        let Some((_, orders)) = &mut self.session else {
-            return false;
-        };
-        let mut any = false;
-        loop {
-            let message = match orders.try_recv() {
-                Ok(order) => order.message.unwrap(),
-                Err(mpsc::error::TryRecvError::Empty) => return any,
-                Err(mpsc::error::TryRecvError::Disconnected) => {
-                    self.session = None;
-                    return true;
-                }
-            };
-            any = true;
-            match message {
-                wire::to_worker::Message::Welcome(_) => self.welcomed = true,
-                wire::to_worker::Message::Start(start) => {
-                    assert!(self.welcomed, "a Start before the Welcome");
-                    self.starts.push(start.replica.clone());
-                    self.running.insert(start.replica, false);
-                }
-                wire::to_worker::Message::Stop(stop) => self.stops.push(stop.replica),
-                other => panic!("not an order: {other:?}"),
-            }
-        }
-    }
-}
+use world::{LEASE, Relay, World};
 
 #[test]
 fn a_worker_is_welcomed_once_its_record_is_in_force() {
@@ -442,6 +228,82 @@ fn a_replica_that_its_relay_came_back_without_has_failed() {
     let replica = world.store.replica("r1").unwrap();
     assert_eq!(replica.state, ReplicaState::Failed);
     assert_eq!(replica.reason, step::LOST);
+}
+
+#[test]
+fn a_replica_that_its_relay_stopped_by_itself_leaves_without_having_failed() {
+    let mut world = World::ready();
+    world.run("r1");
+    world.update("w1", "r1", wire::Phase::Stopped, "");
+    world.settle();
+    assert_eq!(world.store.state("r1"), None);
+}
+
+#[test]
+fn a_burst_of_orders_is_spread_over_turns_and_all_of_it_arrives() {
+    let mut world = World::ready();
+    let count = crate::workers::MAX_ORDERS + 100;
+    let mut large = worker("large", 1);
+    large.capacity = 5000;
+    world.attach_as(large);
+    world.settle();
+    for n in 0..count {
+        world.request(&format!("r{n:04}"));
+    }
+    world.settle();
+    let told: usize = world.relays.values().map(|relay| relay.starts.len()).sum();
+    assert_eq!(told, count);
+    assert!(world.relays.values().all(|relay| relay.session.is_some()));
+}
+
+#[test]
+fn a_worker_that_does_not_take_its_orders_is_disconnected() {
+    let mut world = World::ready();
+    let before = world.relays.get_mut("w1").unwrap().session.take();
+    let strays = (0..2000).map(|n| (format!("r{n}"), true)).collect();
+    world.relays.get_mut("w1").unwrap().running = strays;
+    drop(before);
+    world.attach("w1", 1);
+    let stuck = world.relays.get_mut("w1").unwrap().session.take().unwrap();
+    for _ in 0..2000 / MAX_ORDERS_AT_ONCE + 1 {
+        world.turn();
+    }
+    let (session, mut orders) = stuck;
+    let waiting = std::iter::from_fn(|| orders.try_recv().ok()).count();
+    assert_eq!(waiting, crate::workers::MAX_ORDERS);
+    assert!(orders.is_closed());
+    let now = world.now().instant;
+    assert!(!world.workers.attachment("w1", now).unwrap().attached);
+    world.workers.detach(&"w1".into(), session);
+}
+
+#[test]
+fn two_controls_with_one_worker_each_do_not_both_place_a_replica() {
+    let mut world = World::ready();
+    let other = Workers::new(LEASE);
+    let offer = worker("w2", 1);
+    let attached = other.attach(offer.clone(), BTreeMap::new(), world.now().instant);
+    let (_, mut orders) = attached.unwrap();
+    world.store.put(&Record::Worker(offer));
+    other.act(&world.store.snapshot, world.now()); // welcomes w2
+    world.request("r1");
+    let theirs = other.act(&world.store.snapshot, world.now());
+    world.turn();
+    assert!(theirs.groups.iter().all(|group| !world.store.commit(group)));
+    assert_eq!(
+        world.store.replica("r1").unwrap().worker.as_deref(),
+        Some("w1")
+    );
+    // The other sees that it lost and stops its own.
+    other.act(&world.store.snapshot, world.now());
+    let told: Vec<_> = std::iter::from_fn(|| orders.try_recv().ok())
+        .filter_map(|order| order.message)
+        .collect();
+    use wire::to_worker::Message::{Start, Stop, Welcome};
+    assert!(
+        matches!(&told[..], [Welcome(_), Start(_), Stop(_)]),
+        "{told:?}"
+    );
 }
 
 #[test]

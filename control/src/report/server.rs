@@ -47,6 +47,7 @@ impl ServerReport {
         revision: Revision,
         url: String,
         waiting: Option<&NoRoom>,
+        now_unix_ms: u64,
     ) -> Self {
         let domains: Vec<_> = view.domains.keys().map(ToString::to_string).collect();
         Self {
@@ -57,7 +58,7 @@ impl ServerReport {
             proven: server.proven,
             fallback_generation: server.fallback.as_ref().map(|version| version.generation),
             replicas: Counts::of(view),
-            problem: problem(server, view, waiting),
+            problem: problem(server, view, waiting, now_unix_ms),
             deployed_unix_ms: server.deployed_unix_ms,
             spec: Spec::new(server, domains.clone()),
             domains,
@@ -81,14 +82,19 @@ impl Counts {
 }
 
 /// Why the server does not run as deployed; `None` while all is well or still to be seen.
-fn problem(server: &Server, view: &ServerView, waiting: Option<&NoRoom>) -> Option<String> {
-    let failing = failing(server, view);
+fn problem(
+    server: &Server,
+    view: &ServerView,
+    waiting: Option<&NoRoom>,
+    now_unix_ms: u64,
+) -> Option<String> {
+    let failing = failing(server, view, now_unix_ms);
     let waiting = waiting.map(|no_room| format!("a replica waits for a place: {no_room}"));
     let lines: Vec<_> = failing.into_iter().chain(waiting).collect();
     (!lines.is_empty()).then(|| lines.join("; "))
 }
 
-fn failing(server: &Server, view: &ServerView) -> Option<String> {
+fn failing(server: &Server, view: &ServerView, now_unix_ms: u64) -> Option<String> {
     let generation = server.target.generation;
     let of_target = || {
         view.replicas
@@ -106,7 +112,8 @@ fn failing(server: &Server, view: &ServerView) -> Option<String> {
     };
     if server.proven {
         let serves = of_target().any(|replica| replica.state == ReplicaState::Ready);
-        return (!serves).then(|| {
+        let lately = now_unix_ms.abs_diff(last.since_unix_ms) < LATELY_MS;
+        return (lately && !serves).then(|| {
             format!("version {generation} ran before and fails now: {reason} ({attempts})")
         });
     }
@@ -130,6 +137,10 @@ fn first_line(reason: &str) -> String {
 
 /// Of a reason, in a line that people read; all of it is with the replica.
 const MAX_REASON_CHARS: usize = 400;
+
+/// A failure of a version that ran before is news for so long: twice the longest pause between two
+/// tries. The records of failures are kept longer than that.
+const LATELY_MS: u64 = 2 * 60 * 1000;
 
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fprs_proto::worker as wire;
 use tokio::sync::mpsc;
 
 use crate::fleet::SessionId;
+use crate::lifecycle::Order;
 
 /// One queue of orders per attached worker.
 #[derive(Debug, Default)]
@@ -71,5 +73,27 @@ impl Channels {
     }
 }
 
+/// An order as it goes over the wire.
+pub(super) fn message(order: &Order, lease: Duration) -> wire::to_worker::Message {
+    use wire::to_worker::Message;
+    match order {
+        Order::Disconnect | Order::Welcome => Message::Welcome(wire::Welcome {
+            lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+        }),
+        Order::Start {
+            replica,
+            server,
+            version,
+        } => Message::Start(wire::Start {
+            replica: replica.to_string(),
+            server: server.to_string(),
+            version: Some(version.to_wire()),
+        }),
+        Order::Stop { replica } => Message::Stop(wire::Stop {
+            replica: replica.to_string(),
+        }),
+    }
+}
+
 /// Orders that may wait for one worker: more than a burst on a large worker, less than 1 MiB.
-pub(super) const MAX_ORDERS: usize = 1024;
+pub(crate) const MAX_ORDERS: usize = 1024;

@@ -2,6 +2,7 @@
 //! and the fleet's orders to it. A session lives exactly as long as its response stream; dropping
 //! the stream detaches the worker.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Workers, running};
-use crate::fleet::SessionId;
+use super::Workers;
+use crate::fleet::{Phase, Running, SessionId};
 
 /// The `Workers` service.
 #[derive(Clone, Debug)]
@@ -129,6 +130,21 @@ fn check(first: Option<wire::FromWorker>) -> Result<(Worker, Vec<wire::ReplicaUp
         )));
     }
     Ok((offer, hello.replicas))
+}
+
+/// What a Hello says still runs.
+fn running(updates: Vec<wire::ReplicaUpdate>) -> BTreeMap<Arc<str>, Running> {
+    updates
+        .into_iter()
+        .filter_map(|update| {
+            let id: Arc<str> = update.replica.as_str().into();
+            let running = Running {
+                phase: Phase::try_from_wire(update)?,
+                ..Running::default()
+            };
+            Some((id, running))
+        })
+        .collect()
 }
 
 fn held_elsewhere(worker: &str, lease: Duration) -> Status {

@@ -1,6 +1,9 @@
 use super::*;
 use crate::testing::{replica, server, version};
 
+/// Soon after every failure here.
+const NOW: u64 = 50;
+
 fn view(replicas: &[Replica]) -> ServerView {
     let mut view = ServerView::default();
     for replica in replicas {
@@ -31,12 +34,12 @@ fn a_version_that_does_not_become_ready_says_why_how_often_and_what_serves() {
         failed("r4", 2, 40, "of another version"),
     ];
     assert_eq!(
-        problem(&deployed, &view(&failures), None).unwrap(),
+        problem(&deployed, &view(&failures), None, NOW).unwrap(),
         format!("version 3 is not becoming ready: {exited} (3 attempts); version 2 keeps serving")
     );
     deployed.fallback = None;
     assert_eq!(
-        problem(&deployed, &view(&failures[..1]), None).unwrap(),
+        problem(&deployed, &view(&failures[..1]), None, NOW).unwrap(),
         "version 3 is not becoming ready: an older reason (1 attempt); nothing serves yet"
     );
 }
@@ -47,11 +50,21 @@ fn a_proven_version_is_a_problem_only_while_none_of_it_serves() {
     deployed.proven = true;
     let crashed = failed("r1", 1, 10, "killed by signal 9");
     assert_eq!(
-        problem(&deployed, &view(std::slice::from_ref(&crashed)), None).unwrap(),
+        problem(&deployed, &view(std::slice::from_ref(&crashed)), None, NOW).unwrap(),
         "version 1 ran before and fails now: killed by signal 9 (1 attempt)"
     );
+    let later = NOW + LATELY_MS;
+    let crashed_view = view(std::slice::from_ref(&crashed));
+    assert_eq!(
+        problem(&deployed, &crashed_view, None, later),
+        None,
+        "old news"
+    );
     let serving = replica("r2", "hello", ReplicaState::Ready);
-    assert_eq!(problem(&deployed, &view(&[crashed, serving]), None), None);
+    assert_eq!(
+        problem(&deployed, &view(&[crashed, serving]), None, NOW),
+        None
+    );
 }
 
 #[test]
@@ -59,7 +72,7 @@ fn a_replica_without_a_place_is_a_problem() {
     let waiting = NoRoom::Full {
         region: "local".to_owned(),
     };
-    let line = problem(&server("hello", 1), &view(&[]), Some(&waiting)).unwrap();
+    let line = problem(&server("hello", 1), &view(&[]), Some(&waiting), NOW).unwrap();
     assert!(
         line.contains("no worker in region `local` has room"),
         "{line}"
@@ -69,7 +82,10 @@ fn a_replica_without_a_place_is_a_problem() {
 #[test]
 fn a_server_that_only_starts_has_no_problem() {
     let starting = replica("r1", "hello", ReplicaState::Starting);
-    assert_eq!(problem(&server("hello", 1), &view(&[starting]), None), None);
+    assert_eq!(
+        problem(&server("hello", 1), &view(&[starting]), None, NOW),
+        None
+    );
 }
 
 #[test]
