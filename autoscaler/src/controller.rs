@@ -104,16 +104,19 @@ impl Controller {
                 revision: expected,
             };
             let change = Record::Lease(lease.clone()).change();
-            if let Ok(written) = self.store.commit(vec![change], vec![taken]).await {
-                self.committed = written;
-                return Leading {
-                    lease,
-                    written,
-                    since_ms: now_ms,
-                    renewed_ms: now_ms,
-                    scaler: Scaler::default(),
-                    ticks: 0,
-                };
+            match self.store.commit(vec![change], vec![taken]).await {
+                Ok(written) => {
+                    self.committed = written;
+                    return Leading {
+                        lease,
+                        written,
+                        since_ms: now_ms,
+                        renewed_ms: now_ms,
+                        scaler: Scaler::default(),
+                        ticks: 0,
+                    };
+                }
+                Err(error) => tracing::debug!(%error, "the lease could not be taken"),
             }
         }
     }
