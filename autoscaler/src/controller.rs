@@ -158,9 +158,8 @@ impl Controller {
         let now_ms = self.shared.now_ms();
         let mut demand = self.shared.demand();
         leading.ticks += 1;
-        if leading.scaler.outdated(snapshot) {
-            leading.scaler.index(snapshot, now_ms);
-        }
+        let changed = self.shared.changes.take(snapshot);
+        leading.scaler.index(snapshot, &changed, now_ms);
         if leading.ticks.is_multiple_of(FORGET_TICKS) {
             demand.retain(
                 |replica| snapshot.replica(replica).is_some(),

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fprs_config::{Key, Kind, Millis, Replica, ReplicaState, Revision, ServerView, Snapshot};
+use fprs_config::{Key, Kind, Millis, Replica, ReplicaState, ServerView, Snapshot};
 
+use crate::changed::Changed;
 use crate::decide::{Decision, History};
 use crate::demand::{Demand, Load};
 use crate::plan::{self, Backoff, Situation};
@@ -15,7 +16,6 @@ use crate::write::Writes;
 #[derive(Debug, Default)]
 pub(crate) struct Scaler {
     servers: HashMap<Arc<str>, Server>,
-    indexed: Revision,
 }
 
 #[derive(Debug)]
@@ -44,20 +44,23 @@ pub(crate) struct Outcome {
 }
 
 impl Scaler {
-    /// Whether the snapshot was not looked at yet by [`Self::index`].
-    pub(crate) fn outdated(&self, snapshot: &Snapshot) -> bool {
-        self.indexed != snapshot.revision()
+    /// Keeps the changed servers that need attention without any demand.
+    pub(crate) fn index(&mut self, snapshot: &Snapshot, changed: &Changed, now_ms: u64) {
+        match changed {
+            Changed::All => snapshot
+                .servers()
+                .for_each(|(name, view)| self.keep(name, view, now_ms)),
+            Changed::Servers(names) => names
+                .iter()
+                .filter_map(|name| Some((name, snapshot.server(name)?)))
+                .for_each(|(name, view)| self.keep(name, view, now_ms)),
+        }
     }
 
-    /// Finds servers of a new snapshot that need attention without any demand. Costs a look at
-    /// every server, so it is done once per snapshot.
-    pub(crate) fn index(&mut self, snapshot: &Snapshot, now_ms: u64) {
-        self.indexed = snapshot.revision();
-        for (name, view) in snapshot.servers() {
-            if needs_attention(view) && !self.servers.contains_key(name) {
-                self.servers
-                    .insert(Arc::clone(name), Server::new(view, now_ms));
-            }
+    fn keep(&mut self, name: &Arc<str>, view: &ServerView, now_ms: u64) {
+        if needs_attention(view) && !self.servers.contains_key(name) {
+            self.servers
+                .insert(Arc::clone(name), Server::new(view, now_ms));
         }
     }
 
@@ -161,7 +164,7 @@ fn needs_attention(view: &ServerView) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use fprs_config::{Batch, Change, Record, apply};
+    use fprs_config::{Batch, Change, Record, Revision, apply};
 
     use super::*;
     use crate::plan::tests::{replica, server};
@@ -220,9 +223,7 @@ mod tests {
         failed.since_unix_ms = 1;
         let snapshot = snapshot(10_000, 0, vec![failed]);
         let mut scaler = Scaler::default();
-        assert!(scaler.outdated(&snapshot));
-        scaler.index(&snapshot, 0);
-        assert!(!scaler.outdated(&snapshot));
+        scaler.index(&snapshot, &Changed::All, 0);
         assert!(scaler.servers.is_empty());
         let loads = HashMap::from([("s7".into(), unserved())]);
         let outcomes = tick(&mut scaler, &snapshot, &loads);
@@ -231,16 +232,18 @@ mod tests {
     }
 
     #[test]
-    fn servers_with_a_minimum_or_replicas_are_found_in_a_new_snapshot() {
+    fn servers_with_a_minimum_or_replicas_are_kept_once_they_changed() {
+        let ready = || vec![replica("r", 1, ReplicaState::Ready)];
         let mut scaler = Scaler::default();
-        scaler.index(&snapshot(3, 1, Vec::new()), 0);
+        scaler.index(&snapshot(3, 1, ready()), &Changed::All, 0);
         assert_eq!(scaler.servers.len(), 3);
         let mut scaler = Scaler::default();
-        scaler.index(
-            &snapshot(3, 0, vec![replica("r", 1, ReplicaState::Ready)]),
-            0,
-        );
+        scaler.index(&snapshot(3, 0, ready()), &Changed::All, 0);
         assert!(scaler.servers.contains_key("s0") && scaler.servers.len() == 1);
+        let mut scaler = Scaler::default();
+        let one = Changed::Servers(["s1".into(), "gone".into()].into());
+        scaler.index(&snapshot(3, 1, ready()), &one, 0);
+        assert!(scaler.servers.contains_key("s1") && scaler.servers.len() == 1);
     }
 
     #[test]
@@ -289,7 +292,7 @@ mod tests {
         let snapshot = snapshot(1, 0, vec![draining]);
         let demand = Demand::default();
         let mut scaler = Scaler::default();
-        scaler.index(&snapshot, 0);
+        scaler.index(&snapshot, &Changed::All, 0);
         let unsettled = Pass {
             settled: false,
             ..pass(&snapshot, &demand)
