@@ -10,7 +10,7 @@ use fprs_config::View;
 use fprs_proto::demand::demand_client::DemandClient;
 use fprs_proto::demand::{DemandReport, ReportAck};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
@@ -35,7 +35,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(20);
-const LAST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_millis(500);
 
 /// Who reports, how often, and with what credentials.
 #[derive(Clone)]
@@ -122,8 +122,11 @@ impl Reporter {
                 End::Done => return,
                 End::LeaseMoved => retry = FIRST_RETRY,
                 End::Broken => {
-                    sleep(retry.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                    let pause = retry.mul_f64(0.5 + fastrand::f64() / 2.0);
                     retry = (retry * 2).min(LAST_RETRY);
+                    if let Ok(None) = timeout(pause, self.moved(address)).await {
+                        return;
+                    }
                 }
             }
         }
@@ -133,6 +136,14 @@ impl Reporter {
     /// differ, and a holder that still answers is as good as any.
     fn autoscaler(&self) -> Option<SocketAddr> {
         self.view.load().lease(LEASE).map(|lease| lease.address)
+    }
+
+    /// Waits until somebody else holds the lease; `None` once the view's publisher is gone.
+    async fn moved(&mut self, from: SocketAddr) -> Option<()> {
+        while self.autoscaler() == Some(from) {
+            self.view.changed().await?;
+        }
+        Some(())
     }
 
     async fn report_to(&mut self, address: SocketAddr, retry: &mut Duration) -> End {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fprs_config::{SharedStore, View};
+use fprs_config::{Applied, SharedStore, View};
 use fprs_proto::demand::demand_server::DemandServer;
 
 use crate::controller::Controller;
@@ -33,20 +33,29 @@ pub struct Autoscaler {
     shared: Arc<Shared>,
 }
 
+/// What a follower calls with every change, before it publishes it.
+pub type Observer = Box<dyn FnMut(&Applied) + Send>;
+
 impl Settings {
     /// How often an autoscaler decides unless told otherwise.
     pub const TICK: Duration = Duration::from_millis(200);
 }
 
 impl Autoscaler {
-    /// An autoscaler of what `view` shows, which must follow `store`.
-    pub fn new(store: SharedStore, view: View, settings: Settings) -> Self {
-        Self {
+    /// An autoscaler of what `view` shows, which must follow `store`, and the observer by which the
+    /// follower that publishes to `view` has to tell it of changes.
+    #[must_use]
+    pub fn new(store: SharedStore, view: View, settings: Settings) -> (Self, Observer) {
+        let shared = Shared::new();
+        let told = Arc::clone(&shared);
+        let autoscaler = Self {
             store,
             view,
             settings,
-            shared: Shared::new(),
-        }
+            shared,
+        };
+        let observer = move |applied: &Applied| told.changes.add(applied);
+        (autoscaler, Box::new(observer))
     }
 
     /// The gRPC service that proxies report to. It asks for no credentials: serve it behind the

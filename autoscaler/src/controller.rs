@@ -104,16 +104,19 @@ impl Controller {
                 revision: expected,
             };
             let change = Record::Lease(lease.clone()).change();
-            if let Ok(written) = self.store.commit(vec![change], vec![taken]).await {
-                self.committed = written;
-                return Leading {
-                    lease,
-                    written,
-                    since_ms: now_ms,
-                    renewed_ms: now_ms,
-                    scaler: Scaler::default(),
-                    ticks: 0,
-                };
+            match self.store.commit(vec![change], vec![taken]).await {
+                Ok(written) => {
+                    self.committed = written;
+                    return Leading {
+                        lease,
+                        written,
+                        since_ms: now_ms,
+                        renewed_ms: now_ms,
+                        scaler: Scaler::default(),
+                        ticks: 0,
+                    };
+                }
+                Err(error) => tracing::debug!(%error, "the lease could not be taken"),
             }
         }
     }
@@ -155,9 +158,8 @@ impl Controller {
         let now_ms = self.shared.now_ms();
         let mut demand = self.shared.demand();
         leading.ticks += 1;
-        if leading.scaler.outdated(snapshot) {
-            leading.scaler.index(snapshot, now_ms);
-        }
+        let changed = self.shared.changes.take(snapshot);
+        leading.scaler.index(snapshot, &changed, now_ms);
         if leading.ticks.is_multiple_of(FORGET_TICKS) {
             demand.retain(
                 |replica| snapshot.replica(replica).is_some(),

@@ -1,6 +1,6 @@
 //! PURE. How many replicas a server should have, from the history of its load.
 //!
-//! `wanted(t) = ceil(average in flight over the tick ÷ target)`, within [`SLACK`], plus the buffer while there is
+//! `wanted(t) = ceil(average in flight over the tick ÷ target)`, plus the buffer while there is
 //! traffic. The pool grows to the smallest of these within the scale-up window, shrinks to the
 //! largest within the scale-down window, and always stays within min and max. A request that found
 //! no replica wants one at once.

@@ -59,6 +59,8 @@ struct Origin {
     epoch: u64,
     sequence: u64,
     applied: Revision,
+    /// What it routed by a regular report earlier.
+    acknowledged: Revision,
     heard_ms: u64,
     /// The proxy's clock at its newest regular report, and at the last tick that read it.
     at_us: u64,
@@ -136,11 +138,12 @@ impl Demand {
         self.origins.len()
     }
 
-    /// Whether every live proxy routes by that revision or a later one.
+    /// Whether every live proxy routes by that revision or a later one, and did so a report ago:
+    /// a request that chose its replica by an older table has reached it by now.
     pub fn applied(&self, revision: Revision) -> bool {
         self.origins
             .values()
-            .all(|origin| origin.applied >= revision)
+            .all(|origin| origin.acknowledged >= revision)
     }
 
     /// Forgets idle replicas and servers that no longer exist.
@@ -162,6 +165,7 @@ impl Origin {
             epoch: report.epoch,
             sequence: report.sequence,
             applied: Revision::default(),
+            acknowledged: Revision::default(),
             heard_ms: 0,
             at_us: report.at_us,
             ticked_us: None,
@@ -175,6 +179,9 @@ impl Origin {
     /// names only servers whose unserved demand is recent, so that all of it is new here.
     fn take(&mut self, report: &DemandReport, known: bool) -> Vec<Arc<str>> {
         self.sequence = report.sequence;
+        if report.at_us > self.at_us {
+            self.acknowledged = self.applied;
+        }
         self.applied = Revision(report.applied_revision);
         self.at_us = report.at_us;
         for load in &report.replicas {

@@ -3,6 +3,7 @@
 //! takes reports, `controller` ticks and commits.
 
 mod autoscaler;
+mod changed;
 mod controller;
 pub mod decide;
 pub mod demand;
@@ -14,6 +15,6 @@ pub mod service;
 mod shared;
 mod write;
 
-pub use autoscaler::{Autoscaler, Settings};
+pub use autoscaler::{Autoscaler, Observer, Settings};
 pub use decide::{Decision, Inputs, Rule};
 pub use explain::Explained;

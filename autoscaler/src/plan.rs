@@ -231,4 +231,4 @@ impl std::fmt::Debug for Situation<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fprs_config::{Key, Kind, Millis, Replica, ReplicaState, Revision, ServerView, Snapshot};
+use fprs_config::{Key, Kind, Millis, Replica, ReplicaState, ServerView, Snapshot};
 
+use crate::changed::Changed;
 use crate::decide::{Decision, History};
 use crate::demand::{Demand, Load};
 use crate::plan::{self, Backoff, Situation};
@@ -15,7 +16,6 @@ use crate::write::Writes;
 #[derive(Debug, Default)]
 pub(crate) struct Scaler {
     servers: HashMap<Arc<str>, Server>,
-    indexed: Revision,
 }
 
 #[derive(Debug)]
@@ -44,20 +44,23 @@ pub(crate) struct Outcome {
 }
 
 impl Scaler {
-    /// Whether the snapshot was not looked at yet by [`Self::index`].
-    pub(crate) fn outdated(&self, snapshot: &Snapshot) -> bool {
-        self.indexed != snapshot.revision()
+    /// Keeps the changed servers that need attention without any demand.
+    pub(crate) fn index(&mut self, snapshot: &Snapshot, changed: &Changed, now_ms: u64) {
+        match changed {
+            Changed::All => snapshot
+                .servers()
+                .for_each(|(name, view)| self.keep(name, view, now_ms)),
+            Changed::Servers(names) => names
+                .iter()
+                .filter_map(|name| Some((name, snapshot.server(name)?)))
+                .for_each(|(name, view)| self.keep(name, view, now_ms)),
+        }
     }
 
-    /// Finds servers of a new snapshot that need attention without any demand. Costs a look at
-    /// every server, so it is done once per snapshot.
-    pub(crate) fn index(&mut self, snapshot: &Snapshot, now_ms: u64) {
-        self.indexed = snapshot.revision();
-        for (name, view) in snapshot.servers() {
-            if needs_attention(view) && !self.servers.contains_key(name) {
-                self.servers
-                    .insert(Arc::clone(name), Server::new(view, now_ms));
-            }
+    fn keep(&mut self, name: &Arc<str>, view: &ServerView, now_ms: u64) {
+        if needs_attention(view) && !self.servers.contains_key(name) {
+            self.servers
+                .insert(Arc::clone(name), Server::new(view, now_ms));
         }
     }
 
@@ -156,5 +159,150 @@ fn needs_attention(view: &ServerView) -> bool {
             minimum > 0 || replicas.any(|replica| replica.state != ReplicaState::Failed)
         }
         None => replicas.next().is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fprs_config::{Batch, Change, Record, Revision, apply};
+
+    use super::*;
+    use crate::plan::tests::{replica, server};
+
+    /// Servers `s0`, `s1`, … with that minimum, and the replicas of `s0`.
+    fn snapshot(servers: usize, minimum: u32, replicas: Vec<Replica>) -> Arc<Snapshot> {
+        let mut changes: Vec<Change> = (0..servers)
+            .map(|number| {
+                let mut record = fprs_config::Server::clone(&server(1, true, None));
+                record.name = format!("s{number}").into();
+                record.scaling.min_replicas = minimum;
+                Record::Server(record).change()
+            })
+            .collect();
+        for mut replica in replicas {
+            replica.server = "s0".into();
+            changes.push(Record::Replica(replica).change());
+        }
+        let batch = Batch {
+            revision: Revision(1),
+            changes,
+        };
+        apply::apply(&Snapshot::default(), &batch).snapshot
+    }
+
+    fn tick(
+        scaler: &mut Scaler,
+        snapshot: &Snapshot,
+        loads: &HashMap<Arc<str>, Load>,
+    ) -> Vec<Outcome> {
+        let demand = Demand::default();
+        let pass = pass(snapshot, &demand);
+        scaler.tick(&pass, loads)
+    }
+
+    fn pass<'a>(snapshot: &'a Snapshot, demand: &'a Demand) -> Pass<'a> {
+        Pass {
+            snapshot,
+            demand,
+            settled: true,
+            now_ms: 0,
+            now_unix_ms: 1_000_000_000,
+        }
+    }
+
+    fn unserved() -> Load {
+        Load {
+            unserved: 1,
+            ..Load::default()
+        }
+    }
+
+    #[test]
+    fn ten_thousand_idle_servers_are_not_even_looked_at_by_a_tick() {
+        let mut failed = replica("f", 1, ReplicaState::Failed);
+        failed.since_unix_ms = 1;
+        let snapshot = snapshot(10_000, 0, vec![failed]);
+        let mut scaler = Scaler::default();
+        scaler.index(&snapshot, &Changed::All, 0);
+        assert!(scaler.servers.is_empty());
+        let loads = HashMap::from([("s7".into(), unserved())]);
+        let outcomes = tick(&mut scaler, &snapshot, &loads);
+        assert_eq!(outcomes.len(), 1);
+        assert_eq!(outcomes[0].writes.changes.len(), 1);
+    }
+
+    #[test]
+    fn servers_with_a_minimum_or_replicas_are_kept_once_they_changed() {
+        let ready = || vec![replica("r", 1, ReplicaState::Ready)];
+        let mut scaler = Scaler::default();
+        scaler.index(&snapshot(3, 1, ready()), &Changed::All, 0);
+        assert_eq!(scaler.servers.len(), 3);
+        let mut scaler = Scaler::default();
+        scaler.index(&snapshot(3, 0, ready()), &Changed::All, 0);
+        assert!(scaler.servers.contains_key("s0") && scaler.servers.len() == 1);
+        let mut scaler = Scaler::default();
+        let one = Changed::Servers(["s1".into(), "gone".into()].into());
+        scaler.index(&snapshot(3, 1, ready()), &one, 0);
+        assert!(scaler.servers.contains_key("s1") && scaler.servers.len() == 1);
+    }
+
+    #[test]
+    fn a_server_that_came_to_rest_is_let_go() {
+        let snapshot = snapshot(1, 0, Vec::new());
+        let mut scaler = Scaler::default();
+        let loads = HashMap::from([("s0".into(), unserved())]);
+        tick(&mut scaler, &snapshot, &loads);
+        assert_eq!(scaler.servers.len(), 1, "its demand is held");
+        let demand = Demand::default();
+        let later = Pass {
+            now_ms: 3_600_000,
+            ..pass(&snapshot, &demand)
+        };
+        scaler.tick(&later, &HashMap::new());
+        assert!(scaler.servers.is_empty());
+    }
+
+    #[test]
+    fn a_rush_is_only_for_servers_without_a_replica() {
+        let demand = Demand::default();
+        let mut scaler = Scaler::default();
+        let starting = snapshot(1, 0, vec![replica("r", 1, ReplicaState::Starting)]);
+        assert!(
+            scaler
+                .rush(&pass(&starting, &demand), &"s0".into())
+                .is_none()
+        );
+        assert!(
+            scaler
+                .rush(&pass(&starting, &demand), &"unknown".into())
+                .is_none()
+        );
+        let draining = snapshot(1, 0, vec![replica("r", 1, ReplicaState::Draining)]);
+        assert!(
+            scaler
+                .rush(&pass(&draining, &demand), &"s0".into())
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_draining_replica_is_not_stopped_before_the_holder_has_settled() {
+        let mut draining = replica("r", 1, ReplicaState::Draining);
+        draining.since_unix_ms = 1_000_000_000;
+        let snapshot = snapshot(1, 0, vec![draining]);
+        let demand = Demand::default();
+        let mut scaler = Scaler::default();
+        scaler.index(&snapshot, &Changed::All, 0);
+        let unsettled = Pass {
+            settled: false,
+            ..pass(&snapshot, &demand)
+        };
+        assert!(
+            scaler.tick(&unsettled, &HashMap::new())[0]
+                .writes
+                .is_empty()
+        );
+        let outcomes = scaler.tick(&pass(&snapshot, &demand), &HashMap::new());
+        assert_eq!(outcomes[0].writes.changes.len(), 1);
     }
 }

@@ -9,6 +9,7 @@ use fprs_proto::demand::DemandReport;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::changed::Changes;
 use crate::demand::Demand;
 use crate::explain::Explanations;
 
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     urgent: Mutex<HashSet<Arc<str>>>,
     /// Some server is urgent.
     pub(crate) wake: Notify,
+    pub(crate) changes: Changes,
     pub(crate) explanations: Explanations,
 }
 
@@ -31,6 +33,7 @@ impl Shared {
             demand: Mutex::default(),
             urgent: Mutex::default(),
             wake: Notify::new(),
+            changes: Changes::new(),
             explanations: Explanations::default(),
         })
     }
@@ -45,10 +48,11 @@ impl Shared {
         self.leads.load(Ordering::Acquire)
     }
 
-    /// Begins or ends leading. What was known of demand before counts no more.
+    /// Begins or ends leading. What was known before counts no more.
     pub(crate) fn lead(&self, leads: bool) {
         *self.demand() = Demand::default();
         self.urgent().clear();
+        self.changes.reset();
         self.leads.store(leads, Ordering::Release);
     }
 

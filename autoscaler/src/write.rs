@@ -119,3 +119,91 @@ fn requested(server: &Arc<str>, generation: u64, now_unix_ms: Millis) -> Replica
         weight: 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use fprs_config::{Batch, apply};
+
+    use super::*;
+
+    const SERVER: &str = "s";
+
+    /// A snapshot of one replica, written at revision 7.
+    fn snapshot(state: ReplicaState) -> Arc<Snapshot> {
+        let mut replica = requested(&SERVER.into(), 1, 5);
+        replica.id = "r".into();
+        replica.state = state;
+        let batch = Batch {
+            revision: Revision(7),
+            changes: vec![Record::Replica(replica).change()],
+        };
+        apply::apply(&Snapshot::default(), &batch).snapshot
+    }
+
+    fn writes(snapshot: &Snapshot, action: &Action) -> Writes {
+        let mut writes = Writes::default();
+        writes.act(snapshot, &SERVER.into(), action, 99);
+        writes
+    }
+
+    fn expected(kind: Kind, name: &str, revision: Option<u64>) -> Expectation {
+        Expectation {
+            key: Key::new(kind, name),
+            revision: revision.map(Revision),
+        }
+    }
+
+    #[test]
+    fn requested_replicas_have_ids_of_their_own_and_expect_the_server_unchanged() {
+        let action = Action::Request {
+            generation: 3,
+            count: 20,
+        };
+        let writes = writes(&snapshot(ReplicaState::Ready), &action);
+        let ids: HashSet<_> = writes
+            .changes
+            .iter()
+            .map(|change| &change.key.name)
+            .collect();
+        assert_eq!(ids.len(), 20);
+        assert!(
+            ids.iter()
+                .all(|id| id.starts_with("s-3-") && id.len() == 12)
+        );
+        assert_eq!(writes.expectations[0], expected(Kind::Server, SERVER, None));
+        assert_eq!(writes.expectations.len(), 21);
+        let decoded = writes.changes.iter().map(|change| {
+            let value = change.value.as_ref().expect("a value");
+            Record::decode(&change.key, value)
+        });
+        assert!(decoded.into_iter().all(|record| record.is_ok()));
+    }
+
+    #[test]
+    fn a_drain_is_stamped_and_expects_the_replica_as_it_was_seen() {
+        let action = Action::Drain(vec!["r".into()]);
+        let writes = writes(&snapshot(ReplicaState::Requested), &action);
+        assert_eq!(writes.expectations, [expected(Kind::Replica, "r", Some(7))]);
+        let value = writes.changes[0].value.as_ref().expect("a value");
+        let Ok(Record::Replica(replica)) = Record::decode(&writes.changes[0].key, value) else {
+            panic!("not a replica");
+        };
+        assert_eq!(replica.state, ReplicaState::Draining);
+        assert_eq!(replica.since_unix_ms, 99);
+    }
+
+    #[test]
+    fn what_is_gone_already_is_left_alone() {
+        let snapshot = Snapshot::default();
+        let gone = || vec!["gone".into()];
+        for action in [
+            Action::Drain(gone()),
+            Action::Stop(gone()),
+            Action::Delete(gone()),
+        ] {
+            assert!(writes(&snapshot, &action).is_empty());
+        }
+    }
+}

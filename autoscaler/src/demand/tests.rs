@@ -208,28 +208,47 @@ fn a_server_that_was_deployed_again_counts_from_zero() {
 }
 
 #[test]
-fn a_revision_is_applied_once_every_live_proxy_routes_by_it() {
+fn a_revision_is_applied_a_report_after_the_slowest_live_proxy_routes_by_it() {
     let mut demand = Demand::default();
-    let (mut one, mut two) = (Proxy::new("one"), Proxy::new("two"));
-    let mut report = one.empty(true);
-    report.applied_revision = 9;
-    demand.take(&report, 0);
-    report = two.empty(true);
-    report.applied_revision = 8;
-    demand.take(&report, 0);
-    assert!(demand.applied(Revision(8)));
-    assert!(!demand.applied(Revision(9)));
-    // The slow one dies; the other goes on.
-    demand.take(&one.load(0, TICK), ORIGIN_LEASE_MS);
-    demand.tick(ORIGIN_LEASE_MS + 1);
+    let (mut quick, mut slow) = (Proxy::new("quick"), Proxy::new("slow"));
+    let report = |demand: &mut Demand, proxy: &mut Proxy, revision: u64| {
+        let mut report = proxy.load(0, TICK);
+        report.applied_revision = revision;
+        demand.take(&report, 0);
+    };
+    for revision in [9, 9] {
+        report(&mut demand, &mut quick, revision);
+    }
+    report(&mut demand, &mut slow, 8);
     assert!(
-        !demand.applied(Revision(9)),
-        "`one` fell back to revision 1"
+        !demand.applied(Revision(8)),
+        "`slow` may have chosen just before"
     );
-    report = one.empty(false);
-    report.applied_revision = 9;
-    demand.take(&report, ORIGIN_LEASE_MS + 2);
+    report(&mut demand, &mut slow, 9);
+    assert!(demand.applied(Revision(8)) && !demand.applied(Revision(9)));
+    report(&mut demand, &mut slow, 9);
     assert!(demand.applied(Revision(9)));
+}
+
+#[test]
+fn an_urgent_report_acknowledges_nothing_early() {
+    let (mut demand, mut proxy) = (Demand::default(), Proxy::new("p"));
+    demand.take(&proxy.load(0, TICK), 0);
+    demand.take(&proxy.unserved(1), 0);
+    demand.take(&proxy.unserved(2), 0);
+    assert!(!demand.applied(Revision(1)));
+    demand.take(&proxy.load(0, TICK), 0);
+    assert!(demand.applied(Revision(1)));
+}
+
+#[test]
+fn a_dead_proxy_holds_no_acknowledgement_up() {
+    let (mut demand, mut proxy) = (Demand::default(), Proxy::new("p"));
+    demand.take(&proxy.load(0, TICK), 0);
+    demand.tick(ORIGIN_LEASE_MS);
+    assert!(!demand.applied(Revision(9)));
+    demand.tick(ORIGIN_LEASE_MS + 1);
+    assert!(demand.applied(Revision(9)) && demand.origins() == 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is done about a server's replicas in each situation.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use fprs_config::{Auth, Scaling, Version};
@@ -10,14 +11,14 @@ use ReplicaState::{Draining, Failed, Ready, Requested, Starting, Stopping};
 
 const NOW: Millis = 1_000_000_000;
 
-pub(super) fn replica(id: &str, generation: u64, state: ReplicaState) -> Replica {
+pub(crate) fn replica(id: &str, generation: u64, state: ReplicaState) -> Replica {
     Replica {
         id: id.into(),
         server: "s".into(),
         generation,
         state,
-        worker: None,
-        address: None,
+        worker: Some("w".into()),
+        address: Some(SocketAddr::from(([127, 0, 0, 1], 9))),
         since_unix_ms: NOW - 1_000,
         reason: String::new(),
         startup_ms: 0,
@@ -38,7 +39,7 @@ fn version(generation: u64) -> Arc<Version> {
     })
 }
 
-fn server(target: u64, proven: bool, fallback: Option<u64>) -> Arc<Server> {
+pub(crate) fn server(target: u64, proven: bool, fallback: Option<u64>) -> Arc<Server> {
     Arc::new(Server {
         name: "s".into(),
         tenant: String::new(),
@@ -64,7 +65,7 @@ fn server(target: u64, proven: bool, fallback: Option<u64>) -> Arc<Server> {
 }
 
 /// The server in generation 1, proven.
-pub(super) fn view(replicas: Vec<Replica>) -> ServerView {
+pub(crate) fn view(replicas: Vec<Replica>) -> ServerView {
     view_of(Some(server(1, true, None)), replicas)
 }
 

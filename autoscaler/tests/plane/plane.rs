@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fprs_autoscaler::{Autoscaler, Settings};
+use fprs_autoscaler::{Autoscaler, Observer, Settings};
 use fprs_autoscaler_client::{Demand, Reporter, reporter};
 use fprs_config::follow::Publisher;
 use fprs_config::{
@@ -43,10 +43,10 @@ impl Plane {
         let store: SharedStore =
             Arc::new(EmbeddedStore::open(&dir.path().join("store")).expect("a store"));
         let (publisher, view) = View::new();
-        let follower = Follower::new(Arc::clone(&store), publisher);
         let hold_stopping = Arc::new(AtomicBool::new(false));
         let control = control(Arc::clone(&store), view.clone(), Arc::clone(&hold_stopping));
-        let (autoscaler, leader) = autoscaler("a", &store, &view).await;
+        let (autoscaler, observer, leader) = autoscaler("a", &store, &view).await;
+        let follower = Follower::new(Arc::clone(&store), publisher).observe(observer);
         let plane = Self {
             view,
             autoscaler,
@@ -61,8 +61,12 @@ impl Plane {
         plane
     }
 
+    /// Another autoscaler, on the same store by a follower of its own.
     pub(crate) async fn standby(&mut self) -> Autoscaler {
-        let (standby, tasks) = autoscaler("b", &self.store, &self.view).await;
+        let (publisher, view) = View::new();
+        let (standby, observer, tasks) = autoscaler("b", &self.store, &view).await;
+        let follower = Follower::new(Arc::clone(&self.store), publisher).observe(observer);
+        self.others.push(tokio::spawn(follower.run()));
         self.others.extend(tasks);
         standby
     }
@@ -229,14 +233,14 @@ async fn autoscaler(
     holder: &str,
     store: &SharedStore,
     view: &View,
-) -> (Autoscaler, Vec<JoinHandle<()>>) {
+) -> (Autoscaler, Observer, Vec<JoinHandle<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let settings = Settings {
         holder: holder.into(),
         address: listener.local_addr().expect("bound"),
         tick: Settings::TICK,
     };
-    let autoscaler = Autoscaler::new(Arc::clone(store), view.clone(), settings);
+    let (autoscaler, observer) = Autoscaler::new(Arc::clone(store), view.clone(), settings);
     let served = tonic::transport::Server::builder()
         .tcp_nodelay(true)
         .add_service(autoscaler.service())
@@ -245,7 +249,7 @@ async fn autoscaler(
         tokio::spawn(async move { served.await.expect("served") }),
         tokio::spawn(autoscaler.clone().run()),
     ];
-    (autoscaler, tasks)
+    (autoscaler, observer, tasks)
 }
 
 /// Places replicas at once, makes them ready a little later, and deletes those that stop.

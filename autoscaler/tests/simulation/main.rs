@@ -16,7 +16,7 @@ mod world;
 
 use world::World;
 
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 
 #[test]
 fn pools_stay_in_bounds_and_converge_in_every_simulated_world() {
