@@ -97,9 +97,9 @@ impl Manifest {
         }
     }
 
-    /// The server record this deploy writes. A program that runs as before keeps its generation
-    /// and what it has proven; another one is the next generation, unproven, with the last proven
-    /// version as fallback.
+    /// The server record this deploy writes: always the next generation, unproven, with the last
+    /// proven version as fallback. That nothing in the manifest changed says nothing about the
+    /// files its command runs.
     pub fn server(&self, previous: Option<&Server>, now: Millis) -> Server {
         self.server_above(previous, 0, now)
     }
@@ -129,34 +129,23 @@ impl Manifest {
     }
 
     fn server_above(&self, previous: Option<&Server>, used: u64, now: Millis) -> Server {
-        let unchanged = previous.filter(|server| server.target.runs_like(&self.version));
-        let (target, proven, fallback) = match (unchanged, previous) {
-            (Some(server), _) => (
-                Arc::clone(&server.target),
-                server.proven,
-                server.fallback.clone(),
-            ),
-            (None, previous) => {
-                let last = previous.map_or(0, |server| server.target.generation);
-                let target = Version {
-                    generation: last.max(used).saturating_add(1),
-                    ..self.version.clone()
-                };
-                let fallback = previous.and_then(|server| {
-                    if server.proven {
-                        Some(Arc::clone(&server.target))
-                    } else {
-                        server.fallback.clone()
-                    }
-                });
-                (Arc::new(target), false, fallback)
-            }
+        let last = previous.map_or(0, |server| server.target.generation);
+        let target = Version {
+            generation: last.max(used).saturating_add(1),
+            ..self.version.clone()
         };
+        let fallback = previous.and_then(|server| {
+            if server.proven {
+                Some(Arc::clone(&server.target))
+            } else {
+                server.fallback.clone()
+            }
+        });
         Server {
             name: Arc::clone(&self.name),
             tenant: previous.map_or_else(String::new, |server| server.tenant.clone()),
-            target,
-            proven,
+            target: Arc::new(target),
+            proven: false,
             fallback,
             scaling: self.scaling,
             auth: self.auth,

@@ -11,6 +11,6 @@ mod relay;
 pub use admin::{Admin, serve};
 pub use autoscaler::Autoscaling;
 pub use control::{Controlling, open_store};
-pub use follow::{Followed, follow};
+pub use follow::Following;
 pub use proxy::Proxying;
 pub use relay::Relaying;

@@ -294,7 +294,7 @@ fn a_deploy_of_another_program_is_the_next_generation_and_falls_back_to_the_last
 }
 
 #[test]
-fn a_deploy_that_changes_only_settings_keeps_the_generation_and_what_is_proven() {
+fn a_deploy_of_the_same_program_is_a_new_version_with_the_last_as_fallback() {
     let first = Server {
         proven: true,
         tenant: "acme".into(),
@@ -303,8 +303,10 @@ fn a_deploy_that_changes_only_settings_keeps_the_generation_and_what_is_proven()
     let next = with("max_replicas = 9\nhold = \"1s\"")
         .unwrap()
         .server(Some(&first), 2);
-    assert_eq!(next.target, first.target);
-    assert!(next.proven);
+    assert_eq!(next.target.generation, 2);
+    assert_eq!(next.target.command, first.target.command);
+    assert!(!next.proven);
+    assert_eq!(next.fallback, Some(Arc::clone(&first.target)));
     assert_eq!(next.scaling.max_replicas, 9);
     assert_eq!(next.hold, Duration::from_secs(1));
     assert_eq!(next.deployed_unix_ms, 2);

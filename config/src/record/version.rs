@@ -31,27 +31,6 @@ pub struct Version {
 }
 
 impl Version {
-    /// Whether a program run by `other` runs the same way; generations aside.
-    pub fn runs_like(&self, other: &Self) -> bool {
-        let Self {
-            generation: _,
-            command,
-            image,
-            h2,
-            env,
-            startup_timeout,
-            exit_grace,
-            working_dir,
-        } = self;
-        *command == other.command
-            && *image == other.image
-            && *h2 == other.h2
-            && *env == other.env
-            && *startup_timeout == other.startup_timeout
-            && *exit_grace == other.exit_grace
-            && *working_dir == other.working_dir
-    }
-
     pub(super) fn check(&self) -> Result<(), Invalid> {
         if self.generation == 0 {
             return Err(Invalid::new("generation", "is 0: deploys count from 1"));

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use fprs_config::SharedStore;
-use fprs_config::feed::client::FeedClient;
+use fprs_config::feed::FeedClient;
+use fprs_config::follow::Status;
 use fprs_control::{ControlSettings, PublicUrl, ReadyCheck};
 use fprs_relay::RelaySettings;
 use prometheus::Registry;
@@ -17,7 +18,7 @@ use crate::data_dir::{DataDir, Running, write_whole};
 use crate::failure::Failure;
 use crate::process::{self, Parts, bind, bound};
 use crate::roles::{
-    self, Admin, Autoscaling, Controlling, Followed, Proxying, Relaying, follow, open_store,
+    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_store,
 };
 use crate::settings::{Role, Settings};
 
@@ -34,12 +35,13 @@ pub(super) fn proxy(settings: Settings) -> Result<(), Failure> {
             let mut proxy = Proxying::start(&settings.zone, settings.cores, &process.registry)?;
             let store = process.feed(settings, Role::Proxy)?;
             let last_good = Some(process.dir.last_good(Role::Proxy.name()));
-            let followed = follow(store, last_good, Some(proxy.observer()), &mut process.parts);
-            let view = followed.view.clone();
+            let following = Following::new(store, last_good).observe(proxy.observer());
+            let (view, status) = (following.view(), following.status());
+            following.start(&mut process.parts);
             proxy.serve(listen, view, &process.token, &mut process.parts)?;
             let draining = Arc::new(AtomicBool::new(false));
             let ready = ready_check(proxy.tables(), Arc::clone(&draining));
-            process.admin(followed, ready, Routes::default())?;
+            process.admin(status, ready, Routes::default())?;
             let ended = process.run(settings).await;
             draining.store(true, Ordering::Relaxed);
             proxy.drain(settings.drain_timeout).await;
@@ -57,7 +59,9 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
         settings,
         async |settings: &Settings, process: &mut Process| {
             let store = open_store(&process.dir.store())?;
-            let followed = follow(Arc::clone(&store), None, None, &mut process.parts);
+            let following = Following::new(Arc::clone(&store), None);
+            let (view, status) = (following.view(), following.status());
+            following.start(&mut process.parts);
             let control = Controlling::start(
                 ControlSettings {
                     zone: settings.zone.clone(),
@@ -68,7 +72,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                     lease: ControlSettings::LEASE,
                 },
                 store,
-                followed.view.clone(),
+                view,
                 &process.registry,
                 &mut process.parts,
             )?;
@@ -76,7 +80,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                 registry: process.registry.clone(),
                 token: process.token.clone(),
                 ready: Arc::new(|| Ok(())),
-                config: Arc::new(followed),
+                config: status,
                 grpc: Routes::default(),
                 api: Router::new(),
             });
@@ -96,18 +100,19 @@ pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
         settings,
         async |settings: &Settings, process: &mut Process| {
             let store = process.feed(settings, Role::Autoscaler)?;
-            let followed = follow(Arc::clone(&store), None, None, &mut process.parts);
-            let view = followed.view.clone();
+            let following = Following::new(Arc::clone(&store), None);
+            let status = following.status();
             let holder = format!("autoscaler-{:016x}", fastrand::u64(..));
-            let autoscaler = Autoscaling::start(
+            let (autoscaler, following) = Autoscaling::start(
                 holder,
                 process.admin_address,
                 store,
-                view,
+                following,
                 &mut process.parts,
             );
+            following.start(&mut process.parts);
             process.admin(
-                followed,
+                status,
                 Arc::new(|| Ok(())),
                 autoscaler.routes(Routes::default()),
             )?;
@@ -145,8 +150,10 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                 &mut process.parts,
             )?;
             let store = process.feed(settings, Role::Relay)?;
-            let followed = follow(store, None, None, &mut process.parts);
-            process.admin(followed, Arc::new(|| Ok(())), Routes::default())?;
+            let following = Following::new(store, None);
+            let status = following.status();
+            following.start(&mut process.parts);
+            process.admin(status, Arc::new(|| Ok(())), Routes::default())?;
             let ended = process.run(settings).await;
             relay.stop().await;
             ended
@@ -205,7 +212,7 @@ impl Process {
     /// Serves the admin port of a role that is not control.
     fn admin(
         &mut self,
-        followed: Followed,
+        status: Arc<Status>,
         ready: ReadyCheck,
         grpc: Routes,
     ) -> Result<(), Failure> {
@@ -213,7 +220,7 @@ impl Process {
             registry: self.registry.clone(),
             token: self.token.clone(),
             ready,
-            config: Arc::new(followed),
+            config: status,
             grpc,
             api: Router::new(),
         };

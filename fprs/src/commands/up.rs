@@ -20,7 +20,9 @@ use crate::data_dir::{DataDir, Running, write_whole};
 use crate::failure::Failure;
 use crate::process::{self, Parts, bind, bound};
 use crate::proxy::Tables;
-use crate::roles::{self, Admin, Autoscaling, Controlling, Proxying, Relaying, follow, open_store};
+use crate::roles::{
+    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_store,
+};
 use crate::settings::Settings;
 
 /// From a plane that is put together to one that serves.
@@ -71,13 +73,8 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
     let mut parts = Parts::default();
     let mut proxy = Proxying::start(&settings.zone, settings.cores, &registry)?;
     let last_good = Some(dir.last_good("up"));
-    let followed = follow(
-        Arc::clone(&store),
-        last_good,
-        Some(proxy.observer()),
-        &mut parts,
-    );
-    let view = followed.view.clone();
+    let following = Following::new(Arc::clone(&store), last_good).observe(proxy.observer());
+    let (view, status) = (following.view(), following.status());
     let draining = Arc::new(AtomicBool::new(false));
 
     let control = Controlling::start(
@@ -87,18 +84,19 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
         &registry,
         &mut parts,
     )?;
-    let autoscaler = Autoscaling::start(
+    let (autoscaler, following) = Autoscaling::start(
         HOLDER.to_owned(),
         addresses.admin,
         store,
-        view.clone(),
+        following,
         &mut parts,
     );
+    following.start(&mut parts);
     let routes = control.routes(Admin {
         registry: registry.clone(),
         token: token.clone(),
         ready: ready_check(proxy.tables(), Arc::clone(&draining)),
-        config: Arc::new(followed),
+        config: status,
         grpc: autoscaler.routes(Routes::default()),
         api: Router::new(),
     });

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use fprs_autoscaler::{Autoscaler, Settings};
-use fprs_config::{SharedStore, View};
+use fprs_config::SharedStore;
 use tonic::service::Routes;
 
 use crate::process::Parts;
+use crate::roles::Following;
 
 /// An autoscaler that decides, or stands by.
 #[derive(Debug)]
@@ -16,22 +17,22 @@ pub struct Autoscaling {
 
 impl Autoscaling {
     /// Starts an autoscaler that takes reports at `address`. `holder` must be no other process's;
-    /// one that is the same after a restart takes its lease back at once.
+    /// one that is the same after a restart takes its lease back at once. It observes `following`.
     pub fn start(
         holder: String,
         address: SocketAddr,
         store: SharedStore,
-        view: View,
+        following: Following,
         parts: &mut Parts,
-    ) -> Self {
+    ) -> (Self, Following) {
         let settings = Settings {
             holder,
             address,
             tick: Settings::TICK,
         };
-        let autoscaler = Autoscaler::new(store, view, settings);
+        let (autoscaler, observer) = Autoscaler::new(store, following.view(), settings);
         parts.run("the autoscaler", autoscaler.clone().run());
-        Self { autoscaler }
+        (Self { autoscaler }, following.observe(observer))
     }
 
     /// The services of this role, for its process's admin port.
