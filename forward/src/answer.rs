@@ -5,12 +5,12 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use http::{HeaderName, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use crate::downstream::Downstream;
-use crate::fields;
 use crate::message::{Body, Gone};
 use crate::upstream::Failure;
+use crate::{fields, grpc};
 
 /// Why fprs answered itself; the value of `x-fprs-reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,27 +103,8 @@ impl Reason {
         }
     }
 
-    /// The gRPC status of the same meaning.
-    const fn grpc_status(self) -> &'static str {
-        match self {
-            Self::BadRequest => "3",                   // INVALID_ARGUMENT
-            Self::UpstreamTimeout => "4",              // DEADLINE_EXCEEDED
-            Self::Forbidden => "7",                    // PERMISSION_DENIED
-            Self::TenantLimit | Self::TooLarge => "8", // RESOURCE_EXHAUSTED
-            Self::UpstreamProtocol => "13",            // INTERNAL
-            Self::Unauthenticated => "16",             // UNAUTHENTICATED
-            Self::NoReplica
-            | Self::Starting
-            | Self::Overloaded
-            | Self::Draining
-            | Self::WrongZone
-            | Self::UpstreamConnect
-            | Self::UpstreamReset => "14", // UNAVAILABLE
-        }
-    }
-
     /// What a caller can make of it, where the place that answers has nothing better to say.
-    const fn text(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Self::BadRequest => "the request is malformed",
             Self::Draining => "the replica is going away; try again",
@@ -195,7 +176,7 @@ impl Answer {
     /// Sends the answer to a request with those fields. The response is whole once the session has
     /// been flushed; a client that is gone by now misses it.
     pub fn send<D: Downstream>(&self, request: &HeaderMap, downstream: &mut D) {
-        self.send_as(is_grpc(request), downstream);
+        self.send_as(grpc::is_call(request), downstream);
     }
 
     /// As [`send`](Self::send), where the request's fields are gone by now.
@@ -257,14 +238,7 @@ impl Answer {
         let mut response = self.response(StatusCode::OK);
         let fields = response.headers_mut();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        fields.insert(
-            HeaderName::from_static("grpc-status"),
-            HeaderValue::from_static(self.reason.grpc_status()),
-        );
-        fields.insert(
-            HeaderName::from_static("grpc-message"),
-            HeaderValue::from_static(self.text()),
-        );
+        fields.extend(grpc::ending(self.reason, self.text()));
         response
     }
 
@@ -282,11 +256,4 @@ impl Answer {
     fn text(&self) -> &'static str {
         self.detail.unwrap_or_else(|| self.reason.text())
     }
-}
-
-/// The request is a gRPC call.
-pub fn is_grpc(request: &HeaderMap) -> bool {
-    request
-        .get(CONTENT_TYPE)
-        .is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
 }

@@ -4,12 +4,14 @@ pub mod h1;
 pub mod h2;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 
 use crate::message::{Body, Frame, Gone, Interim};
+use crate::stall::Stalls;
 
 /// One request as its client sent it, canonical whatever the client speaks.
 #[derive(Debug)]
@@ -57,6 +59,9 @@ pub trait Downstream {
 
     /// Ready when the client is no longer there.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone>;
+
+    /// The exchanges of this core, for the engine to watch this one among.
+    fn stalls(&self) -> &Rc<Stalls>;
 
     /// Ends the exchange so that the client can't take what it got for whole.
     fn abort(&mut self);

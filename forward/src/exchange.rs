@@ -8,13 +8,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use tokio::time::Sleep;
 
+use crate::answer::Reason;
 use crate::downstream::Downstream;
-use crate::limits;
-use crate::message::{Frame, Gone};
+use crate::message::{Body, Frame, Gone};
+use crate::stall::Watched;
 use crate::upstream::{Failure, Head, Upstream};
+use crate::{grpc, limits};
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,19 +48,53 @@ pub trait Observer {
     fn head(&mut self, response: &mut Response<()>);
 }
 
-/// Carries the exchange to its end. `head_timeout`: from now to the response's head.
+/// What one exchange is held to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    /// From now to the response's head.
+    pub head_timeout: Option<Duration>,
+    /// From now to the exchange's end.
+    pub deadline: Option<Duration>,
+    /// A gRPC call: told of a failure in trailers, also after its head.
+    pub grpc: bool,
+    /// The request's body has an announced length, so the client is to go on sending it.
+    pub announced: bool,
+}
+
+impl Rules {
+    /// The rules for a request; a gRPC call brings its own deadline.
+    pub fn of(request: &HeaderMap, body: Body, head_timeout: Option<Duration>) -> Self {
+        let grpc = grpc::is_call(request);
+        Self {
+            head_timeout,
+            deadline: if grpc { grpc::timeout(request) } else { None },
+            grpc,
+            announced: matches!(body, Body::Length(_)),
+        }
+    }
+}
+
+/// Carries the exchange to its end.
 ///
 /// Cancel-safe in the sense that dropping the future cancels both sides.
 pub async fn run<D: Downstream, U: Upstream, O: Observer>(
     downstream: &mut D,
     upstream: &mut U,
     observer: &mut O,
-    head_timeout: Option<Duration>,
+    rules: Rules,
 ) -> Outcome {
-    let mut exchange = Exchange::new(head_timeout);
+    let mut exchange = Exchange::new(rules);
     let end = poll_fn(|cx| exchange.poll(cx, downstream, upstream, observer)).await;
-    if end != End::Complete && exchange.status.is_some() {
-        downstream.abort();
+    match end {
+        End::Upstream(failure) if rules.grpc && exchange.status.is_some() => {
+            let reason = Reason::from(failure);
+            let trailers = grpc::ending(reason, reason.text());
+            if downstream.send_trailers(trailers).is_err() {
+                downstream.abort();
+            }
+        }
+        End::Client(_) | End::Upstream(_) if exchange.status.is_some() => downstream.abort(),
+        End::Client(_) | End::Complete | End::Upstream(_) => {}
     }
     Outcome {
         end,
@@ -90,7 +126,10 @@ struct Exchange {
     request: Leg,
     response: Leg,
     status: Option<StatusCode>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    rules: Rules,
+    until_head: Option<Pin<Box<Sleep>>>,
+    until_end: Option<Pin<Box<Sleep>>>,
+    watched: Option<Watched>,
     received: u64,
     sent: u64,
 }
@@ -110,12 +149,16 @@ enum Step {
 }
 
 impl Exchange {
-    fn new(head_timeout: Option<Duration>) -> Self {
+    fn new(rules: Rules) -> Self {
+        let timer = |after: Duration| Box::pin(tokio::time::sleep(after));
         Self {
             request: Leg::default(),
             response: Leg::default(),
             status: None,
-            deadline: head_timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout))),
+            rules,
+            until_head: rules.head_timeout.map(timer),
+            until_end: rules.deadline.map(timer),
+            watched: None,
             received: 0,
             sent: 0,
         }
@@ -128,7 +171,7 @@ impl Exchange {
         upstream: &mut U,
         observer: &mut O,
     ) -> Poll<End> {
-        for _ in 0..limits::STEPS_PER_TURN {
+        for turn in 0..limits::STEPS_PER_TURN {
             let request = match self.step_request(cx, downstream, upstream) {
                 Ok(step) => step,
                 Err(end) => return Poll::Ready(end),
@@ -144,18 +187,19 @@ impl Exchange {
                 });
             }
             if matches!((request, response), (Step::Waits, Step::Waits)) {
-                return self.poll_waiting(cx, downstream, upstream);
+                return self.poll_waiting(cx, turn > 0, downstream, upstream);
             }
         }
         // A busy exchange lets its neighbours on this core go first.
         cx.waker().wake_by_ref();
-        self.poll_waiting(cx, downstream, upstream)
+        self.poll_waiting(cx, true, downstream, upstream)
     }
 
     /// Neither direction can go on: push out what was sent, and see whether anybody is left.
     fn poll_waiting<D: Downstream, U: Upstream>(
         &mut self,
         cx: &mut Context<'_>,
+        moved: bool,
         downstream: &mut D,
         upstream: &mut U,
     ) -> Poll<End> {
@@ -167,13 +211,38 @@ impl Exchange {
         if let Poll::Ready(Err(gone)) = downstream.poll_flush(cx) {
             return Poll::Ready(End::Client(gone));
         }
-        if let Some(deadline) = &mut self.deadline
-            && self.status.is_none()
-            && deadline.as_mut().poll(cx).is_ready()
+        for timer in [&mut self.until_head, &mut self.until_end]
+            .into_iter()
+            .flatten()
         {
-            return Poll::Ready(End::Upstream(Failure::Timeout));
+            if timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::Upstream(Failure::Timeout));
+            }
         }
-        Poll::Pending
+        self.poll_stalled(cx, moved, downstream)
+    }
+
+    /// Ready when nothing has moved for longer than whoever is to move next may take.
+    fn poll_stalled<D: Downstream>(
+        &mut self,
+        cx: &Context<'_>,
+        moved: bool,
+        downstream: &D,
+    ) -> Poll<End> {
+        let (limit, end) = if self.response.held.is_some() {
+            (limits::READER_PROGRESS, End::Client(Gone::Stalled))
+        } else if self.rules.announced && !self.request.done && self.request.held.is_none() {
+            (limits::BODY_PROGRESS, End::Client(Gone::Stalled))
+        } else {
+            (limits::EXCHANGE_IDLE, End::Upstream(Failure::Timeout))
+        };
+        let watched = self
+            .watched
+            .get_or_insert_with(|| downstream.stalls().add());
+        if moved {
+            watched.moved();
+        }
+        watched.poll(limit, cx).map(|()| end)
     }
 
     fn step_request<D: Downstream, U: Upstream>(
@@ -308,7 +377,7 @@ impl Exchange {
                 let status = response.status();
                 downstream.send_head(response, body).map_err(End::Client)?;
                 self.status = Some(status);
-                self.deadline = None;
+                self.until_head = None;
                 self.response.done = body.is_none();
                 Ok(Step::Moved)
             }

@@ -80,6 +80,17 @@ pub const CLIENT_IDLE: Duration = Duration::from_secs(120);
 /// From the first byte of a head to its end.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 
+/// A body of announced length makes progress within this: a client that has begun to upload and
+/// stops holds a replica's slot for nothing.
+pub const BODY_PROGRESS: Duration = Duration::from_secs(30);
+
+/// A client that takes nothing of its response for this long is cut.
+pub const READER_PROGRESS: Duration = Duration::from_secs(120);
+
+/// An exchange in which nothing moves in either direction ends after this. Streams are silent for
+/// long; a day of silence is a leak.
+pub const EXCHANGE_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// After an answer that ends before its request's body: what the client still sends is read and
 /// thrown away for this long, so that a reset doesn't overtake the answer.
 pub const LINGER: Duration = Duration::from_secs(2);

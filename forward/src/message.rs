@@ -49,4 +49,6 @@ pub enum Gone {
     Left,
     /// It broke the protocol in the middle of a body.
     Broken,
+    /// It neither sent nor took a byte in time.
+    Stalled,
 }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::downstream::{self, Downstream, Inbound};
 use crate::limits;
+use crate::stall::Stalls;
 
 /// What is done with a request; one value per core.
 pub trait Service: 'static {
@@ -211,12 +212,15 @@ async fn run<S: Service>(
     load: Arc<Load>,
 ) {
     let draining = Rc::new(Draining::default());
+    let stalls = Rc::new(Stalls::default());
+    tokio::task::spawn_local(Rc::clone(&stalls).watch());
     while let Some(order) = orders.recv().await {
         match order {
             Order::Connection(stream, client) => {
                 let connected = Connected {
                     service: Rc::clone(&service),
                     draining: Rc::clone(&draining),
+                    stalls: Rc::clone(&stalls),
                     load: Arc::clone(&load),
                 };
                 tokio::task::spawn_local(serve(stream, client, connected));
@@ -273,10 +277,16 @@ async fn speaks_h2(stream: &TcpStream) -> Option<bool> {
 pub struct Connected<S> {
     service: Rc<S>,
     draining: Rc<Draining>,
+    stalls: Rc<Stalls>,
     load: Arc<Load>,
 }
 
 impl<S> Connected<S> {
+    /// The exchanges of this core.
+    pub fn stalls(&self) -> Rc<Stalls> {
+        Rc::clone(&self.stalls)
+    }
+
     /// The core's service.
     pub fn service(&self) -> Rc<S> {
         Rc::clone(&self.service)

@@ -12,7 +12,7 @@ use fprs_forward::exchange::{self, End, Outcome, unless_gone};
 use fprs_forward::fields::{self, strip_ours};
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::{Failure, h1, h2};
-use fprs_forward::{Answer, Body, Downstream, Observer, Reason, Service};
+use fprs_forward::{Answer, Body, Downstream, Observer, Reason, Rules, Service, grpc};
 use http::{HeaderValue, Method, Request, Response};
 
 use crate::replicas::{InFlight, NotServing, ReplicaTable, Running};
@@ -57,13 +57,21 @@ impl Data {
         downstream: &mut D,
     ) -> Result<Outcome, Unreached> {
         strip_ours(request.headers_mut());
+        // The proxy keeps the caller's deadline; here it would only fall a moment later.
+        let rules = Rules {
+            deadline: None,
+            ..Rules::of(request.headers(), body, None)
+        };
         match self.program(replica, in_flight.program()) {
-            Program::H1(pool) => self.to_h1(replica, &pool, &request, body, downstream).await,
+            Program::H1(pool) => {
+                self.to_h1(replica, &pool, &request, (body, rules), downstream)
+                    .await
+            }
             Program::H2(peer) => {
                 let slot = unless_gone(downstream, peer.reserve()).await??;
                 let mut upstream = slot.send(request, body)?;
                 let mut observer = Counting { replica };
-                Ok(exchange::run(downstream, &mut upstream, &mut observer, None).await)
+                Ok(exchange::run(downstream, &mut upstream, &mut observer, rules).await)
             }
         }
     }
@@ -73,7 +81,7 @@ impl Data {
         replica: &Arc<Running>,
         pool: &Rc<h1::Pool>,
         request: &Request<()>,
-        body: Body,
+        (body, rules): (Body, Rules),
         downstream: &mut D,
     ) -> Result<Outcome, Unreached> {
         loop {
@@ -81,7 +89,7 @@ impl Data {
             let reused = connection.is_reused();
             let mut upstream = connection.send(request, body);
             let mut observer = Counting { replica };
-            let outcome = exchange::run(downstream, &mut upstream, &mut observer, None).await;
+            let outcome = exchange::run(downstream, &mut upstream, &mut observer, rules).await;
             if reused && may_repeat(request, body, &outcome) {
                 // The program closed the idle connection while the request was on its way.
                 pool.clear();
@@ -132,7 +140,7 @@ impl Service for Data {
                 return;
             }
         };
-        let grpc = fprs_forward::answer::is_grpc(request.headers());
+        let grpc = grpc::is_call(request.headers());
         let failure = match self
             .forward(&replica, &in_flight, request, body, downstream)
             .await
@@ -141,7 +149,7 @@ impl Service for Data {
                 status: None, end, ..
             }) => match end {
                 End::Upstream(failure) => failure.into(),
-                End::Client(Gone::Broken) => Reason::BadRequest,
+                End::Client(Gone::Broken | Gone::Stalled) => Reason::BadRequest,
                 End::Client(Gone::Left) | End::Complete => return,
             },
             Err(Unreached::Failed(failure)) => failure.into(),

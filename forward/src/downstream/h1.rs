@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::h1::head::{self, Malformed};
 use crate::limits;
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Service};
+use crate::stall::Stalls;
 use crate::websocket;
 
 /// Serves one connection to its end.
@@ -31,6 +33,7 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: SocketAddr, connected: 
         searched: 0,
         write: WriteBuffer::default(),
         drain: connected.drain(),
+        stalls: connected.stalls(),
         clock: Clock::new(limits::CLIENT_IDLE),
     };
     loop {
@@ -127,6 +130,7 @@ struct Connection<T> {
     searched: usize,
     write: WriteBuffer,
     drain: Drain,
+    stalls: Rc<Stalls>,
     clock: Clock,
 }
 
@@ -471,6 +475,10 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
             Ok(1..) => Poll::Pending,
             Ok(0) | Err(_) => Poll::Ready(Gone::Left),
         }
+    }
+
+    fn stalls(&self) -> &Rc<Stalls> {
+        &self.connection.stalls
     }
 
     fn abort(&mut self) {

@@ -21,6 +21,7 @@ use crate::h1::head::{Malformed, content_length};
 use crate::limits;
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Service};
+use crate::stall::Stalls;
 use crate::websocket::{is_other_connect, is_websocket};
 
 /// Serves one connection to its end.
@@ -42,8 +43,9 @@ where
             Ok((request, respond)) => {
                 let service = connected.service();
                 let counted = connected.begin();
+                let stalls = connected.stalls();
                 tokio::task::spawn_local(async move {
-                    serve_stream(service, client, request, respond).await;
+                    serve_stream(service, client, request, respond, stalls).await;
                     drop(counted);
                 });
             }
@@ -76,6 +78,7 @@ async fn serve_stream<S: Service>(
     client: SocketAddr,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
+    stalls: Rc<Stalls>,
 ) {
     let (parts, body) = request.into_parts();
     let mut stream = Stream {
@@ -84,6 +87,7 @@ async fn serve_stream<S: Service>(
         response: None,
         head: parts.method == Method::HEAD,
         ended: false,
+        stalls,
     };
     let mut request = Request::from_parts(parts, ());
     match canonical(&mut request, stream.body.is_end_stream()) {
@@ -188,6 +192,7 @@ struct Stream {
     response: Option<SendStream<Bytes>>,
     head: bool,
     ended: bool,
+    stalls: Rc<Stalls>,
 }
 
 impl Downstream for Stream {
@@ -273,6 +278,10 @@ impl Downstream for Stream {
             None => self.respond.poll_reset(cx),
         };
         reset.map(|_| Gone::Left)
+    }
+
+    fn stalls(&self) -> &Rc<Stalls> {
+        &self.stalls
     }
 
     fn abort(&mut self) {

@@ -10,7 +10,7 @@ use fprs_forward::fields;
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::Failure;
 use fprs_forward::upstream::h2::Slot;
-use fprs_forward::{Answer, Body, Downstream, Observer, Reason, Service};
+use fprs_forward::{Answer, Body, Downstream, Observer, Reason, Rules, Service, grpc};
 use http::{Request, Response, StatusCode};
 use tokio::time::Instant;
 
@@ -174,10 +174,10 @@ impl Proxy {
         request
             .headers_mut()
             .insert(fields::REPLICA, replica.header.clone());
+        let rules = Rules::of(request.headers(), body, route.request_timeout);
         let mut upstream = slot.send(request, body)?;
         let mut observer = Reported { replica: &replica };
-        let timeout = route.request_timeout;
-        let outcome = exchange::run(downstream, &mut upstream, &mut observer, timeout).await;
+        let outcome = exchange::run(downstream, &mut upstream, &mut observer, rules).await;
         drop(counted);
         Ok(outcome)
     }
@@ -203,7 +203,7 @@ impl Service for Proxy {
             mut request, body, ..
         } = inbound;
         fields::strip_ours(request.headers_mut());
-        let grpc = fprs_forward::answer::is_grpc(request.headers());
+        let grpc = grpc::is_call(request.headers());
         let route = match self.route(&request) {
             Ok(route) => route,
             Err(Routed::Refused(answer)) => return self.answer(&answer, grpc, downstream),
@@ -223,7 +223,7 @@ impl Service for Proxy {
                 self.counters.complete(status.unwrap_or_default());
             }
             Ok(Outcome {
-                end: End::Client(Gone::Broken),
+                end: End::Client(Gone::Broken | Gone::Stalled),
                 status: None,
                 ..
             }) => {
