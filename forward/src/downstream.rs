@@ -63,6 +63,9 @@ pub trait Downstream {
     /// The exchanges of this core, for the engine to watch this one among.
     fn stalls(&self) -> &Rc<Stalls>;
 
+    /// Whether the process ends now, and a tunnel with it; the task is woken when it does.
+    fn poll_ending(&mut self, cx: &Context<'_>) -> bool;
+
     /// Ends the exchange so that the client can't take what it got for whole.
     fn abort(&mut self);
 }

@@ -16,6 +16,7 @@ use crate::downstream::Downstream;
 use crate::message::{Body, Frame, Gone};
 use crate::stall::Watched;
 use crate::upstream::{Failure, Head, Upstream};
+use crate::websocket::{self, Frames};
 use crate::{grpc, limits};
 
 /// How an exchange ended.
@@ -59,6 +60,8 @@ pub struct Rules {
     pub grpc: bool,
     /// The request's body has an announced length, so the client is to go on sending it.
     pub announced: bool,
+    /// A WebSocket: it is closed when the process ends.
+    pub tunnel: bool,
 }
 
 impl Rules {
@@ -70,6 +73,7 @@ impl Rules {
             deadline: if grpc { grpc::timeout(request) } else { None },
             grpc,
             announced: matches!(body, Body::Length(_)),
+            tunnel: body == Body::Tunnel,
         }
     }
 }
@@ -130,6 +134,8 @@ struct Exchange {
     until_head: Option<Pin<Box<Sleep>>>,
     until_end: Option<Pin<Box<Sleep>>>,
     watched: Option<Watched>,
+    /// What a WebSocket's program has said, to know where a frame of ours fits in.
+    frames: Option<Frames>,
     received: u64,
     sent: u64,
 }
@@ -159,6 +165,7 @@ impl Exchange {
             until_head: rules.head_timeout.map(timer),
             until_end: rules.deadline.map(timer),
             watched: None,
+            frames: rules.tunnel.then(Frames::default),
             received: 0,
             sent: 0,
         }
@@ -206,6 +213,12 @@ impl Exchange {
         if let Poll::Ready(gone) = downstream.poll_gone(cx) {
             return Poll::Ready(End::Client(gone));
         }
+        if self.frames.as_ref().is_some_and(Frames::at_boundary)
+            && self.status == Some(StatusCode::OK)
+            && downstream.poll_ending(cx)
+        {
+            return self.close_tunnel(cx, downstream);
+        }
         // A failed upstream write is told by its read side, which may still hold an answer.
         let _failed_or_not = upstream.poll_flush(cx);
         if let Poll::Ready(Err(gone)) = downstream.poll_flush(cx) {
@@ -220,6 +233,25 @@ impl Exchange {
             }
         }
         self.poll_stalled(cx, moved, downstream)
+    }
+
+    /// The process ends, and no frame is half sent: tells the client in the tunnel's own words.
+    fn close_tunnel<D: Downstream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        downstream: &mut D,
+    ) -> Poll<End> {
+        if !self.response.done {
+            self.response.done = true;
+            let close = Bytes::from_static(websocket::GOING_AWAY);
+            if let Err(gone) = downstream.send_data(close, true) {
+                return Poll::Ready(End::Client(gone));
+            }
+        }
+        downstream.poll_flush(cx).map(|flushed| match flushed {
+            Ok(()) => End::Complete,
+            Err(gone) => End::Client(gone),
+        })
     }
 
     /// Ready when nothing has moved for longer than whoever is to move next may take.
@@ -326,6 +358,9 @@ impl Exchange {
             let last = held.is_empty();
             if last {
                 self.response.held = None;
+            }
+            if let Some(frames) = &mut self.frames {
+                frames.pass(&piece);
             }
             let end = last && upstream.is_body_done();
             downstream.send_data(piece, end).map_err(End::Client)?;

@@ -87,6 +87,9 @@ pub const BODY_PROGRESS: Duration = Duration::from_secs(30);
 /// A client that takes nothing of its response for this long is cut.
 pub const READER_PROGRESS: Duration = Duration::from_secs(120);
 
+/// After the drain's deadline: for close frames to be written.
+pub const ENDING: Duration = Duration::from_secs(1);
+
 /// An exchange in which nothing moves in either direction ends after this. Streams are silent for
 /// long; a day of silence is a leak.
 pub const EXCHANGE_IDLE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -59,7 +59,7 @@ struct Load {
 enum Order<M> {
     Connection(std::net::TcpStream, SocketAddr),
     Message(M),
-    Drain,
+    Drain(Phase),
 }
 
 impl<S: Service> Clone for Shards<S> {
@@ -129,13 +129,26 @@ impl<S: Service> Shards<S> {
         }
     }
 
-    /// Lets idle connections go and ends the others with their exchanges in flight; returns when all
-    /// have ended, or `false` at the deadline.
+    /// Lets idle connections go and ends the others with their exchanges in flight. At the deadline
+    /// WebSockets are closed as going away; `false` when others were still in flight then.
     pub async fn drain(&self, deadline: Duration) -> bool {
-        for shard in &*self.shards {
-            shard.orders.send(Order::Drain).await.ok();
+        self.enter(Phase::Draining).await;
+        if self.emptied(deadline).await {
+            return true;
         }
-        let deadline = Instant::now() + deadline;
+        self.enter(Phase::Ending).await;
+        self.emptied(limits::ENDING).await
+    }
+
+    async fn enter(&self, phase: Phase) {
+        for shard in &*self.shards {
+            // A core that is gone has drained.
+            shard.orders.send(Order::Drain(phase)).await.ok();
+        }
+    }
+
+    async fn emptied(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
         while self.connections() > 0 {
             if Instant::now() >= deadline {
                 return false;
@@ -226,7 +239,7 @@ async fn run<S: Service>(
                 tokio::task::spawn_local(serve(stream, client, connected));
             }
             Order::Message(message) => service.receive(message),
-            Order::Drain => draining.begin(),
+            Order::Drain(phase) => draining.enter(phase),
         }
     }
 }
@@ -323,48 +336,65 @@ impl Drop for Counted {
     }
 }
 
+/// How far the end of a core has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Serves.
+    #[default]
+    Serving,
+    /// Ends connections with their exchanges; begins none.
+    Draining,
+    /// The drain's deadline is here: what can be ended in good form ends now.
+    Ending,
+}
+
 #[derive(Debug, Default)]
 struct Draining {
-    began: Cell<bool>,
+    phase: Cell<Phase>,
     next: Cell<u64>,
     waiting: RefCell<BTreeMap<u64, Waker>>,
 }
 
 impl Draining {
-    fn begin(&self) {
-        self.began.set(true);
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
         for waker in std::mem::take(&mut *self.waiting.borrow_mut()).into_values() {
             waker.wake();
         }
     }
 }
 
-/// Word of the drain, for one task: registers its waker once, so that asking costs a load.
+/// Word of the drain, for one task: registers its waker once a phase, so that asking costs a load.
 #[derive(Debug)]
 pub struct Drain {
     draining: Rc<Draining>,
-    waits: Option<u64>,
+    /// Under which key and in which phase the task's waker was registered.
+    waits: Option<(u64, Phase)>,
 }
 
 impl Drain {
     /// The drain has begun.
     pub fn began(&self) -> bool {
-        self.draining.began.get()
+        self.draining.phase.get() >= Phase::Draining
     }
 
-    /// As [`began`](Self::began); the task is woken when it does.
-    pub fn poll_began(&mut self, cx: &Context<'_>) -> bool {
-        if self.began() {
+    /// That phase has come; the task is woken when it does.
+    pub fn poll(&mut self, phase: Phase, cx: &Context<'_>) -> bool {
+        let current = self.draining.phase.get();
+        if current >= phase {
             return true;
         }
-        if self.waits.is_none() {
+        if self
+            .waits
+            .is_none_or(|(_, registered)| registered != current)
+        {
             let key = self.draining.next.get();
             self.draining.next.set(key + 1);
             self.draining
                 .waiting
                 .borrow_mut()
                 .insert(key, cx.waker().clone());
-            self.waits = Some(key);
+            self.waits = Some((key, current));
         }
         false
     }
@@ -372,7 +402,7 @@ impl Drain {
 
 impl Drop for Drain {
     fn drop(&mut self) {
-        if let Some(key) = self.waits {
+        if let Some((key, _)) = self.waits {
             self.draining.waiting.borrow_mut().remove(&key);
         }
     }

@@ -21,7 +21,7 @@ use crate::h1::buffer::{ReadBuffer, Socket, WriteBuffer};
 use crate::h1::head::{self, Malformed};
 use crate::limits;
 use crate::message::{Body, Frame, Gone, Interim};
-use crate::shard::{Connected, Drain, Service};
+use crate::shard::{Connected, Drain, Phase, Service};
 use crate::stall::Stalls;
 use crate::websocket;
 
@@ -164,7 +164,7 @@ impl<T: Socket> Connection<T> {
                 Err(malformed) => return Poll::Ready(Next::Malformed(malformed)),
             }
             let begun = !self.read.is_empty();
-            if !begun && self.drain.poll_began(cx) {
+            if !begun && self.drain.poll(Phase::Draining, cx) {
                 return Poll::Ready(Next::End);
             }
             if begun {
@@ -479,6 +479,10 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
 
     fn stalls(&self) -> &Rc<Stalls> {
         &self.connection.stalls
+    }
+
+    fn poll_ending(&mut self, cx: &Context<'_>) -> bool {
+        self.connection.drain.poll(Phase::Ending, cx)
     }
 
     fn abort(&mut self) {

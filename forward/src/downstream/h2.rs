@@ -20,7 +20,7 @@ use crate::fields;
 use crate::h1::head::{Malformed, content_length};
 use crate::limits;
 use crate::message::{Body, Frame, Gone, Interim};
-use crate::shard::{Connected, Drain, Service};
+use crate::shard::{Connected, Drain, Phase, Service};
 use crate::stall::Stalls;
 use crate::websocket::{is_other_connect, is_websocket};
 
@@ -43,9 +43,12 @@ where
             Ok((request, respond)) => {
                 let service = connected.service();
                 let counted = connected.begin();
-                let stalls = connected.stalls();
+                let core = Core {
+                    stalls: connected.stalls(),
+                    drain: is_websocket(&request).then(|| connected.drain()),
+                };
                 tokio::task::spawn_local(async move {
-                    serve_stream(service, client, request, respond, stalls).await;
+                    serve_stream(service, client, request, respond, core).await;
                     drop(counted);
                 });
             }
@@ -65,7 +68,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     poll_fn(|cx| {
-        if drain.poll_began(cx) {
+        if drain.poll(Phase::Draining, cx) {
             connection.graceful_shutdown();
         }
         connection.poll_accept(cx)
@@ -78,7 +81,7 @@ async fn serve_stream<S: Service>(
     client: SocketAddr,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    stalls: Rc<Stalls>,
+    core: Core,
 ) {
     let (parts, body) = request.into_parts();
     let mut stream = Stream {
@@ -87,7 +90,7 @@ async fn serve_stream<S: Service>(
         response: None,
         head: parts.method == Method::HEAD,
         ended: false,
-        stalls,
+        core,
     };
     let mut request = Request::from_parts(parts, ());
     match canonical(&mut request, stream.body.is_end_stream()) {
@@ -192,7 +195,14 @@ struct Stream {
     response: Option<SendStream<Bytes>>,
     head: bool,
     ended: bool,
+    core: Core,
+}
+
+/// What a stream has of its core.
+struct Core {
     stalls: Rc<Stalls>,
+    /// Of a WebSocket only: others are not ended by us.
+    drain: Option<Drain>,
 }
 
 impl Downstream for Stream {
@@ -281,7 +291,14 @@ impl Downstream for Stream {
     }
 
     fn stalls(&self) -> &Rc<Stalls> {
-        &self.stalls
+        &self.core.stalls
+    }
+
+    fn poll_ending(&mut self, cx: &Context<'_>) -> bool {
+        self.core
+            .drain
+            .as_mut()
+            .is_some_and(|drain| drain.poll(Phase::Ending, cx))
     }
 
     fn abort(&mut self) {
