@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::downstream::{self, Downstream, Inbound};
+use crate::downstream::{self, Client, Downstream, Inbound};
 use crate::limits;
 use crate::stall::Stalls;
 
@@ -254,9 +254,11 @@ async fn serve<S: Service>(
         Ok(stream)
     });
     let Ok(stream) = opened else { return };
-    match speaks_h2(&stream).await {
-        Some(true) => downstream::h2::serve(stream, client, connected).await,
-        Some(false) => downstream::h1::serve(stream, client, connected).await,
+    let speaks_h2 = speaks_h2(&stream).await;
+    let from = Rc::new(Client::new(client));
+    match speaks_h2 {
+        Some(true) => downstream::h2::serve(stream, from, connected).await,
+        Some(false) => downstream::h1::serve(stream, from, connected).await,
         None => tracing::debug!(%client, "closed before its first byte"),
     }
 }

@@ -2,6 +2,7 @@
 //! exchange that follows. Everything a request needs is in memory before it arrives.
 
 pub mod balance;
+pub mod forwarded;
 pub mod host;
 pub mod metrics;
 pub mod peers;
