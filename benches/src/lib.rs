@@ -9,9 +9,16 @@
               checked, and a failure ends a measurement instead of a service"
 )]
 
+pub mod arguments;
 pub mod backend;
+pub mod cases;
 pub mod clock;
+pub mod count;
+pub mod harness;
 pub mod load;
+pub mod peer;
 pub mod poll;
 pub mod process;
+pub mod proxy;
+pub mod report;
 pub mod wire;
