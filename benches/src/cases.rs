@@ -37,6 +37,8 @@ const VICTIM_RATE: u32 = 500;
 const STALLED: u32 = 8;
 const STALLED_BODY: u64 = 64 << 20;
 const FLOOD_STREAMS: u32 = 64;
+/// An aggressor is stopped when its victim has been measured; at the latest after this.
+const AGGRESSION: Duration = Duration::from_secs(60);
 
 /// How long and how often to measure.
 #[derive(Clone, Copy, Debug)]
@@ -222,6 +224,7 @@ impl Case {
         let plan = Plan {
             pace: Pace::Closed,
             expect: None,
+            stop: Stop::After { warm_up: Duration::ZERO, window: AGGRESSION },
             ..self.plan(target, effort)
         };
         match self.kind {

@@ -27,7 +27,8 @@ pub struct Spent {
 }
 
 impl Usage {
-    /// Reads `pid` and everything below it.
+    /// Reads `pid` and everything below it, but not an origin that a plane under test has
+    /// started: that is another program's work.
     ///
     /// # Errors
     /// When the process is gone.
@@ -46,11 +47,8 @@ impl Usage {
                 let children = fs::read_to_string(task.join("children")).unwrap_or_default();
                 total.cpu_ns += cpu_ns;
                 total.switches += switches(&status);
-                left.extend(
-                    children
-                        .split_whitespace()
-                        .filter_map(|pid| pid.parse::<u32>().ok()),
-                );
+                let children = children.split_whitespace().filter(|pid| !is_origin(pid));
+                left.extend(children.filter_map(|pid| pid.parse::<u32>().ok()));
             }
             total.rss += resident(&fs::read_to_string(process.join("status"))?);
         }
@@ -68,6 +66,14 @@ impl Usage {
         }
     }
 }
+
+fn is_origin(pid: &str) -> bool {
+    let name = fs::read_to_string(Path::new("/proc").join(pid).join("comm"));
+    name.is_ok_and(|name| name.trim_end() == ORIGIN)
+}
+
+/// What the kernel calls a process of this program.
+const ORIGIN: &str = "fprs-bench";
 
 fn first_number(path: &Path) -> io::Result<u64> {
     let text = fs::read_to_string(path)?;
