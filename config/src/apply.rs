@@ -1,10 +1,22 @@
 //! PURE. The one way records become a snapshot: decode and check every record of a batch first,
 //! then build the next snapshot at once; a record that is refused keeps its last good version.
+//! A batch costs what is in it, however large the snapshot.
 
+mod build;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::record::Refusal;
+use bytes::Bytes;
+
+use crate::key::{Key, Kind, Revision};
+use crate::limits;
+use crate::record::{Record, Refusal};
 use crate::snapshot::Snapshot;
+use crate::store::{Batch, Contents, Entry};
+
+use build::Builder;
 
 /// What applying a batch came to.
 #[derive(Clone, Debug, Default)]
@@ -20,3 +32,150 @@ pub struct Applied {
     /// Everything may have changed (a new snapshot was taken); `servers` and `hosts` are empty.
     pub whole: bool,
 }
+
+/// One checked change.
+#[derive(Debug)]
+enum Step {
+    Put(Box<Record>, Revision),
+    Delete(Kind, Arc<str>),
+}
+
+/// The snapshot of everything a store holds. Records that can't be used are left out.
+pub fn load(contents: &Contents) -> Applied {
+    reload(&Snapshot::default(), contents)
+}
+
+/// As [`load`], for a follower that already has a snapshot: a record that can't be used keeps the
+/// version `previous` has of it.
+pub fn reload(previous: &Snapshot, contents: &Contents) -> Applied {
+    reload_within(previous, contents, limits::SNAPSHOT_RECORDS)
+}
+
+/// The snapshot after one more commit. A batch that is not newer than `current` changes nothing.
+pub fn apply(current: &Snapshot, batch: &Batch) -> Applied {
+    apply_within(current, batch, limits::SNAPSHOT_RECORDS)
+}
+
+fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
+    if batch.revision <= current.revision {
+        return Applied {
+            snapshot: Arc::new(current.clone()),
+            ..Applied::default()
+        };
+    }
+    let mut refused = Vec::new();
+    let mut steps = Vec::with_capacity(batch.changes.len());
+    let mut count = current.written.len();
+    for change in &batch.changes {
+        let known = current.written.contains_key(&change.key);
+        let step = match &change.value {
+            Some(value) if known || count < records => {
+                decode(&change.key, value).map(|record| Some(Step::Put(record, batch.revision)))
+            }
+            Some(_) => Err(full(records)),
+            None => Ok(known.then(|| deletion(&change.key)).flatten()),
+        };
+        match step {
+            Ok(Some(step)) => {
+                match step {
+                    Step::Put(..) if !known => count = count.saturating_add(1),
+                    Step::Put(..) => {}
+                    Step::Delete(..) => count = count.saturating_sub(1),
+                }
+                steps.push(step);
+            }
+            Ok(None) => {}
+            Err(reason) => refused.push(refusal(&change.key, batch.revision, reason)),
+        }
+    }
+
+    let mut builder = Builder::on(current);
+    for step in steps {
+        builder.take(step);
+    }
+    let (snapshot, servers, hosts) = builder.finish(batch.revision);
+    if cfg!(debug_assertions) {
+        snapshot.check_touched(&servers, &hosts);
+    }
+    Applied {
+        snapshot: Arc::new(snapshot),
+        servers,
+        hosts,
+        refused,
+        whole: false,
+    }
+}
+
+fn reload_within(previous: &Snapshot, contents: &Contents, records: usize) -> Applied {
+    let mut refused = Vec::new();
+    let mut builder = Builder::on(&Snapshot::default());
+    for (place, (key, entry)) in newest(&contents.entries).into_iter().enumerate() {
+        let decoded = if entry.revision > contents.revision {
+            Err(format!(
+                "was written after the snapshot, which is of revision {}",
+                contents.revision
+            ))
+        } else if place >= records {
+            Err(full(records))
+        } else {
+            decode(key, &entry.value)
+        };
+        match decoded {
+            Ok(record) => builder.take(Step::Put(record, entry.revision)),
+            Err(reason) => {
+                refused.push(refusal(key, entry.revision, reason));
+                if let Some((record, revision)) = previous.record(key) {
+                    builder.take(Step::Put(Box::new(record), revision));
+                }
+            }
+        }
+    }
+    let (snapshot, _, _) = builder.finish(contents.revision);
+    if cfg!(debug_assertions) {
+        snapshot.check_invariants();
+    }
+    Applied {
+        snapshot: Arc::new(snapshot),
+        refused,
+        whole: true,
+        ..Applied::default()
+    }
+}
+
+/// A row that a store tells twice counts once, as its newest version.
+fn newest(entries: &[Entry]) -> BTreeMap<&Key, &Entry> {
+    let mut newest: BTreeMap<&Key, &Entry> = BTreeMap::new();
+    for entry in entries {
+        let kept = newest.entry(&entry.key).or_insert(entry);
+        if entry.revision > kept.revision {
+            *kept = entry;
+        }
+    }
+    newest
+}
+
+/// A decoder that panics on a value refuses that value, nothing else.
+fn decode(key: &Key, value: &Bytes) -> Result<Box<Record>, String> {
+    catch_unwind(AssertUnwindSafe(|| Record::decode(key, value)))
+        .unwrap_or_else(|_| Err("panicked this build's decoder".to_owned()))
+        .map(Box::new)
+}
+
+fn deletion(key: &Key) -> Option<Step> {
+    Kind::from_name(&key.kind).map(|kind| Step::Delete(kind, Arc::clone(&key.name)))
+}
+
+fn full(records: usize) -> String {
+    format!("no room: a snapshot holds at most {records} records; delete some first")
+}
+
+fn refusal(key: &Key, revision: Revision, reason: String) -> Refusal {
+    Refusal {
+        key: key.clone(),
+        revision,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,13 @@
 //! Follows a store: snapshot, watch, apply, publish; again from the start when told `Lost`. Keeps
 //! serving what it has while the store is away: stale is not dead.
 
+mod follower;
+mod keep;
+mod status;
+
+pub use follower::Follower;
+pub use status::{Source, Status, StatusReport};
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;

@@ -3,21 +3,30 @@
 //! and `last_good` do the I/O around them. Only this crate knows a database.
 
 pub mod apply;
+mod backoff;
+pub mod feed;
 pub mod follow;
 pub mod key;
+pub mod last_good;
+pub mod limits;
+pub mod manifest;
 pub mod record;
 pub mod snapshot;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 pub use apply::Applied;
-pub use follow::View;
+pub use follow::{Follower, Source, Status, StatusReport, View};
 pub use key::{Key, Kind, Revision};
+pub use last_good::LastGood;
+pub use manifest::Manifest;
 pub use record::{
     Auth, Domain, Lease, Millis, Record, Refusal, Replica, ReplicaState, Scaling, Server, Version,
     Worker,
 };
 pub use snapshot::{ServerView, Snapshot};
 pub use store::{
-    Batch, Change, CommitError, Contents, Entry, Expectation, SharedStore, Store, StoreError,
-    WatchEvent,
+    Batch, Change, CommitError, Contents, EmbeddedStore, Entry, Expectation, SharedStore, Store,
+    StoreError, WatchEvent,
 };

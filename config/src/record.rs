@@ -1,22 +1,32 @@
 //! PURE. The checked types behind the records: what decodes into one of these holds its invariants.
 //! Decoding is the only way in from a store, [`Record::change`] the only way out to one.
 
+mod check;
 mod domain;
 mod lease;
 mod replica;
+mod scaling;
 mod server;
+mod version;
 mod worker;
 
+pub use check::Invalid;
+pub(crate) use check::host as check_host;
 pub use domain::Domain;
 pub use lease::Lease;
 pub use replica::{Replica, ReplicaState};
-pub use server::{Auth, Scaling, Server, Version};
+pub use scaling::Scaling;
+pub use server::{Auth, Server};
+pub use version::Version;
 pub use worker::Worker;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
 
 use crate::key::{Key, Kind, Revision};
+use crate::limits;
 use crate::store::Change;
 
 /// Milliseconds since the Unix epoch, or a span of them.
@@ -55,6 +65,13 @@ impl Record {
     /// # Errors
     /// Says which field is wrong, for a kind or a value this build can't use.
     pub fn decode(key: &Key, value: &Bytes) -> Result<Self, String> {
+        if value.len() > limits::RECORD_BYTES {
+            return Err(format!(
+                "has {} bytes; the limit is {}",
+                value.len(),
+                limits::RECORD_BYTES
+            ));
+        }
         let kind = Kind::from_name(&key.kind)
             .ok_or_else(|| format!("this build knows no kind `{}`", key.kind))?;
         let record = match kind {
@@ -72,6 +89,21 @@ impl Record {
                 record.name(),
                 key.name
             ))
+        }
+    }
+
+    /// Checks a record built by hand, as [`Record::decode`] would once it is stored: what passes is
+    /// not refused by any follower.
+    ///
+    /// # Errors
+    /// Says which field is wrong.
+    pub fn check(&self) -> Result<(), Invalid> {
+        match self {
+            Self::Domain(domain) => domain.check(),
+            Self::Lease(lease) => lease.check(),
+            Self::Replica(replica) => replica.check(),
+            Self::Server(server) => server.check(),
+            Self::Worker(worker) => worker.check(),
         }
     }
 
@@ -128,3 +160,11 @@ impl Change {
 fn wire<M: Message + Default>(value: &Bytes) -> Result<M, String> {
     M::decode(value.clone()).map_err(|error| format!("not a record of its kind: {error}"))
 }
+
+/// Durations travel as milliseconds.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,18 @@
 //! The source of truth behind one trait: a snapshot at a revision, every later commit in order and
 //! whole, and commits with expectations. What a value means is not a store's business.
 
+mod admit;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod embedded;
+pub(crate) mod history;
+mod state;
+mod tail;
+pub(crate) mod wire;
+
+pub(crate) use admit::check as admit;
+pub use embedded::EmbeddedStore;
+
 use std::pin::Pin;
 use std::sync::Arc;
 

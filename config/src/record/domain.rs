@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use fprs_proto::record as wire;
 
+use super::check::{self, Invalid};
+
 /// A custom host name bound to a server. `<server>.<zone>` needs none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
@@ -14,11 +16,18 @@ pub struct Domain {
 }
 
 impl Domain {
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        check::host("host", &self.host)?;
+        check::label("server", &self.server)
+    }
+
     pub(super) fn try_from_wire(wire: wire::Domain) -> Result<Self, String> {
-        Ok(Self {
+        let domain = Self {
             host: wire.host.into(),
             server: wire.server.into(),
-        })
+        };
+        domain.check()?;
+        Ok(domain)
     }
 
     pub(super) fn to_wire(&self) -> wire::Domain {

@@ -1,10 +1,13 @@
 //! PURE. A role that only one process may hold at a time.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use fprs_proto::record as wire;
 
 use super::Millis;
+use super::check::{self, Invalid};
+use crate::limits;
 
 /// A role that only one process may hold at a time, e.g. `autoscaler`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +27,14 @@ pub struct Lease {
 }
 
 impl Lease {
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        check::id("name", &self.name)?;
+        check::id("holder", &self.holder)?;
+        check::positive("ttl", Duration::from_millis(self.ttl_ms), limits::DURATION)
+    }
+
     pub(super) fn try_from_wire(wire: wire::Lease) -> Result<Self, String> {
-        Ok(Self {
+        let lease = Self {
             address: wire
                 .address
                 .parse()
@@ -35,7 +44,9 @@ impl Lease {
             epoch: wire.epoch,
             renewed_unix_ms: wire.renewed_unix_ms,
             ttl_ms: wire.ttl_ms,
-        })
+        };
+        lease.check()?;
+        Ok(lease)
     }
 
     pub(super) fn to_wire(&self) -> wire::Lease {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use fprs_proto::record as wire;
 
 use super::Millis;
+use super::check::{self, Invalid};
+use crate::limits;
 
 /// Where a replica stands. Who moves it on is in the comment of each state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +53,32 @@ pub struct Replica {
 }
 
 impl Replica {
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        check::id("id", &self.id)?;
+        check::label("server", &self.server)?;
+        if let Some(worker) = &self.worker {
+            check::id("worker", worker)?;
+        }
+        check::text("reason", &self.reason, limits::REASON_BYTES)?;
+        if self.generation == 0 {
+            return Err(Invalid::new("generation", "is 0: deploys count from 1"));
+        }
+        if self.state == ReplicaState::Ready && self.address.is_none() {
+            return Err(Invalid::new("address", "is missing from a ready replica"));
+        }
+        if self.weight == 0 || self.weight > limits::REPLICA_WEIGHT {
+            return Err(Invalid::new(
+                "weight",
+                format!(
+                    "is {}: must be 1 to {}",
+                    self.weight,
+                    limits::REPLICA_WEIGHT
+                ),
+            ));
+        }
+        Ok(())
+    }
+
     pub(super) fn try_from_wire(wire: wire::Replica) -> Result<Self, String> {
         let state = match wire.state() {
             wire::ReplicaState::Unspecified => {
@@ -73,7 +101,7 @@ impl Replica {
                     .map_err(|_| format!("`address` is not ip:port: `{text}`"))?,
             ),
         };
-        Ok(Self {
+        let replica = Self {
             id: wire.id.into(),
             server: wire.server.into(),
             generation: wire.generation,
@@ -84,7 +112,9 @@ impl Replica {
             reason: wire.reason,
             startup_ms: wire.startup_ms,
             weight: wire.weight.max(1),
-        })
+        };
+        replica.check()?;
+        Ok(replica)
     }
 
     pub(super) fn to_wire(&self) -> wire::Replica {

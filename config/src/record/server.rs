@@ -1,12 +1,13 @@
-//! PURE. A deployed program: how it is run, scaled and guarded.
+//! PURE. A deployed program: what runs, how much of it, and who may call it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fprs_proto::record as wire;
 
-use super::Millis;
+use super::check::{self, Invalid};
+use super::{Millis, Scaling, Version, millis};
+use crate::limits;
 
 /// Who may call a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,44 +49,6 @@ pub struct Server {
     pub deployed_unix_ms: Millis,
 }
 
-/// How one version of a server's program is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// Counts deploys of the server, from 1.
-    pub generation: u64,
-    /// Program and arguments; `$PORT` in them is replaced. Empty only with `image`.
-    pub command: Vec<String>,
-    /// Container image, for the Kubernetes executor; empty otherwise.
-    pub image: String,
-    /// The program speaks h2c; otherwise HTTP/1.1.
-    pub h2: bool,
-    /// Environment of the program.
-    pub env: BTreeMap<String, String>,
-    /// From start to an accepting port.
-    pub startup_timeout: Duration,
-    /// How long exchanges in flight may go on once the replica stops.
-    pub exit_grace: Duration,
-    /// Where the command runs; empty: the relay's own directory.
-    pub working_dir: String,
-}
-
-/// How many replicas run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scaling {
-    /// Exchanges in flight a replica should have, above 0; `None`: no autoscaling above one replica.
-    pub target_concurrency: Option<f64>,
-    /// Never fewer.
-    pub min_replicas: u32,
-    /// Never more, the buffer included; at least 1 and at least `min_replicas`.
-    pub max_replicas: u32,
-    /// Extra while there is traffic.
-    pub buffer_replicas: u32,
-    /// Load must stay this long before the pool grows.
-    pub scaleup_window: Duration,
-    /// Load must be gone this long before the pool shrinks.
-    pub scaledown_window: Duration,
-}
-
 impl Server {
     /// The version replicas of that generation run, if it is still known.
     pub fn version(&self, generation: u64) -> Option<&Arc<Version>> {
@@ -93,6 +56,32 @@ impl Server {
             .into_iter()
             .flatten()
             .find(|version| version.generation == generation)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        check::label("name", &self.name)?;
+        check::optional_label("tenant", &self.tenant)?;
+        self.target.check()?;
+        if let Some(fallback) = &self.fallback {
+            fallback.check()?;
+            if fallback.generation >= self.target.generation {
+                return Err(Invalid::new(
+                    "fallback",
+                    format!(
+                        "is of generation {}, not below the target's {}",
+                        fallback.generation, self.target.generation
+                    ),
+                ));
+            }
+        }
+        self.scaling.check()?;
+        check::at_most("hold", self.hold, limits::HOLD)?;
+        if let Some(timeout) = self.request_timeout {
+            check::positive("request_timeout", timeout, limits::DURATION)?;
+        }
+        check::label("routing_region", &self.routing_region)?;
+        check::label("compute_region", &self.compute_region)?;
+        check::optional_label("egress", &self.egress)
     }
 
     pub(super) fn try_from_wire(wire: wire::Server) -> Result<Self, String> {
@@ -107,7 +96,7 @@ impl Server {
             wire::Auth::Public => Auth::Public,
         };
         let target = wire.target.ok_or("`target` is missing")?;
-        Ok(Self {
+        let server = Self {
             name: wire.name.into(),
             tenant: wire.tenant,
             target: Arc::new(Version::try_from_wire(target)?),
@@ -117,7 +106,7 @@ impl Server {
                 .map(Version::try_from_wire)
                 .transpose()?
                 .map(Arc::new),
-            scaling: Scaling::try_from_wire(wire.scaling.ok_or("`scaling` is missing")?)?,
+            scaling: Scaling::from_wire(&wire.scaling.ok_or("`scaling` is missing")?),
             auth,
             hold: Duration::from_millis(wire.hold_ms),
             request_timeout: wire.request_timeout_ms.map(Duration::from_millis),
@@ -125,7 +114,9 @@ impl Server {
             compute_region: wire.compute_region,
             egress: wire.egress,
             deployed_unix_ms: wire.deployed_unix_ms,
-        })
+        };
+        server.check()?;
+        Ok(server)
     }
 
     pub(super) fn to_wire(&self) -> wire::Server {
@@ -149,65 +140,4 @@ impl Server {
             deployed_unix_ms: self.deployed_unix_ms,
         }
     }
-}
-
-impl Version {
-    /// Checks a version as control sends it to a relay.
-    ///
-    /// # Errors
-    /// Names the field that is wrong.
-    pub fn try_from_wire(wire: wire::Version) -> Result<Self, String> {
-        Ok(Self {
-            generation: wire.generation,
-            command: wire.command,
-            image: wire.image,
-            h2: wire.h2,
-            env: wire.env,
-            startup_timeout: Duration::from_millis(wire.startup_timeout_ms),
-            exit_grace: Duration::from_millis(wire.exit_grace_ms),
-            working_dir: wire.working_dir,
-        })
-    }
-
-    /// The version as it goes over the wire.
-    pub fn to_wire(&self) -> wire::Version {
-        wire::Version {
-            generation: self.generation,
-            command: self.command.clone(),
-            image: self.image.clone(),
-            h2: self.h2,
-            env: self.env.clone(),
-            startup_timeout_ms: millis(self.startup_timeout),
-            exit_grace_ms: millis(self.exit_grace),
-            working_dir: self.working_dir.clone(),
-        }
-    }
-}
-
-impl Scaling {
-    fn try_from_wire(wire: wire::Scaling) -> Result<Self, String> {
-        Ok(Self {
-            target_concurrency: wire.target_concurrency,
-            min_replicas: wire.min_replicas,
-            max_replicas: wire.max_replicas,
-            buffer_replicas: wire.buffer_replicas,
-            scaleup_window: Duration::from_millis(wire.scaleup_window_ms),
-            scaledown_window: Duration::from_millis(wire.scaledown_window_ms),
-        })
-    }
-
-    fn to_wire(self) -> wire::Scaling {
-        wire::Scaling {
-            target_concurrency: self.target_concurrency,
-            min_replicas: self.min_replicas,
-            max_replicas: self.max_replicas,
-            buffer_replicas: self.buffer_replicas,
-            scaleup_window_ms: millis(self.scaleup_window),
-            scaledown_window_ms: millis(self.scaledown_window),
-        }
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 
 use fprs_proto::record as wire;
 
+use super::check::{self, Invalid};
+use crate::limits;
+
 /// A machine that runs replicas, as its relay offers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worker {
@@ -20,12 +23,28 @@ pub struct Worker {
 }
 
 impl Worker {
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        check::id("id", &self.id)?;
+        check::label("compute_region", &self.compute_region)?;
+        if self.capacity == 0 || self.capacity > limits::WORKER_CAPACITY {
+            return Err(Invalid::new(
+                "capacity",
+                format!(
+                    "is {}: must be 1 to {}",
+                    self.capacity,
+                    limits::WORKER_CAPACITY
+                ),
+            ));
+        }
+        Ok(())
+    }
+
     /// Checks a worker as a relay offers it.
     ///
     /// # Errors
     /// Names the field that is wrong.
     pub fn try_from_wire(wire: wire::Worker) -> Result<Self, String> {
-        Ok(Self {
+        let worker = Self {
             address: wire
                 .address
                 .parse()
@@ -34,7 +53,9 @@ impl Worker {
             compute_region: wire.compute_region,
             capacity: wire.capacity,
             epoch: wire.epoch,
-        })
+        };
+        worker.check()?;
+        Ok(worker)
     }
 
     /// The worker as it goes over the wire.

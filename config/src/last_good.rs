@@ -1,0 +1,234 @@
+//! The last snapshot that served well, on disk: what a process boots from while the store can't be
+//! reached. A file is replaced whole or not at all; one that isn't what was written is refused and
+//! left in place.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use fprs_proto::feed as wire;
+use prost::Message;
+
+use crate::key::Revision;
+use crate::limits;
+use crate::store::{Contents, Entry};
+
+/// Where the last good snapshot is kept.
+#[derive(Clone, Debug)]
+pub struct LastGood {
+    path: PathBuf,
+}
+
+/// Why a last-good file can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LastGoodError {
+    /// The file system refuses.
+    #[error("the last-good file {} can't be {what}: {error}; check its directory and disk", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// `read` or `written`.
+        what: &'static str,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// It is not what was written.
+    #[error(
+        "the last-good file {} is not used: {reason}; it is left in place, remove it to silence this",
+        path.display()
+    )]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// First bytes of the file.
+const MAGIC: [u8; 8] = *b"fprs-lkg";
+/// Changes with every layout that an earlier build could not read.
+const VERSION: u32 = 1;
+/// Magic, version, checksum of the rest.
+const HEADER_BYTES: usize = 16;
+
+impl LastGood {
+    /// Keeps it in that file; its directory must exist.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file; `None` if there is none. Blocks.
+    ///
+    /// # Errors
+    /// The file can't be read, or isn't what was written.
+    pub fn read(&self) -> Result<Option<Contents>, LastGoodError> {
+        let file = match fs::File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.io("read", error)),
+        };
+        let mut bytes = Vec::new();
+        file.take(limits::LAST_GOOD_BYTES)
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.io("read", error))?;
+        decode(bytes.into())
+            .map(Some)
+            .map_err(|reason| LastGoodError::Unusable {
+                path: self.path.clone(),
+                reason,
+            })
+    }
+
+    /// Replaces the file, durably. Blocks.
+    ///
+    /// # Errors
+    /// The file can't be written; the one before is still there.
+    pub fn write(&self, contents: &Contents) -> Result<(), LastGoodError> {
+        self.replace(&encode(contents))
+            .map_err(|error| self.io("written", error))
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut draft = self.path.clone().into_os_string();
+        draft.push(".new");
+        let draft = PathBuf::from(draft);
+        let mut file = fs::File::create(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, &self.path)?;
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::File::open(directory)?.sync_all()
+    }
+
+    fn io(&self, what: &'static str, error: io::Error) -> LastGoodError {
+        LastGoodError::Io {
+            path: self.path.clone(),
+            what,
+            error,
+        }
+    }
+}
+
+fn encode(contents: &Contents) -> Vec<u8> {
+    let body = wire::SnapshotChunk {
+        revision: contents.revision.0,
+        entries: contents.entries.iter().cloned().map(Into::into).collect(),
+    }
+    .encode_to_vec();
+    let mut bytes = Vec::with_capacity(HEADER_BYTES.saturating_add(body.len()));
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+fn decode(mut bytes: Bytes) -> Result<Contents, String> {
+    if bytes.len() < HEADER_BYTES {
+        return Err(format!("it is cut short after {} bytes", bytes.len()));
+    }
+    let body = bytes.split_off(HEADER_BYTES);
+    if !bytes.starts_with(&MAGIC) {
+        return Err("it is no last-good file".to_owned());
+    }
+    let number = |at: usize| {
+        bytes
+            .get(at..)
+            .and_then(|rest| rest.first_chunk::<4>())
+            .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    };
+    let (version, sum) = (number(8), number(12));
+    if version != VERSION {
+        return Err(format!(
+            "it is of version {version}, this build knows {VERSION}"
+        ));
+    }
+    if crc32fast::hash(&body) != sum {
+        return Err("its checksum is wrong".to_owned());
+    }
+    let chunk = wire::SnapshotChunk::decode(body).map_err(|error| error.to_string())?;
+    let entries = chunk
+        .entries
+        .into_iter()
+        .map(Entry::try_from)
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())?;
+    Ok(Contents {
+        revision: Revision(chunk.revision),
+        entries,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{batch, contents_after, server, worker};
+
+    fn contents() -> Contents {
+        contents_after(&[
+            batch(1, vec![server("a").change(), worker("w").change()]),
+            batch(7, vec![server("b").change()]),
+        ])
+    }
+
+    fn place() -> (tempfile::TempDir, LastGood) {
+        let dir = tempfile::tempdir().unwrap();
+        let last_good = LastGood::new(dir.path().join("last-good"));
+        (dir, last_good)
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let (dir, last_good) = place();
+        assert_eq!(last_good.read().unwrap(), None);
+        last_good.write(&Contents::default()).unwrap();
+        last_good.write(&contents()).unwrap();
+        assert_eq!(last_good.read().unwrap(), Some(contents()));
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no draft stays"
+        );
+    }
+
+    #[test]
+    fn any_cut_or_flip_is_refused_and_the_file_is_left_in_place() {
+        let whole = encode(&contents());
+        let (_dir, last_good) = place();
+        let mut spoiled: Vec<Vec<u8>> = (0..whole.len())
+            .map(|length| whole[..length].to_vec())
+            .collect();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x10;
+            spoiled.push(flipped);
+        }
+        for bytes in spoiled {
+            fs::write(last_good.path(), &bytes).unwrap();
+            let error = last_good.read().unwrap_err();
+            assert!(matches!(error, LastGoodError::Unusable { .. }), "{error}");
+            assert_eq!(fs::read(last_good.path()).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_written_is_named() {
+        let last_good = LastGood::new("/nowhere/at/all");
+        let error = last_good.write(&contents()).unwrap_err().to_string();
+        assert!(
+            error.contains("/nowhere/at/all can't be written"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! PURE. Every limit of this crate, with its unit and its reason. What is over a limit is refused
+//! and named, never cut short.
+
+use std::time::Duration;
+
+/// Longest server, tenant, region and pool name, bytes: one DNS label (RFC 1035), since a server's
+/// name is the first label of its host.
+pub const LABEL_BYTES: usize = 63;
+/// Longest host name, bytes (RFC 1035, without the trailing dot).
+pub const HOST_BYTES: usize = 253;
+/// Longest replica, worker, lease and holder id, bytes: they travel in headers and metrics.
+pub const ID_BYTES: usize = 128;
+/// Longest failure reason kept with a replica, bytes: a line or two of output.
+pub const REASON_BYTES: usize = 4 * 1024;
+/// Longest working directory, bytes: Linux's `PATH_MAX`.
+pub const PATH_BYTES: usize = 4096;
+/// Longest container image reference, bytes.
+pub const IMAGE_BYTES: usize = 1024;
+/// Program and arguments together.
+pub const COMMAND_ARGUMENTS: usize = 256;
+/// Bytes of program and arguments together; far below Linux's 2 MiB for arguments and environment.
+pub const COMMAND_BYTES: usize = 64 * 1024;
+/// Variables of one program.
+pub const ENV_VARIABLES: usize = 256;
+/// Bytes of names and values of the environment together.
+pub const ENV_BYTES: usize = 64 * 1024;
+/// Custom host names that one manifest may bind: one commit carries them all.
+pub const MANIFEST_DOMAINS: usize = 100;
+/// Longest manifest text, bytes; read whole.
+pub const MANIFEST_BYTES: usize = 256 * 1024;
+
+/// Most replicas of one server: a scan over a server's replicas must stay cheap.
+pub const REPLICAS_PER_SERVER: u32 = 1000;
+/// Most replicas one worker may offer to run.
+pub const WORKER_CAPACITY: u32 = 10_000;
+/// Largest weight of a replica beside its siblings; keeps load ÷ weight exact in floats.
+pub const REPLICA_WEIGHT: u32 = 1000;
+/// Largest concurrency one replica may be asked to hold.
+pub const TARGET_CONCURRENCY: f64 = 1_000_000.0;
+/// Smallest: below it, `wanted` overflows what a pool can be.
+pub const TARGET_CONCURRENCY_MIN: f64 = 0.001;
+/// Longest scaling window: the autoscaler keeps one sample per tick of it in memory.
+pub const SCALING_WINDOW: Duration = Duration::from_secs(60 * 60);
+/// Longest time a request may be held: it occupies memory and the caller's patience.
+pub const HOLD: Duration = Duration::from_secs(15 * 60);
+/// Longest of every other duration: a day, far from any overflow in milliseconds.
+pub const DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Largest stored value, bytes. The largest server record allowed by the limits above is below it.
+pub const RECORD_BYTES: usize = 512 * 1024;
+/// Most records in one snapshot: what a proxy holds in memory. At the limit, new keys are refused
+/// and existing ones still change.
+pub const SNAPSHOT_RECORDS: usize = 2_000_000;
+/// Most writes of one commit, and most expectations: one batch is applied in one go.
+pub const COMMIT_WRITES: usize = 10_000;
+/// Largest commit, bytes of keys and values; with framing it fits one feed message.
+pub const COMMIT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Commits kept for watchers that are behind; older history is `Lost`.
+pub const HISTORY_COMMITS: usize = 10_000;
+/// Bytes of keys and values kept for watchers that are behind. At least one largest commit.
+pub const HISTORY_BYTES: usize = 32 * 1024 * 1024;
+/// Commits waiting for the writer. Full: committers wait their turn.
+pub const COMMIT_QUEUE: usize = 1024;
+/// Commits that share one fsync; bounds how long the first of them waits for the last.
+pub const COMMIT_GROUP: usize = 256;
+/// Bytes of changes that share one fsync, for the same reason.
+pub const COMMIT_GROUP_BYTES: usize = 2 * COMMIT_BYTES;
+/// Batches a watcher takes at a time; bounds what one poll copies.
+pub const WATCH_TAKE: usize = 64;
+/// A watcher hears of progress this often; the contract says at least once a second.
+pub const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// Shortest wait before the store is asked again, and the first step of the backoff.
+pub const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait: a store that comes back is noticed within it.
+pub const RETRY_LONGEST: Duration = Duration::from_secs(10);
+/// A store that says nothing for this long, progress included, is asked for a new snapshot. Longer
+/// than a feed takes to notice ([`FEED_SILENCE`]) and to go on elsewhere ([`FEED_RESUME`]): going on
+/// costs the fleet less than new snapshots.
+pub const SILENCE: Duration = Duration::from_secs(20);
+/// Longest wait for a snapshot or a commit's answer.
+pub const ANSWER: Duration = Duration::from_secs(30);
+/// Refused records listed on the status page; beyond it they are only counted.
+pub const REFUSED_LISTED: usize = 100;
+/// The last-good file is written at most this often.
+pub const LAST_GOOD_EVERY: Duration = Duration::from_secs(5);
+/// And at most every so many times as long as writing it took.
+pub const LAST_GOOD_PAUSE: u32 = 20;
+/// A snapshot must have been in force this long, without a panic, to be kept as last good.
+pub const LAST_GOOD_AFTER: Duration = Duration::from_secs(2);
+/// Largest last-good file that is read, bytes: far above what the limits on a snapshot give in
+/// practice, far below what would exhaust memory.
+pub const LAST_GOOD_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// A feed connection that says nothing for this long is broken: ten missed progress marks.
+pub const FEED_SILENCE: Duration = Duration::from_secs(5);
+/// For this long a broken watch tries to go on where it was before it is `Lost`: longer than a
+/// control process takes to restart.
+pub const FEED_RESUME: Duration = Duration::from_secs(10);
+/// Longest wait for a connection to one feed address.
+pub const FEED_CONNECT: Duration = Duration::from_secs(2);
+/// HTTP/2 pings on an idle feed connection, and the wait for their answer.
+pub const FEED_KEEPALIVE: Duration = Duration::from_secs(5);
+/// Bytes of entries in one chunk of a snapshot. A chunk holds at least one entry.
+pub const FEED_CHUNK_BYTES: usize = 256 * 1024;
+/// Largest feed message, bytes: the largest commit with its framing.
+pub const FEED_MESSAGE_BYTES: usize = 2 * COMMIT_BYTES;
+/// Chunks of a snapshot made before the follower took the first.
+pub const FEED_CHUNKS_AHEAD: usize = 4;
+/// Snapshots served at once; more are told to try again. Bounds memory when a whole fleet starts.
+pub const FEED_SNAPSHOTS: usize = 32;
+/// Receive window of a feed connection, bytes: a snapshot should not wait for round trips.
+pub const FEED_WINDOW_BYTES: u32 = 2 * 1024 * 1024;

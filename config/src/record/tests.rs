@@ -1,0 +1,288 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{domain, lease, replica, server, worker};
+
+fn all() -> Vec<Record> {
+    vec![
+        domain("a.example.com", "a"),
+        lease("autoscaler"),
+        replica("r1", "a", ReplicaState::Ready),
+        server("a"),
+        worker("w1"),
+    ]
+}
+
+fn reason(edit: impl FnOnce(&mut Server)) -> String {
+    let Record::Server(mut server) = server("a") else {
+        panic!("a server is a server");
+    };
+    edit(&mut server);
+    refused(Record::Server(server))
+}
+
+fn replica_reason(edit: impl FnOnce(&mut Replica)) -> String {
+    let Record::Replica(mut replica) = replica("r1", "a", ReplicaState::Ready) else {
+        panic!("a replica is a replica");
+    };
+    edit(&mut replica);
+    refused(Record::Replica(replica))
+}
+
+/// What `check` says, which is also what decoding says.
+fn refused(record: Record) -> String {
+    let reason = record.check().unwrap_err().to_string();
+    let change = record.change();
+    assert_eq!(
+        Record::decode(&change.key, &change.value.unwrap()).unwrap_err(),
+        reason
+    );
+    reason
+}
+
+#[test]
+fn every_kind_survives_its_encoding() {
+    for record in all() {
+        assert_eq!(record.check(), Ok(()));
+        let change = record.change();
+        assert_eq!(
+            Record::decode(&change.key, &change.value.unwrap()),
+            Ok(record)
+        );
+    }
+}
+
+#[test]
+fn an_empty_value_of_any_kind_is_refused() {
+    for record in all() {
+        assert!(Record::decode(&record.key(), &Bytes::new()).is_err());
+    }
+}
+
+#[test]
+fn every_blank_field_of_every_kind_is_refused_or_has_a_meaning() {
+    // Blanks one field at a time, on the wire, as a careless writer would.
+    for record in all() {
+        let change = record.change();
+        let bytes = change.value.unwrap();
+        for field in 1..=13_u64 {
+            let blanked = without_field(&bytes, field);
+            if let Ok(decoded) = Record::decode(&change.key, &blanked) {
+                assert_eq!(decoded.check(), Ok(()), "{record:?} without field {field}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_is_refused_by_the_field_that_is_wrong() {
+    for (reason, field) in [
+        (reason(|server| server.name = "A".into()), "`name`"),
+        (reason(|server| server.tenant = "a b".into()), "`tenant`"),
+        (
+            reason(|server| server.scaling.max_replicas = 0),
+            "`max_replicas`",
+        ),
+        (
+            reason(|server| server.scaling.max_replicas = 1_000_000),
+            "`max_replicas`",
+        ),
+        (
+            reason(|server| server.scaling.min_replicas = 5),
+            "`min_replicas`",
+        ),
+        (
+            reason(|server| server.scaling.target_concurrency = Some(f64::NAN)),
+            "`target_concurrency`",
+        ),
+        (
+            reason(|server| server.scaling.target_concurrency = Some(-1.0)),
+            "`target_concurrency`",
+        ),
+        (
+            reason(|server| server.scaling.scaledown_window = Duration::from_secs(1_000_000)),
+            "`scaledown_window`",
+        ),
+        (
+            reason(|server| server.hold = Duration::from_secs(1_000_000)),
+            "`hold`",
+        ),
+        (
+            reason(|server| server.request_timeout = Some(Duration::ZERO)),
+            "`request_timeout`",
+        ),
+        (
+            reason(|server| server.compute_region.clear()),
+            "`compute_region`",
+        ),
+        (
+            reason(|server| server.fallback = Some(Arc::clone(&server.target))),
+            "`fallback`",
+        ),
+    ] {
+        assert!(reason.starts_with(field), "{field}: {reason}");
+    }
+}
+
+#[test]
+fn a_version_is_refused_by_the_field_that_is_wrong() {
+    let target =
+        |edit: fn(&mut Version)| move |server: &mut Server| edit(Arc::make_mut(&mut server.target));
+    for (reason, field) in [
+        (
+            reason(target(|version| version.generation = 0)),
+            "`generation`",
+        ),
+        (
+            reason(target(|version| version.command.clear())),
+            "`command`",
+        ),
+        (
+            reason(target(|version| version.command.push("\0".into()))),
+            "`command`",
+        ),
+        (
+            reason(target(|version| version.command = vec!["x".into(); 1000])),
+            "`command`",
+        ),
+        (
+            reason(target(|version| version.command.push("x".repeat(100_000)))),
+            "`command`",
+        ),
+        (
+            reason(target(|version| version.image = "i".into())),
+            "`image`",
+        ),
+        (
+            reason(target(|version| {
+                version.env.insert("A".into(), "x".repeat(100_000));
+            })),
+            "`env`",
+        ),
+        (
+            reason(target(|version| {
+                version.env = (0..1000)
+                    .map(|n| (format!("V{n}"), String::new()))
+                    .collect();
+            })),
+            "`env`",
+        ),
+        (
+            reason(target(|version| version.startup_timeout = Duration::ZERO)),
+            "`startup_timeout`",
+        ),
+        (
+            reason(target(|version| {
+                version.exit_grace = Duration::from_secs(1_000_000)
+            })),
+            "`exit_grace_period`",
+        ),
+    ] {
+        assert!(reason.starts_with(field), "{field}: {reason}");
+    }
+}
+
+#[test]
+fn a_replica_is_refused_by_the_field_that_is_wrong() {
+    for (reason, field) in [
+        (replica_reason(|replica| replica.id = "".into()), "`id`"),
+        (
+            replica_reason(|replica| replica.server = "A".into()),
+            "`server`",
+        ),
+        (
+            replica_reason(|replica| replica.address = None),
+            "`address`",
+        ),
+        (
+            replica_reason(|replica| replica.generation = 0),
+            "`generation`",
+        ),
+        (
+            replica_reason(|replica| replica.weight = 100_000),
+            "`weight`",
+        ),
+        (
+            replica_reason(|replica| replica.reason = "x".repeat(10_000)),
+            "`reason`",
+        ),
+    ] {
+        assert!(reason.starts_with(field), "{field}: {reason}");
+    }
+}
+
+#[test]
+fn a_value_under_another_name_is_refused() {
+    let value = server("a").change().value.unwrap();
+    let error = Record::decode(&Key::new(Kind::Server, "b"), &value).unwrap_err();
+    assert_eq!(error, "the value is of `a`, the key says `b`");
+}
+
+#[test]
+fn an_unknown_state_or_auth_is_refused() {
+    for (record, field, tag) in [
+        (replica("r1", "a", ReplicaState::Ready), 4_u8, "`state`"),
+        (server("a"), 7, "`auth`"),
+    ] {
+        let mut bytes = record.change().value.unwrap().to_vec();
+        // The last value of a scalar field wins.
+        bytes.extend([field << 3, 99]);
+        let error = Record::decode(&record.key(), &bytes.into()).unwrap_err();
+        assert!(error.starts_with(tag), "{error}");
+    }
+}
+
+#[test]
+fn a_field_of_a_later_build_is_ignored() {
+    for record in all() {
+        let mut bytes = record.change().value.unwrap().to_vec();
+        bytes.extend([0xfa, 0x01, 0x03, b'n', b'e', b'w']); // field 31, a string
+        assert_eq!(Record::decode(&record.key(), &bytes.into()), Ok(record));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_decode_to_a_checked_record_or_a_reason(
+        bytes in prop::collection::vec(any::<u8>(), 0..64),
+        at in any::<prop::sample::Index>(),
+        of in any::<prop::sample::Index>(),
+    ) {
+        let record = of.get(&all()).clone();
+        let change = record.change();
+        let mut value = change.value.unwrap().to_vec();
+        let from = at.index(value.len());
+        let to = (from + bytes.len()).min(value.len());
+        value.splice(from..to, bytes);
+        if let Ok(decoded) = Record::decode(&change.key, &value.into()) {
+            prop_assert_eq!(decoded.check(), Ok(()));
+            prop_assert_eq!(decoded.key(), change.key);
+        }
+    }
+}
+
+/// The message without one top-level field.
+fn without_field(bytes: &Bytes, field: u64) -> Bytes {
+    let mut rest = bytes.clone();
+    let mut kept = Vec::new();
+    while !rest.is_empty() {
+        let before = rest.clone();
+        let tag = prost::encoding::decode_varint(&mut rest).unwrap();
+        match tag & 7 {
+            0 => drop(prost::encoding::decode_varint(&mut rest).unwrap()),
+            1 => drop(rest.split_to(8)),
+            2 => {
+                let length = prost::encoding::decode_varint(&mut rest).unwrap();
+                drop(rest.split_to(usize::try_from(length).unwrap()));
+            }
+            other => panic!("wire type {other}"),
+        }
+        if tag >> 3 != field {
+            kept.extend_from_slice(&before[..before.len() - rest.len()]);
+        }
+    }
+    kept.into()
+}
