@@ -224,7 +224,10 @@ impl Case {
         let plan = Plan {
             pace: Pace::Closed,
             expect: None,
-            stop: Stop::After { warm_up: Duration::ZERO, window: AGGRESSION },
+            stop: Stop::After {
+                warm_up: Duration::ZERO,
+                window: AGGRESSION,
+            },
             ..self.plan(target, effort)
         };
         match self.kind {
