@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Scales servers: reports become load, load a decision, a decision writes to the store. `demand`,
+//! `decide`, `plan`, `lease`, `scaler` and `write` are PURE and what a simulation runs; `service`
+//! takes reports, `controller` ticks and commits.
+
+mod autoscaler;
+mod controller;
+pub mod decide;
+pub mod demand;
+pub mod explain;
+mod lease;
+pub mod plan;
+mod scaler;
+pub mod service;
+mod shared;
+mod write;
+
+pub use autoscaler::{Autoscaler, Settings};
+pub use decide::{Decision, Inputs, Rule};
+pub use explain::Explained;

@@ -1,1 +1,36 @@
-//! Placeholder.
+//! What users and workers talk to: the control API (deploys, status, logs), the channel every relay
+//! opens, and the driver that places replicas and moves their records on. `deploy`, `lifecycle`,
+//! `place`, `report` and `fleet` are PURE; `admin`, `api`, `commit`, `driver`, `tail` and `workers`
+//! do the I/O around them. Everything control knows is derived from the store's snapshot and what
+//! attached workers say, so a restart forgets nothing.
+//!
+//! ```text
+//! let control = Control::new(settings, store, view, &registry)?;
+//! let router = control.router(Admin { token, registry, ready, config, api, grpc });
+//! tokio::spawn(control.run());            // or any supervised task group
+//! axum::serve(listener, router).await?;   // HTTP/1.1 and h2c, JSON and gRPC, one port
+//! ```
+
+pub mod admin;
+mod api;
+mod commit;
+mod control;
+mod deploy;
+mod driver;
+mod fleet;
+mod lifecycle;
+mod metrics;
+mod place;
+pub mod problem;
+mod report;
+mod settings;
+mod tail;
+#[cfg(test)]
+mod testing;
+mod token;
+mod workers;
+
+pub use admin::{Admin, ConfigStatus, ReadyCheck};
+pub use control::{Control, ControlError};
+pub use settings::{ControlSettings, PublicUrl};
+pub use token::AdminToken;

@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The exchange engine: one request and its response carried between a client session and an
+//! upstream session, both directions at once, each with back-pressure of its own. Sessions speak
+//! HTTP/1.1 or HTTP/2; the engine doesn't know which. Knows nothing of routing, scaling or auth.
+
+pub mod answer;
+pub mod downstream;
+pub mod exchange;
+pub mod fields;
+pub mod h1;
+pub mod limits;
+pub mod message;
+pub mod shard;
+pub mod upstream;
+
+pub use answer::{Answer, Reason};
+pub use downstream::Downstream;
+pub use exchange::{End, Observer, Outcome};
+pub use message::{Body, Frame, Gone, Interim};
+pub use shard::{Service, Shards};
+pub use upstream::{Failure, Upstream};

@@ -1,0 +1,41 @@
+# Two targets do all their set-up on a fresh Debian or Ubuntu machine with Rust: demo and test.
+
+.PHONY: demo test soak bench lint deny ci
+
+# Starts a plane, deploys two servers, and shows scaling from zero and back. Cleans up after itself.
+demo:
+	@./.ci/need cc cmake python3 curl
+	cargo build --locked -p fprs
+	@./examples/demo.sh "$${CARGO_TARGET_DIR:-target}/debug/fprs"
+
+test:
+	@./.ci/need cc cmake python3
+	@./.ci/test
+
+# The same tests at full size: gigabytes and hours instead of megabytes and seconds.
+soak:
+	@./.ci/need cc cmake python3
+	@FPRS_SOAK=1 ./.ci/test
+
+# Numbers for this machine; benches/README.md says what they mean.
+bench:
+	cargo bench --locked -p fprs-benches
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	@$(MAKE) --no-print-directory deny
+
+# Licences, bans and sources. A wrapper without its crate is a rule for later, not a fault.
+deny:
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny --locked --log-level error check -A unused-wrapper -A license-not-encountered bans licenses sources; \
+	elif [ -n "$$CI" ]; then \
+		echo "cargo-deny is missing: ./.ci/run installs it" >&2; exit 1; \
+	else \
+		echo "SKIPPED: licences, bans and sources: cargo install cargo-deny --locked" >&2; \
+	fi
+
+ci:
+	./.ci/run

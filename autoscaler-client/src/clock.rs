@@ -1,0 +1,12 @@
+//! The process's monotonic clock in whole microseconds. Every gauge of a process uses this one, so
+//! that their integrals can be compared and added.
+
+use std::sync::LazyLock;
+use std::time::Instant;
+
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Microseconds since the process first asked. Never goes back.
+pub fn now_us() -> u64 {
+    u64::try_from(ORIGIN.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

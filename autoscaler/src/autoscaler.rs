@@ -1,0 +1,94 @@
+//! One autoscaler as its process sees it: made, run, served, asked.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fprs_config::{SharedStore, View};
+use fprs_proto::demand::demand_server::DemandServer;
+
+use crate::controller::Controller;
+use crate::explain::Explained;
+use crate::lease::Candidate;
+use crate::service::{self, Reports};
+use crate::shared::Shared;
+
+/// Who decides, where it takes reports, and how often it decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This process's name, unique in the plane and the same after a restart.
+    pub holder: String,
+    /// Where proxies reach [`Autoscaler::service`].
+    pub address: SocketAddr,
+    /// Between decisions.
+    pub tick: Duration,
+}
+
+/// One autoscaler. Any number may run; the holder of the lease decides. Cheap to clone.
+#[derive(Clone)]
+pub struct Autoscaler {
+    store: SharedStore,
+    view: View,
+    settings: Settings,
+    shared: Arc<Shared>,
+}
+
+impl Settings {
+    /// How often an autoscaler decides unless told otherwise.
+    pub const TICK: Duration = Duration::from_millis(200);
+}
+
+impl Autoscaler {
+    /// An autoscaler of what `view` shows, which must follow `store`.
+    pub fn new(store: SharedStore, view: View, settings: Settings) -> Self {
+        Self {
+            store,
+            view,
+            settings,
+            shared: Shared::new(),
+        }
+    }
+
+    /// The gRPC service that proxies report to. It asks for no credentials: serve it behind the
+    /// process's own check.
+    pub fn service(&self) -> DemandServer<Reports> {
+        service::service(Arc::clone(&self.shared))
+    }
+
+    /// Decides while it holds the lease; stands by otherwise. Runs until dropped, and only once.
+    pub async fn run(self) {
+        let candidate = Candidate::new(self.settings.holder, self.settings.address);
+        let controller = Controller::new(
+            self.store,
+            self.view,
+            self.shared,
+            candidate,
+            self.settings.tick,
+        );
+        controller.run().await;
+    }
+
+    /// Whether this process decides now.
+    pub fn leads(&self) -> bool {
+        self.shared.leads()
+    }
+
+    /// How many proxies report; 0 on a standby.
+    pub fn reporting(&self) -> usize {
+        self.shared.demand().origins()
+    }
+
+    /// The last decisions about a server, the oldest first; none on a standby.
+    pub fn explain(&self, server: &str) -> Vec<Explained> {
+        self.shared.explanations.of(server)
+    }
+}
+
+impl std::fmt::Debug for Autoscaler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Autoscaler")
+            .field("settings", &self.settings)
+            .field("leads", &self.leads())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! One admin port: probes and metrics for everybody, everything else (JSON and gRPC alike) behind
+//! the admin token. Every role serves one; control adds its own routes to it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use fprs_config::{Refusal, Revision};
+use http::header::CONTENT_TYPE;
+use http::{StatusCode, Uri};
+use prometheus::{Registry, TextEncoder};
+use tonic::service::Routes;
+
+use crate::problem::Problem;
+use crate::token::{AdminToken, guard};
+
+/// Whether this process serves, or one line saying what it still waits for. Asked at every
+/// `/readyz`, so it must be cheap and must not block.
+pub type ReadyCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// What a process runs by, for `/v1/config`. Must be cheap and must not block.
+pub trait ConfigStatus: Send + Sync + 'static {
+    /// The revision in force.
+    fn revision(&self) -> Revision;
+    /// How long ago the store was last known to have nothing newer.
+    fn age(&self) -> Duration;
+    /// Records whose last version can't be used.
+    fn refused(&self) -> Vec<Refusal>;
+}
+
+/// What one admin port serves.
+#[derive(Clone)]
+pub struct Admin {
+    /// What every route but the probes and metrics asks for.
+    pub token: AdminToken,
+    /// What `/metrics` prints.
+    pub registry: Registry,
+    /// What `/readyz` says.
+    pub ready: ReadyCheck,
+    /// What `/v1/config` shows.
+    pub config: Arc<dyn ConfigStatus>,
+    /// More JSON routes, with whole paths (`/v1/autoscaler/{name}`); a fallback of its own is
+    /// dropped.
+    pub api: Router,
+    /// More gRPC services, e.g. the feed.
+    pub grpc: Routes,
+}
+
+impl Admin {
+    /// The routes of the port, for `axum::serve` (which speaks HTTP/1.1 and h2c).
+    ///
+    /// # Panics
+    /// Where two of the merged routers claim the same path, like [`Router::merge`].
+    pub fn router(self) -> Router {
+        let Self {
+            token,
+            registry,
+            ready,
+            config,
+            api,
+            grpc,
+        } = self;
+        let guarded = Router::new()
+            .route("/v1/config", get(move || show_config(Arc::clone(&config))))
+            .merge(api.reset_fallback())
+            .merge(grpc.into_axum_router().reset_fallback())
+            .fallback(no_such_path)
+            .method_not_allowed_fallback(no_such_method)
+            .layer(middleware::from_fn_with_state(token, guard));
+        Router::new()
+            .route("/livez", get(async || "alive\n"))
+            .route("/readyz", get(move || readiness(Arc::clone(&ready))))
+            .route("/metrics", get(move || metrics(registry.clone())))
+            .merge(guarded)
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+async fn readiness(ready: ReadyCheck) -> Response {
+    match ready() {
+        Ok(()) => "ready\n".into_response(),
+        Err(waiting) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, waiting).into_response(),
+    }
+}
+
+async fn metrics(registry: Registry) -> Response {
+    match TextEncoder::new().encode_to_string(&registry.gather()) {
+        Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the metrics can't be written: {error}"),
+        )
+        .into_response(),
+    }
+}
+
+async fn show_config(config: Arc<dyn ConfigStatus>) -> Response {
+    let refused: Vec<_> = config
+        .refused()
+        .iter()
+        .map(|refusal| {
+            serde_json::json!({
+                "key": refusal.key.to_string(),
+                "revision": refusal.revision.0,
+                "reason": refusal.reason,
+            })
+        })
+        .collect();
+    axum::Json(serde_json::json!({
+        "revision": config.revision().0,
+        "age_seconds": config.age().as_secs_f64(),
+        "refused": refused,
+    }))
+    .into_response()
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at `{}`", uri.path()),
+    )
+    .remedy("the API starts at `/v1/servers`; a gRPC service may not be part of this process")
+}
+
+async fn no_such_method(method: http::Method, uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("`{}` does not take {method}", uri.path()),
+    )
+    .remedy("the `allow` header names the methods it takes")
+}

@@ -1,0 +1,112 @@
+//! The JSON API: what users and the client commands ask and order. Reads come from the view, so they
+//! cost the store nothing; a write answers once the view holds it.
+
+mod logs;
+mod replicas;
+mod servers;
+mod workers;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use fprs_config::{CommitError, Revision, SharedStore, Snapshot, View, limits};
+use http::StatusCode;
+
+use crate::commit::Group;
+use crate::problem::Problem;
+use crate::settings::ControlSettings;
+use crate::workers::Workers;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) settings: Arc<ControlSettings>,
+    pub(crate) store: SharedStore,
+    pub(crate) view: View,
+    pub(crate) workers: Arc<Workers>,
+}
+
+/// The routes under `/v1`, without the token check.
+pub(crate) fn router(api: Api) -> Router {
+    Router::new()
+        .route("/v1/servers", get(servers::list))
+        .route(
+            "/v1/servers/{name}",
+            get(servers::show)
+                .put(servers::deploy)
+                .delete(servers::delete),
+        )
+        .route("/v1/servers/{name}/replicas", get(replicas::list))
+        .route("/v1/servers/{name}/logs", get(logs::show))
+        .route("/v1/workers", get(workers::list))
+        .layer(DefaultBodyLimit::max(limits::MANIFEST_BYTES))
+        .with_state(api)
+}
+
+impl Api {
+    /// Commits what `decide` makes of the newest snapshot; again when somebody else was faster.
+    /// Answers with the revision once the view holds it.
+    async fn commit(
+        &self,
+        what: &str,
+        decide: impl Fn(&Snapshot) -> Result<Group, Problem> + Send,
+    ) -> Result<Revision, Problem> {
+        let mut view = self.view.clone();
+        let deadline = Instant::now() + COMMIT_DEADLINE;
+        loop {
+            let snapshot = view.load();
+            let (writes, expectations) = decide(&snapshot)?.parts();
+            match self.store.commit(writes, expectations).await {
+                Ok(revision) => {
+                    // The commit stands even if the view is late; the answer then shows less.
+                    drop(tokio::time::timeout(VIEW_DEADLINE, view.reached(revision)).await);
+                    return Ok(revision);
+                }
+                Err(CommitError::Conflict(_)) if Instant::now() < deadline => {
+                    // The view either moves to what won, or already has; then try at once.
+                    let newer = Revision(snapshot.revision().0.saturating_add(1));
+                    drop(tokio::time::timeout(CONFLICT_WAIT, view.reached(newer)).await);
+                }
+                Err(CommitError::Conflict(_)) => {
+                    return Err(Problem::new(
+                        StatusCode::CONFLICT,
+                        format!("{what} changed again and again while it was written"),
+                    )
+                    .remedy("try again once the others are done"));
+                }
+                Err(CommitError::Store(error)) => {
+                    return Err(Problem::new(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        format!("the store does not take writes: {error}"),
+                    )
+                    .remedy("nothing was changed; try again, and look at the plane's log"));
+                }
+                Err(refused) => {
+                    return Err(Problem::new(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        format!("the store refuses {what}: {refused}"),
+                    )
+                    .remedy("nothing was changed; correct what it names"));
+                }
+            }
+        }
+    }
+}
+
+fn no_server(name: &str) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no server `{name}`"),
+    )
+    .remedy("`GET /v1/servers` lists those there are; `fprs deploy` makes one")
+}
+
+/// Losing to other writers for longer means that something writes in a loop.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long an answer waits for the view to hold the commit.
+const VIEW_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a write that lost waits for the winner's to arrive in the view.
+const CONFLICT_WAIT: Duration = Duration::from_millis(100);

@@ -1,0 +1,42 @@
+//! The replicas of one server.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use fprs_config::ReplicaState;
+use serde::Deserialize;
+
+use super::{Api, no_server};
+use crate::problem::Problem;
+use crate::report::ReplicaReport;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Ask {
+    /// Failed ones too.
+    all: bool,
+}
+
+/// Replicas by id; those that failed only on demand. A deleted server shows what still drains.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    ask: Result<Query<Ask>, QueryRejection>,
+) -> Result<Json<Vec<ReplicaReport>>, Problem> {
+    let Query(ask) = ask.map_err(|rejection| {
+        Problem::new(rejection.status(), rejection.body_text())
+            .remedy("the only parameter is `all=true`")
+    })?;
+    let snapshot = api.view.load();
+    let view = snapshot.server(&name).ok_or_else(|| no_server(&name))?;
+    let reports = view
+        .replicas
+        .values()
+        .filter(|replica| ask.all || replica.state != ReplicaState::Failed)
+        .map(|replica| {
+            let in_flight = api.workers.in_flight(&replica.id).unwrap_or_default();
+            ReplicaReport::new(replica, in_flight)
+        })
+        .collect();
+    Ok(Json(reports))
+}

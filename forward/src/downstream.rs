@@ -1,0 +1,63 @@
+//! The client's side of an exchange, whatever it speaks.
+
+pub mod h1;
+pub mod h2;
+
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+
+use crate::message::{Body, Frame, Gone, Interim};
+
+/// One request as its client sent it, canonical whatever the client speaks.
+#[derive(Debug)]
+pub struct Inbound {
+    /// Method, absolute URI (`scheme://authority/path`), fields without `host`.
+    pub request: Request<()>,
+    /// Whether and how a body follows.
+    pub body: Body,
+    /// Where the client's connection comes from.
+    pub client: SocketAddr,
+}
+
+/// The client's side of one exchange. All methods belong to one task.
+///
+/// Reading: [`poll_body`](Self::poll_body), then [`consumed`](Self::consumed) once the bytes went on;
+/// credit flows back to the client only then. Writing: a head, then data only when
+/// [`poll_room`](Self::poll_room) is ready, and [`poll_flush`](Self::poll_flush) before waiting.
+pub trait Downstream {
+    /// The next piece of the request's body; `None`: its end.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Gone>>>;
+
+    /// So many bytes of body have been passed on.
+    fn consumed(&mut self, bytes: usize);
+
+    /// The request's body has been read to its end.
+    fn is_body_done(&self) -> bool;
+
+    /// Sends a response before the response.
+    fn send_interim(&mut self, interim: Interim) -> Result<(), Gone>;
+
+    /// Sends the response's head; `Body::None` also ends the response.
+    fn send_head(&mut self, response: Response<()>, body: Body) -> Result<(), Gone>;
+
+    /// Waits until at least one byte of up to `wanted` may be sent, and says how many.
+    fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>>;
+
+    /// Sends content, no more than there is room for.
+    fn send_data(&mut self, data: Bytes, end: bool) -> Result<(), Gone>;
+
+    /// Ends the response with trailers.
+    fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), Gone>;
+
+    /// Pushes out what was sent.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>>;
+
+    /// Ready when the client is no longer there.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone>;
+
+    /// Ends the exchange so that the client can't take what it got for whole.
+    fn abort(&mut self);
+}

@@ -1,0 +1,307 @@
+//! Client connections that speak HTTP/2: each stream is an exchange of its own task; one bad stream
+//! never ends its connection.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::{Connection, SendResponse};
+use h2::{Reason, RecvStream, SendStream};
+use http::header::{HOST, PROXY_AUTHORIZATION, TE};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Method, Request, Response, Uri};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::answer::{Answer, Reason as Why};
+use crate::downstream::{Downstream, Inbound};
+use crate::fields;
+use crate::h1::head::{Malformed, content_length};
+use crate::limits;
+use crate::message::{Body, Frame, Gone, Interim};
+use crate::shard::{Connected, Drain, Service};
+
+/// Serves one connection to its end.
+pub async fn serve<S, T>(io: T, client: SocketAddr, connected: Connected<S>)
+where
+    S: Service,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut connection = match builder().handshake::<_, Bytes>(io).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            tracing::debug!(%client, %error, "no HTTP/2 handshake");
+            return;
+        }
+    };
+    let mut drain = connected.drain();
+    while let Some(accepted) = accept(&mut connection, &mut drain).await {
+        match accepted {
+            Ok((request, respond)) => {
+                let service = connected.service();
+                let counted = connected.begin();
+                tokio::task::spawn_local(async move {
+                    serve_stream(service, client, request, respond).await;
+                    drop(counted);
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%client, %error, "HTTP/2 connection ended");
+                return;
+            }
+        }
+    }
+}
+
+type Accepted = Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>;
+
+/// The next stream; starts the two-step GOAWAY when told to drain, and goes on with what was begun.
+async fn accept<T>(connection: &mut Connection<T, Bytes>, drain: &mut Drain) -> Option<Accepted>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    poll_fn(|cx| {
+        if drain.poll_began(cx) {
+            connection.graceful_shutdown();
+        }
+        connection.poll_accept(cx)
+    })
+    .await
+}
+
+async fn serve_stream<S: Service>(
+    service: Rc<S>,
+    client: SocketAddr,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let (parts, body) = request.into_parts();
+    let mut stream = Stream {
+        body,
+        respond,
+        response: None,
+        head: parts.method == Method::HEAD,
+        ended: false,
+    };
+    let mut request = Request::from_parts(parts, ());
+    match canonical(&mut request, stream.body.is_end_stream()) {
+        Ok(body) => {
+            service
+                .serve(
+                    Inbound {
+                        request,
+                        body,
+                        client,
+                    },
+                    &mut stream,
+                )
+                .await
+        }
+        Err(malformed) => {
+            Answer::new(Why::BadRequest)
+                .detail(malformed.0)
+                .send(request.headers(), &mut stream);
+        }
+    }
+}
+
+/// The settings every HTTP/2 listener of ours starts from; reasons in [`limits`].
+fn builder() -> h2::server::Builder {
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
+        .initial_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .max_frame_size(limits::FRAME_BYTES)
+        .max_header_list_size(limits::HEADER_LIST_BYTES)
+        .max_send_buffer_size(limits::SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(limits::PENDING_RESETS)
+        .max_local_error_reset_streams(None)
+        .max_concurrent_reset_streams(limits::REMEMBERED_RESETS)
+        .data_frame_budget(limits::DATA_FRAME_BUDGET);
+    builder
+}
+
+/// Brings a request into the form every session hands on, and says what body follows.
+fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> {
+    if request.method() == Method::CONNECT {
+        return Err(Malformed("CONNECT is not served"));
+    }
+    let host = {
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let host = hosts.next().cloned();
+        if hosts.next().is_some() {
+            return Err(Malformed("host occurs twice"));
+        }
+        host
+    };
+    match (request.uri().authority(), &host) {
+        (None, None) => return Err(Malformed("there is no :authority")),
+        (Some(authority), _) if authority.as_str().contains('@') => {
+            return Err(Malformed(":authority has user information"));
+        }
+        (Some(authority), Some(host)) if authority.as_str().as_bytes() != host.as_bytes() => {
+            return Err(Malformed(":authority and host differ"));
+        }
+        (Some(_), _) => {}
+        (None, Some(host)) => {
+            let uri = with_authority(request.uri(), host.as_bytes())?;
+            *request.uri_mut() = uri;
+        }
+    }
+    let fields = request.headers_mut();
+    if host.is_some() {
+        fields.remove(HOST);
+    }
+    fields.remove(PROXY_AUTHORIZATION);
+    if fields.contains_key(TE) {
+        fields::strip_hop_by_hop(fields);
+    }
+    let length = content_length(fields)?;
+    Ok(match (ended, length) {
+        (true, _) => Body::None,
+        (false, Some(length)) => Body::Length(length),
+        (false, None) => Body::Stream,
+    })
+}
+
+fn with_authority(uri: &Uri, host: &[u8]) -> Result<Uri, Malformed> {
+    if host.contains(&b'@') {
+        return Err(Malformed("host has user information"));
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.authority =
+        Some(Authority::try_from(host).map_err(|_| Malformed("host is not an authority"))?);
+    parts.scheme.get_or_insert(Scheme::HTTP);
+    Uri::from_parts(parts).map_err(|_| Malformed("the target is not a path"))
+}
+
+struct Stream {
+    body: RecvStream,
+    respond: SendResponse<Bytes>,
+    response: Option<SendStream<Bytes>>,
+    head: bool,
+    ended: bool,
+}
+
+impl Downstream for Stream {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Gone>>> {
+        match self.body.poll_data(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(data))) => Poll::Ready(Some(Ok(Frame::Data(data)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(gone(&error)))),
+            Poll::Ready(None) => self.body.poll_trailers(cx).map(|trailers| match trailers {
+                Ok(trailers) => trailers.map(|trailers| Ok(Frame::Trailers(trailers))),
+                Err(error) => Some(Err(gone(&error))),
+            }),
+        }
+    }
+
+    fn consumed(&mut self, bytes: usize) {
+        // Fails only when the stream is gone, and then there is no window left to return it to.
+        self.body.flow_control().release_capacity(bytes).ok();
+    }
+
+    fn is_body_done(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn send_interim(&mut self, interim: Interim) -> Result<(), Gone> {
+        let mut response = Response::new(());
+        *response.status_mut() = interim.status;
+        *response.headers_mut() = interim.fields;
+        self.respond
+            .send_informational(response)
+            .map_err(|error| gone(&error))
+    }
+
+    fn send_head(&mut self, response: Response<()>, body: Body) -> Result<(), Gone> {
+        self.ended = body.is_none() || self.head;
+        let sent = self.respond.send_response(response, self.ended);
+        self.response = Some(sent.map_err(|error| gone(&error))?);
+        Ok(())
+    }
+
+    fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {
+        let Some(response) = &mut self.response else {
+            return Poll::Ready(Err(Gone::Left));
+        };
+        if self.ended {
+            return Poll::Ready(Ok(wanted));
+        }
+        room(response, wanted, cx).map_err(|()| Gone::Left)
+    }
+
+    fn send_data(&mut self, data: Bytes, end: bool) -> Result<(), Gone> {
+        let Some(response) = &mut self.response else {
+            return Err(Gone::Left);
+        };
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = end;
+        response.send_data(data, end).map_err(|error| gone(&error))
+    }
+
+    fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), Gone> {
+        let Some(response) = &mut self.response else {
+            return Err(Gone::Left);
+        };
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = true;
+        response
+            .send_trailers(trailers)
+            .map_err(|error| gone(&error))
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        // The connection's task writes what its streams have queued, for all of them at once.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
+        let reset = match &mut self.response {
+            Some(response) => response.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        };
+        reset.map(|_| Gone::Left)
+    }
+
+    fn abort(&mut self) {
+        match &mut self.response {
+            Some(response) => response.send_reset(Reason::INTERNAL_ERROR),
+            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+}
+
+/// Reserves window for up to `wanted` bytes and says how many may go now.
+pub(crate) fn room(
+    stream: &mut SendStream<Bytes>,
+    wanted: usize,
+    cx: &mut Context<'_>,
+) -> Poll<Result<usize, ()>> {
+    stream.reserve_capacity(wanted);
+    loop {
+        let capacity = stream.capacity();
+        if capacity > 0 || wanted == 0 {
+            return Poll::Ready(Ok(capacity));
+        }
+        match stream.poll_capacity(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(())),
+        }
+    }
+}
+
+fn gone(error: &h2::Error) -> Gone {
+    if error.is_library() {
+        Gone::Broken
+    } else {
+        Gone::Left
+    }
+}

@@ -1,0 +1,150 @@
+//! PURE. Header fields that belong to one hop and not to the message (RFC 9110 §7.6.1), and the
+//! names of our own.
+
+use http::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+
+/// Which replica a proxy wants the relay to forward to.
+pub const REPLICA: HeaderName = HeaderName::from_static("x-fprs-replica");
+
+/// A replica's exchanges in flight as its relay counts them; for proxies, never for clients.
+pub const IN_FLIGHT: HeaderName = HeaderName::from_static("x-fprs-in-flight");
+
+/// Why fprs answered itself.
+pub const REASON: HeaderName = HeaderName::from_static("x-fprs-reason");
+
+/// What every name of ours that outsiders may not send begins with.
+pub const OURS: &str = "x-fprs-";
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Fields that are always of one hop. `te` is apart: `te: trailers` crosses, for gRPC needs it, and
+/// `trailer` is of the message since we carry trailers.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Removes what belongs to the hop the message came by: the fields above and those that
+/// `connection` names.
+pub fn strip_hop_by_hop(fields: &mut HeaderMap) {
+    if fields.contains_key(CONNECTION) {
+        strip_named(fields);
+    }
+    for name in &HOP_BY_HOP {
+        fields.remove(name);
+    }
+    if let Some(te) = fields.get(TE)
+        && !te.as_bytes().eq_ignore_ascii_case(b"trailers")
+    {
+        let trailers = te.to_str().is_ok_and(|te| {
+            te.split(',')
+                .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+        });
+        if trailers {
+            fields.insert(TE, HeaderValue::from_static("trailers"));
+        } else {
+            fields.remove(TE);
+        }
+    }
+}
+
+/// Removes every field whose name begins with [`OURS`].
+pub fn strip_ours(fields: &mut HeaderMap) {
+    // Collecting first would allocate for every request; nearly none carries one.
+    while let Some(name) = fields
+        .keys()
+        .find(|name| name.as_str().starts_with(OURS))
+        .cloned()
+    {
+        fields.remove(name);
+    }
+}
+
+fn strip_named(fields: &mut HeaderMap) {
+    let named: Vec<HeaderName> = fields
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        // `te` and `trailer` have rules of their own, and a `connection` that names an end-to-end
+        // field which carries the routing would let a client blind us.
+        .filter(|name| ![TE, TRAILER, http::header::HOST].contains(name))
+        .collect();
+    for name in named {
+        fields.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn hop_by_hop_fields_are_removed_and_the_rest_stays() {
+        let table = [
+            ("connection", "close", false),
+            ("keep-alive", "timeout=5", false),
+            ("proxy-connection", "keep-alive", false),
+            ("proxy-authenticate", "Basic", false),
+            ("proxy-authorization", "Basic x", false),
+            ("transfer-encoding", "chunked", false),
+            ("upgrade", "h2c", false),
+            ("te", "gzip", false),
+            ("te", "trailers", true),
+            ("trailer", "x-sum", true),
+            ("x-kept", "yes", true),
+        ];
+        for (name, value, stays) in table {
+            let mut fields = fields(&[(name, value)]);
+            strip_hop_by_hop(&mut fields);
+            assert_eq!(fields.contains_key(name), stays, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn fields_that_connection_names_are_removed() {
+        let mut fields = fields(&[
+            ("connection", "x-hop, close"),
+            ("x-hop", "1"),
+            ("x-end", "2"),
+            ("te", "trailers, deflate;q=0.5"),
+        ]);
+        strip_hop_by_hop(&mut fields);
+        assert_eq!(fields.len(), 2, "{fields:?}");
+        assert_eq!(fields["te"], "trailers");
+        assert_eq!(fields["x-end"], "2");
+    }
+
+    #[test]
+    fn our_own_fields_from_outside_are_removed() {
+        let mut fields = fields(&[
+            ("x-fprs-replica", "r"),
+            ("x-fprs-tenant", "t"),
+            ("fprs-session-id", "s"),
+        ]);
+        strip_ours(&mut fields);
+        assert_eq!(fields.len(), 1);
+    }
+}

@@ -1,0 +1,94 @@
+//! PURE. Every limit of the data path, with its reason. Bytes unless the name says otherwise.
+
+use std::time::Duration;
+
+/// A whole HTTP/1.1 head. Envoy's own limit is 60 KiB; clients stay far below.
+pub const HEAD_BYTES: usize = 64 * 1024;
+
+/// Decoded header list of an HTTP/2 message. Twice Envoy's 60 KiB, so that it never closes an edge
+/// connection; the h2 crate ends the connection at four times this.
+pub const HEADER_LIST_BYTES: u32 = 128 * 1024;
+
+/// Header fields of one message, trailers counted apart.
+pub const HEADER_COUNT: usize = 128;
+
+/// Trailers of one HTTP/1.1 message.
+pub const TRAILER_BYTES: usize = 8 * 1024;
+
+/// Extensions of one chunk; nobody uses them, and they must not be a way to send for ever.
+pub const CHUNK_EXTENSION_BYTES: usize = 256;
+
+/// One read from a socket. Large enough that bulk needs few system calls, small enough that a
+/// thousand busy HTTP/1.1 connections stay under 64 MiB.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// The first read of an HTTP/1.1 message: a head and a small body fit, and a held exchange stays
+/// small.
+pub const FIRST_READ_BYTES: usize = 4 * 1024;
+
+/// Bytes waiting to be written to one HTTP/1.1 socket before its source is no longer read.
+pub const WRITE_BYTES: usize = 64 * 1024;
+
+/// A chunk below this is copied behind what waits to be written, a larger one is queued as it is:
+/// below, the copy is cheaper than one more entry in a vectored write.
+pub const COALESCE_BYTES: usize = 4 * 1024;
+
+/// HTTP/2 stream window: 256 KiB at 0.5 ms of round trip is 4 Gbit/s, and it bounds what one reader
+/// that stalls can hold.
+pub const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// HTTP/2 connection window: never below streams × stream window, so that streams nobody reads
+/// can't take a sibling's credit. A credit, not an allocation.
+pub const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
+
+/// Streams a peer may open on one connection of ours; × [`STREAM_WINDOW`] is [`CONNECTION_WINDOW`].
+pub const STREAMS_PER_CONNECTION: u32 = 1024;
+
+/// HTTP/2 frame size we accept: four times the default, for bulk.
+pub const FRAME_BYTES: u32 = 64 * 1024;
+
+/// Bytes a stream may have waiting inside the h2 crate.
+pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Cost of DATA frames waiting to be read before the h2 crate calls a peer abusive; its default, half
+/// the connection window, is met by honest streams of tiny frames while one reader stalls.
+pub const DATA_FRAME_BUDGET: usize = 256 * 1024 * 1024;
+
+/// Streams reset before we accepted them. An edge whose clients vanish together resets hundreds in
+/// one read; the default of 20 ends the connection with every neighbour on it.
+pub const PENDING_RESETS: usize = 4096;
+
+/// Reset streams remembered, so that late frames are told from a protocol error.
+pub const REMEMBERED_RESETS: usize = 1000;
+
+/// Connections one shard opens to one replica. One carries [`STREAMS_PER_CONNECTION`] exchanges.
+pub const CONNECTIONS_PER_PEER: usize = 8;
+
+/// From dialling to a usable connection. On one continent a round trip is below 100 ms.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Idle HTTP/1.1 connections to a program are reused for this long: shorter than the 2 s after which
+/// gunicorn, the hastiest of the common servers, closes them.
+pub const H1_IDLE: Duration = Duration::from_millis(1500);
+
+/// Idle HTTP/1.1 connections kept for one program by one shard.
+pub const H1_IDLE_CONNECTIONS: usize = 64;
+
+/// An idle client connection is closed after this long.
+pub const CLIENT_IDLE: Duration = Duration::from_secs(120);
+
+/// From the first byte of a head to its end.
+pub const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// After an answer that ends before its request's body: what the client still sends is read and
+/// thrown away for this long, so that a reset doesn't overtake the answer.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// See [`LINGER`]: at most this much.
+pub const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Steps one exchange may take before others on its core get their turn.
+pub const STEPS_PER_TURN: usize = 32;
+
+/// Accepted connections waiting for their core.
+pub const ACCEPT_QUEUE: usize = 1024;

@@ -1,0 +1,369 @@
+//! One thread and one single-threaded runtime per core. A connection is handed to the least busy
+//! core when it is accepted and never leaves it, nor do its exchanges or its upstream connections;
+//! so nothing on a core needs a lock.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::downstream::{self, Downstream, Inbound};
+use crate::limits;
+
+/// What is done with a request; one value per core.
+pub trait Service: 'static {
+    /// What the rest of the process tells every core.
+    type Message: Clone + Send + 'static;
+
+    /// Serves one exchange to its end. Returning without having sent a head resets it.
+    fn serve<D: Downstream>(
+        &self,
+        inbound: Inbound,
+        downstream: &mut D,
+    ) -> impl Future<Output = ()>;
+
+    /// Takes word from the rest of the process; runs on the core's thread and must not block.
+    fn receive(&self, message: Self::Message);
+}
+
+/// The cores of one listener group.
+#[derive(Debug)]
+pub struct Shards<S: Service> {
+    shards: Arc<[Handle<S::Message>]>,
+}
+
+#[derive(Debug)]
+struct Handle<M> {
+    orders: mpsc::Sender<Order<M>>,
+    load: Arc<Load>,
+}
+
+#[derive(Debug, Default)]
+struct Load {
+    connections: AtomicUsize,
+    exchanges: AtomicUsize,
+}
+
+#[derive(Debug)]
+enum Order<M> {
+    Connection(std::net::TcpStream, SocketAddr),
+    Message(M),
+    Drain,
+}
+
+impl<S: Service> Clone for Shards<S> {
+    fn clone(&self) -> Self {
+        Self {
+            shards: Arc::clone(&self.shards),
+        }
+    }
+}
+
+impl<S: Service> Shards<S> {
+    /// Starts `count` threads named `name-0` …; `make` is called on each with its number.
+    ///
+    /// # Errors
+    /// A thread or its runtime could not be made.
+    pub fn start<F>(name: &str, count: usize, make: F) -> io::Result<Self>
+    where
+        F: Fn(usize) -> S + Clone + Send + 'static,
+    {
+        let mut shards = Vec::with_capacity(count);
+        for index in 0..count.max(1) {
+            let (orders, received) = mpsc::channel(limits::ACCEPT_QUEUE);
+            let load = Arc::new(Load::default());
+            let (make, counted) = (make.clone(), Arc::clone(&load));
+            let runtime = move || {
+                Builder::new_current_thread()
+                    .enable_all()
+                    .build_local(LocalOptions::default())
+            };
+            std::thread::Builder::new()
+                .name(format!("{name}-{index}"))
+                .spawn(move || match runtime() {
+                    Ok(runtime) => runtime.block_on(run(Rc::new(make(index)), received, counted)),
+                    Err(error) => tracing::error!(%error, "no runtime for a core"),
+                })?;
+            shards.push(Handle { orders, load });
+        }
+        Ok(Self {
+            shards: shards.into(),
+        })
+    }
+
+    /// Accepts connections of a listener, on a thread of its own, until the cores drain.
+    ///
+    /// # Errors
+    /// The listener can't be used, or there is no thread to be had.
+    pub fn listen(&self, listener: TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let shards = self.clone();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new()
+            .name("accept".to_owned())
+            .spawn(move || runtime.block_on(accept(listener, shards)))?;
+        Ok(())
+    }
+
+    /// Tells every core, waiting where one has too much to do.
+    pub async fn send(&self, message: &S::Message) {
+        for shard in &*self.shards {
+            // A core that is gone needs no word.
+            if shard
+                .orders
+                .send(Order::Message(message.clone()))
+                .await
+                .is_err()
+            {}
+        }
+    }
+
+    /// Lets idle connections go and ends the others with their exchanges in flight; returns when all
+    /// have ended, or `false` at the deadline.
+    pub async fn drain(&self, deadline: Duration) -> bool {
+        for shard in &*self.shards {
+            shard.orders.send(Order::Drain).await.ok();
+        }
+        let deadline = Instant::now() + deadline;
+        while self.connections() > 0 {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        true
+    }
+
+    /// Open connections on all cores.
+    pub fn connections(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.load.connections.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Exchanges in flight on all cores.
+    pub fn exchanges(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.load.exchanges.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// `false` when every core is gone.
+    async fn hand_over(&self, stream: TcpStream, client: SocketAddr) -> io::Result<bool> {
+        let stream = stream.into_std()?;
+        let least_busy = self.shards.iter().min_by_key(|shard| {
+            shard.load.connections.load(Ordering::Relaxed)
+                + shard.load.exchanges.load(Ordering::Relaxed)
+        });
+        let Some(shard) = least_busy else {
+            return Ok(false);
+        };
+        // Counted here, so that a burst of accepts is spread before the cores have seen any of it.
+        shard.load.connections.fetch_add(1, Ordering::Relaxed);
+        Ok(shard
+            .orders
+            .send(Order::Connection(stream, client))
+            .await
+            .is_ok())
+    }
+}
+
+async fn accept<S: Service>(listener: TcpListener, shards: Shards<S>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "the listener can't be used");
+            return;
+        }
+    };
+    loop {
+        let handed = match listener.accept().await {
+            Ok((stream, client)) => shards.hand_over(stream, client).await,
+            Err(error) => Err(error),
+        };
+        match handed {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                // Out of descriptors, usually: accepting at once again would only spin.
+                tracing::warn!(%error, "can't accept a connection");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
+async fn run<S: Service>(
+    service: Rc<S>,
+    mut orders: mpsc::Receiver<Order<S::Message>>,
+    load: Arc<Load>,
+) {
+    let draining = Rc::new(Draining::default());
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Connection(stream, client) => {
+                let connected = Connected {
+                    service: Rc::clone(&service),
+                    draining: Rc::clone(&draining),
+                    load: Arc::clone(&load),
+                };
+                tokio::task::spawn_local(serve(stream, client, connected));
+            }
+            Order::Message(message) => service.receive(message),
+            Order::Drain => draining.begin(),
+        }
+    }
+}
+
+async fn serve<S: Service>(
+    stream: std::net::TcpStream,
+    client: SocketAddr,
+    connected: Connected<S>,
+) {
+    let opened = TcpStream::from_std(stream).and_then(|stream| {
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    });
+    let Ok(stream) = opened else { return };
+    match speaks_h2(&stream).await {
+        Some(true) => downstream::h2::serve(stream, client, connected).await,
+        Some(false) => downstream::h1::serve(stream, client, connected).await,
+        None => tracing::debug!(%client, "closed before its first byte"),
+    }
+}
+
+/// The first bytes are HTTP/2's preface (RFC 9113 §3.4); `None`: nothing came.
+async fn speaks_h2(stream: &TcpStream) -> Option<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let first = async {
+        loop {
+            let mut seen = [0; PREFACE.len()];
+            let length = stream.peek(&mut seen).await.ok()?;
+            let seen = seen.get(..length).filter(|seen| !seen.is_empty())?;
+            if !PREFACE.starts_with(seen) {
+                return Some(false);
+            }
+            if length == PREFACE.len() {
+                return Some(true);
+            }
+            // What was peeked at stays readable, so there is no event to wait for.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(limits::HEAD_TIME, first)
+        .await
+        .ok()
+        .flatten()
+}
+
+/// What a connection's task has of its core; counts the connection until it is dropped.
+#[derive(Debug)]
+pub struct Connected<S> {
+    service: Rc<S>,
+    draining: Rc<Draining>,
+    load: Arc<Load>,
+}
+
+impl<S> Connected<S> {
+    /// The core's service.
+    pub fn service(&self) -> Rc<S> {
+        Rc::clone(&self.service)
+    }
+
+    /// Word of the drain, for one task.
+    pub fn drain(&self) -> Drain {
+        Drain {
+            draining: Rc::clone(&self.draining),
+            waits: None,
+        }
+    }
+
+    /// Counts one exchange until dropped.
+    pub fn begin(&self) -> Counted {
+        self.load.exchanges.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(&self.load))
+    }
+}
+
+impl<S> Drop for Connected<S> {
+    fn drop(&mut self) {
+        self.load.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One exchange, counted.
+#[derive(Debug)]
+pub struct Counted(Arc<Load>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.exchanges.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Draining {
+    began: Cell<bool>,
+    next: Cell<u64>,
+    waiting: RefCell<BTreeMap<u64, Waker>>,
+}
+
+impl Draining {
+    fn begin(&self) {
+        self.began.set(true);
+        for waker in std::mem::take(&mut *self.waiting.borrow_mut()).into_values() {
+            waker.wake();
+        }
+    }
+}
+
+/// Word of the drain, for one task: registers its waker once, so that asking costs a load.
+#[derive(Debug)]
+pub struct Drain {
+    draining: Rc<Draining>,
+    waits: Option<u64>,
+}
+
+impl Drain {
+    /// The drain has begun.
+    pub fn began(&self) -> bool {
+        self.draining.began.get()
+    }
+
+    /// As [`began`](Self::began); the task is woken when it does.
+    pub fn poll_began(&mut self, cx: &Context<'_>) -> bool {
+        if self.began() {
+            return true;
+        }
+        if self.waits.is_none() {
+            let key = self.draining.next.get();
+            self.draining.next.set(key + 1);
+            self.draining
+                .waiting
+                .borrow_mut()
+                .insert(key, cx.waker().clone());
+            self.waits = Some(key);
+        }
+        false
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        if let Some(key) = self.waits {
+            self.draining.waiting.borrow_mut().remove(&key);
+        }
+    }
+}

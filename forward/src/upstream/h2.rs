@@ -1,0 +1,314 @@
+//! HTTP/2 connections to one peer, of one core: multiplexed, dialled once however many wait, never
+//! filled beyond what the peer allows right now.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Request};
+use tokio::sync::Notify;
+
+use crate::downstream::h2::room;
+use crate::h1::head::content_length;
+use crate::limits;
+use crate::message::{Body, Frame, Interim};
+use crate::upstream::{Failure, Head, Upstream, dial};
+
+/// The connections of one core to one peer.
+#[derive(Debug)]
+pub struct Peer {
+    address: SocketAddr,
+    connections: RefCell<Vec<Rc<Connection>>>,
+    dialling: Cell<bool>,
+    closed: Cell<bool>,
+    /// Counts failed dials, so that who waited learns of the failure it waited for.
+    failures: Cell<u64>,
+    /// How many wait for room.
+    waiting: Cell<usize>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Connection {
+    send: RefCell<SendRequest<Bytes>>,
+    /// Exchanges on it; ours, since h2 counts a stream only once it is on the wire.
+    open: Cell<usize>,
+}
+
+impl Peer {
+    /// A peer with no connection yet.
+    pub fn new(address: SocketAddr) -> Rc<Self> {
+        Rc::new(Self {
+            address,
+            connections: RefCell::default(),
+            dialling: Cell::new(false),
+            closed: Cell::new(false),
+            failures: Cell::new(0),
+            waiting: Cell::new(0),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Dials in the background unless there is a connection, so that the first exchange finds one.
+    pub fn warm(self: &Rc<Self>) {
+        if self.connections.borrow().is_empty() {
+            self.dial();
+        }
+    }
+
+    /// Takes no new exchanges; connections close when their last exchange ends.
+    pub fn close(&self) {
+        self.closed.set(true);
+        self.connections.borrow_mut().clear();
+        self.changed.notify_waiters();
+    }
+
+    /// Reserves room for one exchange, dialling where there is none.
+    ///
+    /// # Errors
+    /// [`Failure::Connect`] when the dial it waited for failed; nothing was sent.
+    pub async fn reserve(self: &Rc<Self>) -> Result<Slot, Failure> {
+        loop {
+            if let Some(slot) = self.room() {
+                return Ok(slot);
+            }
+            if self.closed.get() {
+                return Err(Failure::Connect);
+            }
+            let failures = self.failures.get();
+            let changed = self.changed.notified();
+            if self.connections.borrow().len() < limits::CONNECTIONS_PER_PEER {
+                self.dial();
+            }
+            let waiting = Waiting::new(self);
+            changed.await;
+            drop(waiting);
+            if self.failures.get() != failures {
+                return Err(Failure::Connect);
+            }
+        }
+    }
+
+    /// Room on a connection that is there, if any.
+    pub fn room(self: &Rc<Self>) -> Option<Slot> {
+        let mut connections = self.connections.borrow_mut();
+        let mut at = 0;
+        while let Some(connection) = connections.get(at) {
+            let mut send = connection.send.borrow_mut();
+            // Nothing is awaited between this check and the request, so it can't go stale.
+            match send.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Err(_)) => {
+                    drop(send);
+                    connections.swap_remove(at);
+                    continue;
+                }
+                Poll::Ready(Ok(()))
+                    if connection.open.get()
+                        < send
+                            .current_max_send_streams()
+                            .min(limits::STREAMS_PER_CONNECTION as usize) =>
+                {
+                    drop(send);
+                    connection.open.set(connection.open.get() + 1);
+                    return Some(Slot {
+                        connection: Rc::clone(connection),
+                        peer: Rc::clone(self),
+                    });
+                }
+                Poll::Ready(Ok(())) | Poll::Pending => at += 1,
+            }
+        }
+        None
+    }
+
+    fn dial(self: &Rc<Self>) {
+        if self.dialling.replace(true) {
+            return;
+        }
+        let peer = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let dialled = dial::h2(peer.address).await;
+            peer.dialling.set(false);
+            match dialled {
+                Ok((send, driver)) => {
+                    let connection = Rc::new(Connection {
+                        send: RefCell::new(send),
+                        open: Cell::new(0),
+                    });
+                    if !peer.closed.get() {
+                        peer.connections.borrow_mut().push(Rc::clone(&connection));
+                    }
+                    peer.changed.notify_waiters();
+                    drop(connection);
+                    let peer = Rc::downgrade(&peer);
+                    if let Err(error) = driver.await {
+                        tracing::debug!(%error, "upstream connection ended");
+                    }
+                    // Wakes those who wait for room on a connection that is no more.
+                    if let Some(peer) = peer.upgrade() {
+                        peer.changed.notify_waiters();
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(address = %peer.address, %error, "can't connect upstream");
+                    peer.failures.set(peer.failures.get() + 1);
+                    peer.changed.notify_waiters();
+                }
+            }
+        });
+    }
+}
+
+/// Room for one exchange on one connection; given back when dropped.
+#[derive(Debug)]
+pub struct Slot {
+    connection: Rc<Connection>,
+    peer: Rc<Peer>,
+}
+
+impl Slot {
+    /// Sends the request's head.
+    ///
+    /// # Errors
+    /// The connection failed at this very moment; nothing was sent.
+    pub fn send(self, request: Request<()>, body: Body) -> Result<Stream, Failure> {
+        let end = body.is_none();
+        let (response, send) = self
+            .connection
+            .send
+            .borrow_mut()
+            .send_request(request, end)
+            .map_err(|_| Failure::Connect)?;
+        Ok(Stream {
+            response: Some(response),
+            send,
+            body: None,
+            slot: self,
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.connection
+            .open
+            .set(self.connection.open.get().saturating_sub(1));
+        if self.peer.waiting.get() > 0 {
+            self.peer.changed.notify_waiters();
+        }
+    }
+}
+
+/// Counts one waiter, also when its future is dropped.
+struct Waiting<'a>(&'a Peer);
+
+impl<'a> Waiting<'a> {
+    fn new(peer: &'a Peer) -> Self {
+        peer.waiting.set(peer.waiting.get() + 1);
+        Self(peer)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get().saturating_sub(1));
+    }
+}
+
+/// One exchange on an HTTP/2 connection. Dropping it before its end resets the stream.
+#[derive(Debug)]
+pub struct Stream {
+    response: Option<ResponseFuture>,
+    send: SendStream<Bytes>,
+    body: Option<RecvStream>,
+    #[expect(dead_code, reason = "held for its drop: the room on the connection")]
+    slot: Slot,
+}
+
+impl Upstream for Stream {
+    fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+        room(&mut self.send, wanted, cx).map_err(|()| Failure::Reset)
+    }
+
+    fn send_data(&mut self, data: Bytes, end: bool) -> Result<(), Failure> {
+        self.send
+            .send_data(data, end)
+            .map_err(|error| failure(&error))
+    }
+
+    fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), Failure> {
+        self.send
+            .send_trailers(trailers)
+            .map_err(|error| failure(&error))
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
+        let Some(response) = &mut self.response else {
+            return Poll::Ready(Err(Failure::Protocol));
+        };
+        if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
+            let (parts, ()) = interim.map_err(|error| failure(&error))?.into_parts();
+            let interim = Interim {
+                status: parts.status,
+                fields: parts.headers,
+            };
+            return Poll::Ready(Ok(Head::Interim(interim)));
+        }
+        let Poll::Ready(answered) = Pin::new(response).poll(cx) else {
+            return Poll::Pending;
+        };
+        self.response = None;
+        let (parts, stream) = answered.map_err(|error| failure(&error))?.into_parts();
+        let length = content_length(&parts.headers).map_err(|_| Failure::Protocol)?;
+        let body = match (stream.is_end_stream(), length) {
+            (true, _) => Body::None,
+            (false, Some(length)) => Body::Length(length),
+            (false, None) => Body::Stream,
+        };
+        self.body = Some(stream);
+        Poll::Ready(Ok(Head::Final(http::Response::from_parts(parts, ()), body)))
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(Some(Err(Failure::Protocol)));
+        };
+        match body.poll_data(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(data))) => Poll::Ready(Some(Ok(Frame::Data(data)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(failure(&error)))),
+            Poll::Ready(None) => body.poll_trailers(cx).map(|trailers| match trailers {
+                Ok(trailers) => trailers.map(|trailers| Ok(Frame::Trailers(trailers))),
+                Err(error) => Some(Err(failure(&error))),
+            }),
+        }
+    }
+
+    fn consumed(&mut self, bytes: usize) {
+        if let Some(body) = &mut self.body {
+            // Fails only when the stream is gone, and with it the window.
+            body.flow_control().release_capacity(bytes).ok();
+        }
+    }
+
+    fn is_body_done(&self) -> bool {
+        self.body.as_ref().is_some_and(RecvStream::is_end_stream)
+    }
+}
+
+fn failure(error: &h2::Error) -> Failure {
+    if error.is_library() && error.is_reset() {
+        Failure::Protocol
+    } else {
+        Failure::Reset
+    }
+}

@@ -1,0 +1,128 @@
+//! What can be typed: commands, flags and the environment variables that stand for them.
+
+#![expect(
+    missing_docs,
+    reason = "doc comments here are help texts; what needs none has none"
+)]
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::settings::Given;
+
+/// The routing plane for serverless servers.
+#[derive(Debug, Parser)]
+#[command(name = "fprs", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole plane on this machine: control, proxy, autoscaler and relay
+    Up {
+        /// Servers to deploy once it runs
+        manifests: Vec<PathBuf>,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Run the proxy alone, following a control process
+    Proxy {
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Run control alone: store, feed, control API, placement
+    Control {
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Run the autoscaler alone, following a control process
+    Autoscaler {
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Run a relay alone: this machine becomes a worker
+    Relay {
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Deploy a server from its manifest
+    Deploy {
+        /// The manifest
+        manifest: PathBuf,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List the deployed servers
+    Servers {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one server: what runs, where it answers, and what is wrong with it
+    Server {
+        name: String,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List a server's replicas
+    Replicas {
+        name: String,
+        /// Failed ones too
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what a server's replicas print
+    Logs {
+        name: String,
+        /// So many lines of each replica, from the end
+        #[arg(long, short = 'n', default_value_t = 100)]
+        lines: u32,
+        /// Go on with what is printed from now on
+        #[arg(long, short)]
+        follow: bool,
+        /// Only this replica
+        #[arg(long)]
+        replica: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Delete a server; its replicas end what they are doing
+    Delete {
+        name: String,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Which plane a command talks to.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Address of the control API [default: that of the plane that runs in the data dir]
+    #[arg(long, env = "FPRS_ADMIN")]
+    pub admin: Option<String>,
+    /// Where the plane keeps its address and admin token
+    #[arg(long, env = "FPRS_DATA_DIR", default_value = "./.fprs")]
+    pub data_dir: PathBuf,
+    /// The admin token [default: the one in the data dir]
+    #[arg(long, env = "FPRS_ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<String>,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Output {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,254 @@
+//! One role a process, for a fleet: the same parts as `fprs up`, with control's feed for a store.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use fprs_config::SharedStore;
+use fprs_config::feed::client::FeedClient;
+use fprs_control::{ControlSettings, PublicUrl, ReadyCheck};
+use fprs_relay::RelaySettings;
+use prometheus::Registry;
+use tonic::service::Routes;
+
+use super::up::ready_check;
+use crate::data_dir::{DataDir, Running, write_whole};
+use crate::failure::Failure;
+use crate::process::{self, Parts, bind, bound};
+use crate::roles::{
+    self, Admin, Autoscaling, Controlling, Followed, Proxying, Relaying, follow, open_store,
+};
+use crate::settings::{Role, Settings};
+
+/// Runs the proxy.
+///
+/// # Errors
+/// It can't start, or a part of it ended.
+pub(super) fn proxy(settings: Settings) -> Result<(), Failure> {
+    block_on(
+        settings,
+        async |settings: &Settings, process: &mut Process| {
+            let listen = bind("listen", settings.listen)?;
+            process.listen = Some(bound(&listen)?);
+            let mut proxy = Proxying::start(&settings.zone, settings.cores, &process.registry)?;
+            let store = process.feed(settings, Role::Proxy)?;
+            let last_good = Some(process.dir.last_good(Role::Proxy.name()));
+            let followed = follow(store, last_good, Some(proxy.observer()), &mut process.parts);
+            let view = followed.view.clone();
+            proxy.serve(listen, view, &process.token, &mut process.parts)?;
+            let draining = Arc::new(AtomicBool::new(false));
+            let ready = ready_check(proxy.tables(), Arc::clone(&draining));
+            process.admin(followed, ready, Routes::default())?;
+            let ended = process.run(settings).await;
+            draining.store(true, Ordering::Relaxed);
+            proxy.drain(settings.drain_timeout).await;
+            ended
+        },
+    )
+}
+
+/// Runs control.
+///
+/// # Errors
+/// It can't start, or a part of it ended.
+pub(super) fn control(settings: Settings) -> Result<(), Failure> {
+    block_on(
+        settings,
+        async |settings: &Settings, process: &mut Process| {
+            let store = open_store(&process.dir.store())?;
+            let followed = follow(Arc::clone(&store), None, None, &mut process.parts);
+            let control = Controlling::start(
+                ControlSettings {
+                    zone: settings.zone.clone(),
+                    public_url: PublicUrl {
+                        scheme: "http".to_owned(),
+                        port: settings.listen.port(),
+                    },
+                    lease: ControlSettings::LEASE,
+                },
+                store,
+                followed.view.clone(),
+                &process.registry,
+                &mut process.parts,
+            )?;
+            let routes = control.routes(Admin {
+                registry: process.registry.clone(),
+                token: process.token.clone(),
+                ready: Arc::new(|| Ok(())),
+                config: Arc::new(followed),
+                grpc: Routes::default(),
+                api: Router::new(),
+            });
+            process.serve_admin(routes)?;
+            process.announces = true;
+            process.run(settings).await
+        },
+    )
+}
+
+/// Runs the autoscaler.
+///
+/// # Errors
+/// It can't start, or a part of it ended.
+pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
+    block_on(
+        settings,
+        async |settings: &Settings, process: &mut Process| {
+            let store = process.feed(settings, Role::Autoscaler)?;
+            let followed = follow(Arc::clone(&store), None, None, &mut process.parts);
+            let view = followed.view.clone();
+            let holder = format!("autoscaler-{:016x}", fastrand::u64(..));
+            let autoscaler = Autoscaling::start(
+                holder,
+                process.admin_address,
+                store,
+                view,
+                &mut process.parts,
+            );
+            process.admin(
+                followed,
+                Arc::new(|| Ok(())),
+                autoscaler.routes(Routes::default()),
+            )?;
+            process.run(settings).await
+        },
+    )
+}
+
+/// Runs a relay.
+///
+/// # Errors
+/// It can't start, or a part of it ended.
+pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
+    block_on(
+        settings,
+        async |settings: &Settings, process: &mut Process| {
+            let listen = bind("listen", settings.listen)?;
+            let data_address = bound(&listen)?;
+            process.listen = Some(data_address);
+            let relay = Relaying::start(
+                RelaySettings {
+                    worker_id: None,
+                    data_address,
+                    compute_region: settings.compute_region.clone(),
+                    capacity: settings.capacity,
+                    control: settings.control.clone(),
+                    token: process.token.clone(),
+                    state_dir: process.dir.relay(),
+                    kill_after: RelaySettings::KILL_AFTER,
+                    shutdown_timeout: RelaySettings::SHUTDOWN_TIMEOUT,
+                },
+                settings.cores,
+                listen,
+                &process.registry,
+                &mut process.parts,
+            )?;
+            let store = process.feed(settings, Role::Relay)?;
+            let followed = follow(store, None, None, &mut process.parts);
+            process.admin(followed, Arc::new(|| Ok(())), Routes::default())?;
+            let ended = process.run(settings).await;
+            relay.stop().await;
+            ended
+        },
+    )
+}
+
+/// What a process of one role has.
+struct Process {
+    dir: DataDir,
+    token: String,
+    registry: Registry,
+    parts: Parts,
+    listen: Option<SocketAddr>,
+    admin_listener: Option<std::net::TcpListener>,
+    admin_address: SocketAddr,
+    /// Commands in this data dir talk to it.
+    announces: bool,
+}
+
+fn block_on(
+    settings: Settings,
+    role: impl AsyncFnOnce(&Settings, &mut Process) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    process::log(settings.log_format);
+    let runtime = process::runtime()?;
+    let ended = runtime.block_on(async {
+        let dir = DataDir::open(&settings.data_dir)?;
+        let token = dir.token(settings.admin_token.as_deref())?;
+        let admin_listener = bind("admin", settings.admin)?;
+        let admin_address = bound(&admin_listener)?;
+        let mut process = Process {
+            dir,
+            token,
+            registry: Registry::new(),
+            parts: Parts::default(),
+            listen: None,
+            admin_listener: Some(admin_listener),
+            admin_address,
+            announces: false,
+        };
+        role(&settings, &mut process).await
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ended
+}
+
+impl Process {
+    fn feed(&self, settings: &Settings, role: Role) -> Result<SharedStore, Failure> {
+        let follower = format!("{}-{}", role.name(), std::process::id());
+        FeedClient::new(&settings.control, &self.token, &follower)
+            .map(|feed| Arc::new(feed) as SharedStore)
+            .map_err(Failure::new)
+    }
+
+    /// Serves the admin port of a role that is not control.
+    fn admin(
+        &mut self,
+        followed: Followed,
+        ready: ReadyCheck,
+        grpc: Routes,
+    ) -> Result<(), Failure> {
+        let admin = Admin {
+            registry: self.registry.clone(),
+            token: self.token.clone(),
+            ready,
+            config: Arc::new(followed),
+            grpc,
+            api: Router::new(),
+        };
+        self.serve_admin(admin.into_control_admin().router())
+    }
+
+    fn serve_admin(&mut self, routes: Router) -> Result<(), Failure> {
+        match self.admin_listener.take() {
+            Some(listener) => roles::serve(listener, routes, &mut self.parts),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that the role serves, and waits for the end.
+    async fn run(&mut self, settings: &Settings) -> Result<(), Failure> {
+        let running = Running {
+            pid: std::process::id(),
+            listen: self.listen,
+            admin: self.admin_address,
+            zone: settings.zone.clone(),
+        };
+        if self.announces {
+            self.dir.announce(&running)?;
+        }
+        if let Some(path) = &settings.ready_file {
+            write_whole(path, &running)?;
+        }
+        tracing::info!(admin = %self.admin_address, listen = ?self.listen, "serving");
+        let ended = tokio::select! {
+            ended = self.parts.ended() => Err(ended),
+            ended = process::terminated() => ended,
+        };
+        if self.announces {
+            self.dir.retract();
+        }
+        ended
+    }
+}

@@ -1,0 +1,250 @@
+//! `fprs up`: the whole plane in one process, on the embedded store.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use fprs_config::View;
+use fprs_config::manifest::Manifest;
+use fprs_control::{ControlSettings, PublicUrl, ReadyCheck};
+use fprs_relay::RelaySettings;
+use prometheus::Registry;
+use tonic::service::Routes;
+
+use crate::client::Client;
+use crate::commands::ask;
+use crate::data_dir::{DataDir, Running, write_whole};
+use crate::failure::Failure;
+use crate::process::{self, Parts, bind, bound};
+use crate::proxy::Tables;
+use crate::roles::{self, Admin, Autoscaling, Controlling, Proxying, Relaying, follow, open_store};
+use crate::settings::Settings;
+
+/// From a plane that is put together to one that serves.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The lease holder's name. The store is one process's alone, so it can be the same for ever.
+const HOLDER: &str = "up";
+
+/// Runs the plane until a signal ends it.
+///
+/// # Errors
+/// It can't start, or a part of it ended.
+pub(super) fn run(settings: Settings, manifests: &[PathBuf]) -> Result<(), Failure> {
+    process::log(settings.log_format);
+    // Read first: a wrong manifest is told before anything is started.
+    let manifests: Vec<Manifest> = manifests
+        .iter()
+        .map(|path| ask::read_manifest(path))
+        .collect::<Result<_, _>>()?;
+    let runtime = process::runtime()?;
+    let ended = runtime.block_on(plane(settings, manifests));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+/// The addresses a plane got.
+#[derive(Clone, Copy, Debug)]
+struct Addresses {
+    listen: SocketAddr,
+    admin: SocketAddr,
+    relay: SocketAddr,
+}
+
+async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failure> {
+    let dir = DataDir::open(&settings.data_dir)?;
+    let store = open_store(&dir.store())?;
+    let token = dir.token(settings.admin_token.as_deref())?;
+    let listen = bind("listen", settings.listen)?;
+    let admin = bind("admin", settings.admin)?;
+    let relay = bind("listen", SocketAddr::new(settings.listen.ip(), 0))?;
+    let addresses = Addresses {
+        listen: bound(&listen)?,
+        admin: bound(&admin)?,
+        relay: bound(&relay)?,
+    };
+
+    let registry = Registry::new();
+    let mut parts = Parts::default();
+    let mut proxy = Proxying::start(&settings.zone, settings.cores, &registry)?;
+    let last_good = Some(dir.last_good("up"));
+    let followed = follow(
+        Arc::clone(&store),
+        last_good,
+        Some(proxy.observer()),
+        &mut parts,
+    );
+    let view = followed.view.clone();
+    let draining = Arc::new(AtomicBool::new(false));
+
+    let control = Controlling::start(
+        control_settings(&settings, addresses.listen),
+        Arc::clone(&store),
+        view.clone(),
+        &registry,
+        &mut parts,
+    )?;
+    let autoscaler = Autoscaling::start(
+        HOLDER.to_owned(),
+        addresses.admin,
+        store,
+        view.clone(),
+        &mut parts,
+    );
+    let routes = control.routes(Admin {
+        registry: registry.clone(),
+        token: token.clone(),
+        ready: ready_check(proxy.tables(), Arc::clone(&draining)),
+        config: Arc::new(followed),
+        grpc: autoscaler.routes(Routes::default()),
+        api: Router::new(),
+    });
+    roles::serve(admin, routes, &mut parts)?;
+    let relay = Relaying::start(
+        relay_settings(&settings, &dir, addresses, &token),
+        settings.cores,
+        relay,
+        &registry,
+        &mut parts,
+    )?;
+    proxy.serve(listen, view.clone(), &token, &mut parts)?;
+
+    let running = Running {
+        pid: std::process::id(),
+        listen: Some(addresses.listen),
+        admin: addresses.admin,
+        zone: settings.zone.clone(),
+    };
+    let served = serve(
+        &settings, &dir, &running, &manifests, view, &relay, addresses, &token,
+    );
+    let ended = tokio::select! {
+        ended = parts.ended() => Err(ended),
+        ended = served => ended,
+    };
+    draining.store(true, Ordering::Relaxed);
+    dir.retract();
+    if ended.is_ok() {
+        proxy.drain(settings.drain_timeout).await;
+    }
+    relay.stop().await;
+    ended
+}
+
+/// Waits until everything serves, says so, and waits for the end.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the last step sees all that was put together"
+)]
+async fn serve(
+    settings: &Settings,
+    dir: &DataDir,
+    running: &Running,
+    manifests: &[Manifest],
+    view: View,
+    relay: &Relaying,
+    addresses: Addresses,
+    token: &str,
+) -> Result<(), Failure> {
+    attached(view, relay.worker(), addresses.relay).await?;
+    dir.announce(running)?;
+    banner(running, settings);
+    for manifest in manifests {
+        deploy(addresses.admin, token, manifest.clone()).await?;
+    }
+    if let Some(path) = &settings.ready_file {
+        write_whole(path, running)?;
+    }
+    process::terminated().await
+}
+
+/// Waits until control knows this machine's relay.
+async fn attached(mut view: View, worker: &str, address: SocketAddr) -> Result<(), Failure> {
+    let attached = async {
+        while view
+            .load()
+            .worker(worker)
+            .is_none_or(|worker| worker.address != address)
+        {
+            if view.changed().await.is_none() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(START_TIMEOUT, attached)
+        .await
+        .map_err(|_| {
+            Failure::new("the relay could not attach to control in time; see the log for why")
+        })
+}
+
+async fn deploy(admin: SocketAddr, token: &str, manifest: Manifest) -> Result<(), Failure> {
+    let client = Client::at(&admin.to_string(), token);
+    let deployed = tokio::task::spawn_blocking(move || ask::deploy_to(&client, &manifest)).await;
+    let server = deployed.map_err(Failure::new)??;
+    let url = server
+        .get("url")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
+    println!("  deployed   {url}");
+    Ok(())
+}
+
+fn control_settings(settings: &Settings, listen: SocketAddr) -> ControlSettings {
+    ControlSettings {
+        zone: settings.zone.clone(),
+        public_url: PublicUrl {
+            scheme: "http".to_owned(),
+            port: listen.port(),
+        },
+        lease: ControlSettings::LEASE,
+    }
+}
+
+fn relay_settings(
+    settings: &Settings,
+    dir: &DataDir,
+    addresses: Addresses,
+    token: &str,
+) -> RelaySettings {
+    RelaySettings {
+        worker_id: None,
+        data_address: addresses.relay,
+        compute_region: settings.compute_region.clone(),
+        capacity: settings.capacity,
+        control: vec![addresses.admin.to_string()],
+        token: token.to_owned(),
+        state_dir: dir.relay(),
+        kill_after: RelaySettings::KILL_AFTER,
+        shutdown_timeout: RelaySettings::SHUTDOWN_TIMEOUT,
+    }
+}
+
+/// Serves once a table is loaded, until the drain begins.
+pub(super) fn ready_check(tables: Arc<Tables>, draining: Arc<AtomicBool>) -> ReadyCheck {
+    Arc::new(move || {
+        if draining.load(Ordering::Relaxed) {
+            Err("draining".to_owned())
+        } else if tables.load().is_loaded() {
+            Ok(())
+        } else {
+            Err("waiting for the first snapshot of the store".to_owned())
+        }
+    })
+}
+
+fn banner(running: &Running, settings: &Settings) {
+    let listen = running.listen.unwrap_or(running.admin);
+    println!(
+        "fprs {version} is up\n  servers    http://<server>.{zone}:{port}/\n  listen     {listen}\n  \
+         admin      http://{admin}/\n  data dir   {data_dir}\n  deploy     fprs deploy MANIFEST",
+        version = env!("CARGO_PKG_VERSION"),
+        zone = running.zone,
+        port = listen.port(),
+        admin = running.admin,
+        data_dir = settings.data_dir.display(),
+    );
+}

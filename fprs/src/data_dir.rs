@@ -1,0 +1,181 @@
+//! What a plane keeps in its data dir: the store, the admin token, and, while it runs, where it
+//! answers, so that commands on the same machine need no flags.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// A data dir that exists and can be written to.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    path: PathBuf,
+}
+
+/// Where a running plane answers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Running {
+    /// Its process.
+    pub pid: u32,
+    /// The data plane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// Control API, metrics, probes.
+    pub admin: SocketAddr,
+    /// The suffix it answers for.
+    pub zone: String,
+}
+
+impl DataDir {
+    /// Makes the directory where it is missing.
+    ///
+    /// # Errors
+    /// It can't be made or written to.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let unusable = |error: std::io::Error| {
+            Failure::new(format!(
+                "can't use data dir `{}`: {error}; give one that is writable with --data-dir",
+                path.display()
+            ))
+        };
+        fs::create_dir_all(path).map_err(unusable)?;
+        // Absolute, since programs run in directories of their own.
+        let path = fs::canonicalize(path).map_err(unusable)?;
+        let probe = path.join(".writable");
+        File::create(&probe)
+            .and_then(|_| fs::remove_file(&probe))
+            .map_err(unusable)?;
+        Ok(Self { path })
+    }
+
+    /// The store's file.
+    pub fn store(&self) -> PathBuf {
+        self.path.join("store.redb")
+    }
+
+    /// The last snapshot that served well, for a role that follows a store.
+    pub fn last_good(&self, role: &str) -> PathBuf {
+        self.path.join(format!("{role}-last-good"))
+    }
+
+    /// The relay's directory.
+    pub fn relay(&self) -> PathBuf {
+        self.path.join("relay")
+    }
+
+    /// The admin token: the one given, else the one here, made the first time.
+    ///
+    /// # Errors
+    /// The file can't be read or written.
+    pub fn token(&self, given: Option<&str>) -> Result<String, Failure> {
+        if let Some(given) = given {
+            return Ok(given.to_owned());
+        }
+        let path = token_path(&self.path);
+        if let Some(token) = read_token(&path)? {
+            return Ok(token);
+        }
+        let token = random_token().map_err(|error| unwritable(&path, &error))?;
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| writeln!(file, "{token}").and_then(|()| file.sync_all()))
+            .map_err(|error| unwritable(&path, &error))?;
+        Ok(token)
+    }
+
+    /// Tells commands where this plane answers.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn announce(&self, running: &Running) -> Result<(), Failure> {
+        write_whole(&running_path(&self.path), running)
+    }
+
+    /// The plane answers no more.
+    pub fn retract(&self) {
+        // A stale file only makes a command say that nothing answers.
+        fs::remove_file(running_path(&self.path)).ok();
+    }
+}
+
+/// Where the plane of that data dir answers, if it was told to run.
+///
+/// # Errors
+/// The file is there but can't be understood.
+pub fn running(data_dir: &Path) -> Result<Option<Running>, Failure> {
+    let path = running_path(data_dir);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(&path, &error)),
+    };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|error| unreadable(&path, &error))
+}
+
+/// The admin token of that data dir, if there is one.
+///
+/// # Errors
+/// The file is there but can't be read.
+pub fn token(data_dir: &Path) -> Result<Option<String>, Failure> {
+    read_token(&token_path(data_dir))
+}
+
+/// Writes JSON so that a reader sees all of it or nothing.
+///
+/// # Errors
+/// The file can't be written.
+pub fn write_whole(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_vec(value).map_err(|error| unwritable(path, &error))?;
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    fs::write(&unfinished, text)
+        .and_then(|()| fs::rename(&unfinished, path))
+        .map_err(|error| unwritable(path, &error))
+}
+
+fn token_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("admin-token")
+}
+
+fn running_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("running.json")
+}
+
+fn read_token(path: &Path) -> Result<Option<String>, Failure> {
+    match fs::read_to_string(path) {
+        Ok(token) if !token.trim().is_empty() => Ok(Some(token.trim().to_owned())),
+        Ok(_) => Err(Failure::new(format!(
+            "`{}` is empty; remove it and start the plane again to get a new token",
+            path.display()
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+/// 256 bits from the system, as hexadecimal digits.
+fn random_token() -> std::io::Result<String> {
+    use std::io::Read;
+
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("can't read `{}`: {error}", path.display()))
+}
+
+fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("can't write `{}`: {error}", path.display()))
+}

@@ -1,0 +1,12 @@
+//! The proxy: which server a host name means, which of its replicas takes a request, and the
+//! exchange that follows. Everything a request needs is in memory before it arrives.
+
+pub mod balance;
+pub mod host;
+pub mod metrics;
+pub mod peers;
+pub mod service;
+pub mod table;
+
+pub use service::{Proxy, Settings};
+pub use table::{Replica, Route, Table, Tables};

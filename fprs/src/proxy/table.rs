@@ -1,0 +1,371 @@
+//! The routing table: host → server → replicas that take requests. One immutable value with
+//! structural sharing, replaced at once; a request that has its route keeps it to its end. Counters
+//! and reported loads belong to the replica and survive every edit around it.
+
+use std::collections::HashMap as StdMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use fprs_autoscaler_client::{Demand, Gauge, ServerDemand};
+use fprs_config::{Applied, ReplicaState, ServerView, Snapshot};
+use http::HeaderValue;
+use imbl::GenericHashMap;
+use imbl::shared_ptr::DefaultSharedPtr;
+use tokio::sync::Notify;
+
+use crate::proxy::host::{self, Host};
+
+type Map<V> = GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, DefaultSharedPtr>;
+
+/// Which server every host name means, at one revision.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    servers: Map<Arc<Route>>,
+    /// Custom host → server.
+    hosts: Map<Arc<str>>,
+    /// At least one snapshot has been applied.
+    loaded: bool,
+}
+
+/// What a host name leads to.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// A deployed server.
+    Route(&'a Arc<Route>),
+    /// A name of this zone without a server.
+    NoServer,
+    /// The proxy itself.
+    Internal,
+    /// A name that is neither of this zone nor a custom domain.
+    OtherZone,
+}
+
+/// A server as requests need it.
+#[derive(Debug)]
+pub struct Route {
+    /// The server's name.
+    pub server: Arc<str>,
+    /// How long a request may wait for a replica.
+    pub hold: Duration,
+    /// Until response headers.
+    pub request_timeout: Option<Duration>,
+    /// Replicas that take requests.
+    pub ready: Box<[Arc<Replica>]>,
+    /// A replica is on its way.
+    pub starting: bool,
+    /// The demand that nobody serves yet.
+    pub demand: Arc<ServerDemand>,
+    /// Told after every edit of this route.
+    pub edited: Arc<Notify>,
+    /// How long a start took lately, in milliseconds; 0: not known.
+    pub startup_ms: u64,
+}
+
+/// A replica as requests need it.
+#[derive(Debug)]
+pub struct Replica {
+    /// Unique in the plane.
+    pub id: Arc<str>,
+    /// The id as the relay wants to be told.
+    pub header: HeaderValue,
+    /// Its relay.
+    pub address: SocketAddr,
+    /// Its share beside its siblings.
+    pub weight: u32,
+    /// Its exchanges in flight through this proxy.
+    pub gauge: Arc<Gauge>,
+    /// What its relay reported last: the milliseconds of [`Replica::report`] above, the count below.
+    reported: AtomicU64,
+    /// Not chosen before this time, in milliseconds; it could not be reached.
+    ejected_until: AtomicU64,
+}
+
+/// A relay's report is believed for this long.
+const REPORT_MS: u64 = 1_000;
+
+/// A replica that could not be reached is left alone for this long.
+const EJECTION_MS: u64 = 1_000;
+
+impl Table {
+    /// What that authority leads to. Takes lower case only; see [`Tables::find`].
+    fn find(&self, authority: &str, zone: &str) -> Found<'_> {
+        let (server, known) = match host::read(authority, zone) {
+            Host::Internal => return Found::Internal,
+            Host::Server(server) => (Some(server), Found::NoServer),
+            Host::Other(host) => (
+                self.hosts.get(host).map(|server| &**server),
+                Found::OtherZone,
+            ),
+        };
+        match server.and_then(|server| self.servers.get(server)) {
+            Some(route) => Found::Route(route),
+            None => known,
+        }
+    }
+
+    /// At least one snapshot has been applied.
+    pub const fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// Servers in the table.
+    pub fn len(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// No server is in the table.
+    pub fn is_empty(&self) -> bool {
+        self.servers.is_empty()
+    }
+
+    /// The route of a server.
+    pub fn route(&self, server: &str) -> Option<&Arc<Route>> {
+        self.servers.get(server)
+    }
+}
+
+impl Replica {
+    /// In flight through this proxy plus what the relay saw lately, per unit of weight, scaled so
+    /// that weights divide without loss of order.
+    pub fn load(&self, now_ms: u64) -> u64 {
+        let reported = self.reported.load(Ordering::Relaxed);
+        let (at, count) = (reported >> 24, reported & 0xff_ffff);
+        let count = if now_ms.saturating_sub(at) <= REPORT_MS {
+            count
+        } else {
+            0
+        };
+        (u64::from(self.gauge.in_flight()) + count) * 1_000 / u64::from(self.weight.max(1))
+    }
+
+    /// Takes the relay's word for how busy the replica is.
+    pub fn report(&self, in_flight: u64, now_ms: u64) {
+        self.reported
+            .store(now_ms << 24 | in_flight.min(0xff_ffff), Ordering::Relaxed);
+    }
+
+    /// It could not be reached: leave it alone for a moment.
+    pub fn eject(&self, now_ms: u64) {
+        self.ejected_until
+            .store(now_ms + EJECTION_MS, Ordering::Relaxed);
+    }
+
+    /// It is being left alone.
+    pub fn is_ejected(&self, now_ms: u64) -> bool {
+        self.ejected_until.load(Ordering::Relaxed) > now_ms
+    }
+}
+
+/// Replicas that began or ceased to take requests.
+#[derive(Clone, Debug, Default)]
+pub struct Edit {
+    /// Worth a connection.
+    pub added: Vec<Arc<Replica>>,
+    /// Their connections can go.
+    pub removed: Vec<Arc<str>>,
+}
+
+/// The table in force and its one writer's state.
+#[derive(Debug)]
+pub struct Tables {
+    zone: String,
+    current: ArcSwap<Table>,
+    demand: Arc<Demand>,
+}
+
+impl Tables {
+    /// An empty table for a zone.
+    pub fn new(zone: &str, demand: Arc<Demand>) -> Arc<Self> {
+        Arc::new(Self {
+            zone: zone.to_owned(),
+            current: ArcSwap::default(),
+            demand,
+        })
+    }
+
+    /// The zone it answers for.
+    pub fn zone(&self) -> &str {
+        &self.zone
+    }
+
+    /// The table in force; not to be held across an await.
+    pub fn load(&self) -> Guard<Arc<Table>> {
+        self.current.load()
+    }
+
+    /// What that authority leads to in the table, whatever its case.
+    pub fn find<'a>(&self, table: &'a Table, authority: &str) -> Found<'a> {
+        if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return table.find(&authority.to_ascii_lowercase(), &self.zone);
+        }
+        table.find(authority, &self.zone)
+    }
+
+    /// Takes over what was applied to the snapshot; costs what changed. For the one follower.
+    pub fn apply(&self, applied: &Applied) -> Edit {
+        let before = self.current.load_full();
+        let mut next = Table::clone(&before);
+        next.loaded = true;
+        let mut edit = Edit::default();
+        if applied.whole {
+            self.replace(&applied.snapshot, &before, &mut next, &mut edit);
+        } else {
+            for server in &applied.servers {
+                let view = applied.snapshot.server(server);
+                self.place(server, view.map(|view| &**view), &mut next, &mut edit);
+            }
+            for host in &applied.hosts {
+                match applied.snapshot.domain(host) {
+                    Some(domain) => next
+                        .hosts
+                        .insert(Arc::clone(host), Arc::clone(&domain.server)),
+                    None => next.hosts.remove(host),
+                };
+            }
+        }
+        let edited: Vec<_> = self.edited(applied, &before, &next);
+        self.current.store(Arc::new(next));
+        for notify in edited {
+            notify.notify_waiters();
+        }
+        edit
+    }
+
+    fn replace(&self, snapshot: &Snapshot, before: &Table, next: &mut Table, edit: &mut Edit) {
+        next.hosts = snapshot
+            .domains()
+            .map(|domain| (Arc::clone(&domain.host), Arc::clone(&domain.server)))
+            .collect();
+        for server in before.servers.keys() {
+            if snapshot.server(server).is_none() {
+                self.place(server, None, next, edit);
+            }
+        }
+        for (server, view) in snapshot.servers() {
+            self.place(server, Some(view), next, edit);
+        }
+    }
+
+    /// Whom to wake: those who wait for a replica of a server whose route changed.
+    fn edited(&self, applied: &Applied, before: &Table, next: &Table) -> Vec<Arc<Notify>> {
+        let route = |server: &Arc<str>| {
+            next.servers
+                .get(server)
+                .or_else(|| before.servers.get(server))
+                .map(|route| Arc::clone(&route.edited))
+        };
+        if applied.whole {
+            before.servers.keys().filter_map(route).collect()
+        } else {
+            applied.servers.iter().filter_map(route).collect()
+        }
+    }
+
+    /// Puts a server's route in the place of the one it had.
+    fn place(
+        &self,
+        server: &Arc<str>,
+        view: Option<&ServerView>,
+        next: &mut Table,
+        edit: &mut Edit,
+    ) {
+        let old = next.servers.get(server).cloned();
+        let known: StdMap<&str, &Arc<Replica>> = old
+            .iter()
+            .flat_map(|route| route.ready.iter())
+            .map(|replica| (&*replica.id, replica))
+            .collect();
+        let route = view.and_then(|view| self.route(server, view, old.as_deref(), &known));
+        let ready = route
+            .as_ref()
+            .map(|route| &*route.ready)
+            .unwrap_or_default();
+        let stays: StdMap<&str, ()> = ready.iter().map(|replica| (&*replica.id, ())).collect();
+        edit.added.extend(
+            ready
+                .iter()
+                .filter(|replica| !known.contains_key(&*replica.id))
+                .cloned(),
+        );
+        for id in known.keys().filter(|id| !stays.contains_key(*id)) {
+            self.demand.remove_replica(id);
+            edit.removed.push((*id).into());
+        }
+        match route {
+            Some(route) => {
+                next.servers.insert(Arc::clone(server), Arc::new(route));
+            }
+            None => {
+                next.servers.remove(server);
+                self.demand.remove_server(server);
+            }
+        }
+    }
+
+    fn route(
+        &self,
+        server: &Arc<str>,
+        view: &ServerView,
+        old: Option<&Route>,
+        known: &StdMap<&str, &Arc<Replica>>,
+    ) -> Option<Route> {
+        let spec = view.server.as_ref()?;
+        let starting = |state| matches!(state, ReplicaState::Requested | ReplicaState::Starting);
+        let ready = view
+            .replicas
+            .values()
+            .filter(|replica| replica.state == ReplicaState::Ready)
+            .filter_map(|replica| {
+                let address = replica.address?;
+                let same = known
+                    .get(&*replica.id)
+                    .filter(|known| known.address == address);
+                Some(match same {
+                    Some(same) => Arc::clone(same),
+                    None => self.replica(server, replica, address)?,
+                })
+            })
+            .collect();
+        Some(Route {
+            server: Arc::clone(server),
+            hold: spec.hold,
+            request_timeout: spec.request_timeout,
+            ready,
+            starting: view
+                .replicas
+                .values()
+                .any(|replica| starting(replica.state)),
+            demand: old.map_or_else(|| self.demand.server(server), |old| Arc::clone(&old.demand)),
+            edited: old.map_or_else(Arc::default, |old| Arc::clone(&old.edited)),
+            startup_ms: view
+                .replicas
+                .values()
+                .map(|replica| replica.startup_ms)
+                .max()
+                .filter(|startup| *startup > 0)
+                .or_else(|| old.map(|old| old.startup_ms))
+                .unwrap_or_default(),
+        })
+    }
+
+    fn replica(
+        &self,
+        server: &Arc<str>,
+        replica: &fprs_config::Replica,
+        address: SocketAddr,
+    ) -> Option<Arc<Replica>> {
+        Some(Arc::new(Replica {
+            id: Arc::clone(&replica.id),
+            // An id is a checked name; one that isn't a header value can't be routed to.
+            header: HeaderValue::from_str(&replica.id).ok()?,
+            address,
+            weight: replica.weight,
+            gauge: self.demand.replica(server, &replica.id),
+            reported: AtomicU64::new(0),
+            ejected_until: AtomicU64::new(0),
+        }))
+    }
+}

@@ -1,0 +1,74 @@
+//! The relay role: supervision, its channel to control, and the cores of its data path.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use fprs_forward::Shards;
+use fprs_relay::data::{Data, Edited};
+use fprs_relay::{Relay, RelaySettings};
+use prometheus::Registry;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::failure::Failure;
+use crate::process::Parts;
+
+/// A relay that runs.
+#[derive(Debug)]
+pub struct Relaying {
+    worker: String,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl Relaying {
+    /// Starts a relay whose data path accepts on `listener`.
+    ///
+    /// # Errors
+    /// Its state directory is unusable, a setting is wrong, or the system gives no threads.
+    pub fn start(
+        settings: RelaySettings,
+        cores: usize,
+        listener: TcpListener,
+        registry: &Registry,
+        parts: &mut Parts,
+    ) -> Result<Self, Failure> {
+        let relay = Relay::new(settings, registry).map_err(Failure::new)?;
+        let worker = relay.worker_id().to_owned();
+        let table = relay.table();
+        let of_cores = Arc::clone(&table);
+        let threads = |error| Failure::new(format!("can't start the relay's data path: {error}"));
+        let shards = Shards::start("relay", cores, move |_| Data::new(Arc::clone(&of_cores)))
+            .map_err(threads)?;
+        shards.listen(listener).map_err(threads)?;
+        let mut edits = table.edits();
+        parts.run("the relay's editor", async move {
+            while edits.changed().await.is_ok() {
+                shards.send(&Edited::Replicas).await;
+            }
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(relay.run(async move {
+            // A sender that is gone means the same as its word.
+            stopped.await.ok();
+        }));
+        Ok(Self {
+            worker,
+            stop,
+            running,
+        })
+    }
+
+    /// The worker's name in the plane.
+    pub fn worker(&self) -> &str {
+        &self.worker
+    }
+
+    /// Stops every program and says goodbye to control.
+    pub async fn stop(self) {
+        self.stop.send(()).ok();
+        if let Err(error) = self.running.await {
+            tracing::error!(%error, "the relay failed while stopping");
+        }
+    }
+}

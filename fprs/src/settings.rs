@@ -1,0 +1,366 @@
+//! PURE. What a process is started with: flags and environment before the settings file before the
+//! defaults, checked once into values that hold.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// What was given, by flag, environment or file; nothing is checked yet.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Given {
+    /// Data plane address, HTTP/1.1 and h2c; for a relay the one proxies reach it by
+    /// [default: 127.0.0.1:8080; a relay's: 127.0.0.1:0]
+    #[arg(long, env = "FPRS_LISTEN")]
+    pub listen: Option<String>,
+    /// Address of control API, metrics and probes [default: 127.0.0.1:9090; a role's: 127.0.0.1:0]
+    #[arg(long, env = "FPRS_ADMIN")]
+    pub admin: Option<String>,
+    /// Suffix of the host names this plane answers for [default: region.localhost]
+    #[arg(long, env = "FPRS_ZONE")]
+    pub zone: Option<String>,
+    /// Where state is kept [default: ./.fprs]
+    #[arg(long, env = "FPRS_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Admin addresses of control processes, for roles that follow one
+    #[arg(long, env = "FPRS_CONTROL", value_delimiter = ',')]
+    pub control: Vec<String>,
+    /// Admin token [default: the one in the data dir, made there if missing]
+    #[arg(long, env = "FPRS_ADMIN_TOKEN", hide_env_values = true)]
+    #[serde(skip)]
+    pub admin_token: Option<String>,
+    /// Where this worker's replicas run, as servers ask for it [default: local]
+    #[arg(long, env = "FPRS_COMPUTE_REGION")]
+    pub compute_region: Option<String>,
+    /// Replicas this worker can run [default: 64]
+    #[arg(long, env = "FPRS_CAPACITY")]
+    pub capacity: Option<u32>,
+    /// Threads of the data plane, one a core [default: all cores]
+    #[arg(long, env = "FPRS_CORES")]
+    pub cores: Option<usize>,
+    /// How long exchanges in flight may go on after SIGTERM [default: 30s]
+    #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
+    pub drain_timeout: Option<String>,
+    /// How log lines look [default: text]
+    #[arg(long, env = "FPRS_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Written once everything serves: JSON with pid, zone and bound addresses
+    #[arg(long, env = "FPRS_READY_FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Settings file, with the names of these flags as keys [default: fprs.toml in the data dir]
+    #[arg(long, env = "FPRS_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What one process runs with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the data plane listens.
+    pub listen: SocketAddr,
+    /// Where control API, metrics and probes listen.
+    pub admin: SocketAddr,
+    /// Lower case, no dot at the ends.
+    pub zone: String,
+    /// Where state is kept.
+    pub data_dir: PathBuf,
+    /// Control processes to follow; empty for `up` and `control`.
+    pub control: Vec<String>,
+    /// Given outright; `None`: the data dir's.
+    pub admin_token: Option<String>,
+    /// Of this worker.
+    pub compute_region: String,
+    /// Of this worker.
+    pub capacity: u32,
+    /// Threads of the data plane.
+    pub cores: usize,
+    /// For exchanges in flight after SIGTERM.
+    pub drain_timeout: std::time::Duration,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Written once everything serves.
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Which process is started; decides the defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The scaling decision.
+    Autoscaler,
+    /// Store, feed, API.
+    Control,
+    /// The data plane.
+    Proxy,
+    /// A worker.
+    Relay,
+    /// All of them.
+    Up,
+}
+
+impl Role {
+    /// The role's command.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Autoscaler => "autoscaler",
+            Self::Control => "control",
+            Self::Proxy => "proxy",
+            Self::Relay => "relay",
+            Self::Up => "up",
+        }
+    }
+
+    const fn follows(self) -> bool {
+        matches!(self, Self::Autoscaler | Self::Proxy | Self::Relay)
+    }
+}
+
+const DATA_DIR: &str = "./.fprs";
+
+impl Settings {
+    /// Puts together what was given and the settings file, and checks it.
+    ///
+    /// # Errors
+    /// Names the setting that is wrong.
+    pub fn resolve(given: Given, role: Role) -> Result<Self, Failure> {
+        let given = match settings_file(&given) {
+            Some((path, required)) => read_file(&path, required)?
+                .map_or_else(|| given.clone(), |file| given.clone().over(file)),
+            None => given,
+        };
+        let (listen, admin) = match role {
+            Role::Up => ("127.0.0.1:8080", "127.0.0.1:9090"),
+            Role::Control => ("127.0.0.1:8080", "127.0.0.1:9090"),
+            Role::Proxy => ("127.0.0.1:8080", "127.0.0.1:0"),
+            Role::Autoscaler | Role::Relay => ("127.0.0.1:0", "127.0.0.1:0"),
+        };
+        if role.follows() && given.control.is_empty() {
+            return Err(Failure::usage(format!(
+                "`fprs {}` needs the admin address of control: give `--control HOST:PORT`",
+                role.name()
+            )));
+        }
+        Ok(Self {
+            listen: address("listen", given.listen.as_deref().unwrap_or(listen))?,
+            admin: address("admin", given.admin.as_deref().unwrap_or(admin))?,
+            zone: zone(given.zone.as_deref().unwrap_or("region.localhost"))?,
+            data_dir: given.data_dir.unwrap_or_else(|| DATA_DIR.into()),
+            control: given.control,
+            admin_token: given.admin_token,
+            compute_region: given.compute_region.unwrap_or_else(|| "local".to_owned()),
+            capacity: positive("capacity", given.capacity.unwrap_or(64))?,
+            cores: positive("cores", given.cores.unwrap_or_else(all_cores))?,
+            drain_timeout: duration("drain-timeout", given.drain_timeout.as_deref())?,
+            log_format: given.log_format.unwrap_or_default(),
+            ready_file: given.ready_file,
+        })
+    }
+}
+
+impl Given {
+    /// What is given here wins over what the file says.
+    fn over(self, file: Self) -> Self {
+        Self {
+            listen: self.listen.or(file.listen),
+            admin: self.admin.or(file.admin),
+            zone: self.zone.or(file.zone),
+            data_dir: self.data_dir.or(file.data_dir),
+            control: if self.control.is_empty() {
+                file.control
+            } else {
+                self.control
+            },
+            admin_token: self.admin_token,
+            compute_region: self.compute_region.or(file.compute_region),
+            capacity: self.capacity.or(file.capacity),
+            cores: self.cores.or(file.cores),
+            drain_timeout: self.drain_timeout.or(file.drain_timeout),
+            log_format: self.log_format.or(file.log_format),
+            ready_file: self.ready_file.or(file.ready_file),
+            config: self.config,
+        }
+    }
+}
+
+/// The settings file and whether it has to be there.
+fn settings_file(given: &Given) -> Option<(PathBuf, bool)> {
+    if let Some(path) = &given.config {
+        return Some((path.clone(), true));
+    }
+    let data_dir = given
+        .data_dir
+        .as_deref()
+        .unwrap_or_else(|| Path::new(DATA_DIR));
+    Some((data_dir.join("fprs.toml"), false))
+}
+
+fn read_file(path: &Path, required: bool) -> Result<Option<Given>, Failure> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(None),
+        Err(error) => {
+            return Err(Failure::new(format!(
+                "can't read settings `{}`: {error}",
+                path.display()
+            )));
+        }
+    };
+    toml::from_str::<Kebab>(&text)
+        .map(|Kebab(given)| Some(given))
+        .map_err(|error| Failure::new(format!("settings `{}`: {error}", path.display())))
+}
+
+/// The file's keys are the flags' names, with their hyphens.
+struct Kebab(Given);
+
+impl<'de> Deserialize<'de> for Kebab {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = toml::Table::deserialize(deserializer)?;
+        let table: toml::Table = table
+            .into_iter()
+            .map(|(key, value)| (key.replace('-', "_"), value))
+            .collect();
+        Given::deserialize(table)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+fn address(name: &str, text: &str) -> Result<SocketAddr, Failure> {
+    text.parse().map_err(|_| {
+        Failure::usage(format!(
+            "`--{name} {text}`: not an address like 127.0.0.1:8080"
+        ))
+    })
+}
+
+/// A DNS suffix: labels of letters, digits and hyphens.
+fn zone(text: &str) -> Result<String, Failure> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    if text.len() <= 189 && text.split('.').all(label) {
+        return Ok(text.to_owned());
+    }
+    Err(Failure::usage(format!(
+        "`--zone {text}`: not a DNS suffix like us-west.region.example, in lower case and without a \
+         dot at the ends"
+    )))
+}
+
+fn positive<T: Default + PartialEq>(name: &str, number: T) -> Result<T, Failure> {
+    if number == T::default() {
+        return Err(Failure::usage(format!("`--{name} 0`: must be at least 1")));
+    }
+    Ok(number)
+}
+
+fn duration(name: &str, text: Option<&str>) -> Result<std::time::Duration, Failure> {
+    let text = text.unwrap_or("30s");
+    humantime::parse_duration(text)
+        .map_err(|_| Failure::usage(format!("`--{name} {text}`: not a duration like 30s")))
+}
+
+fn all_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("fprs.toml");
+        std::fs::write(&config, "listen = \"127.0.0.1:1\"\nlog-format = \"json\"\n").unwrap();
+        let given = Given {
+            config: Some(config),
+            zone: Some("zone.test".to_owned()),
+            ..Given::default()
+        };
+        let settings = Settings::resolve(given.clone(), Role::Up).unwrap();
+        assert_eq!(settings.listen.port(), 1);
+        assert_eq!(settings.admin.port(), 9090);
+        assert_eq!(settings.log_format, LogFormat::Json);
+        let given = Given {
+            listen: Some("127.0.0.1:2".to_owned()),
+            ..given
+        };
+        assert_eq!(Settings::resolve(given, Role::Up).unwrap().listen.port(), 2);
+    }
+
+    #[test]
+    fn wrong_settings_are_bad_usage_and_named() {
+        let given = Given::default;
+        let table = [
+            (
+                Given {
+                    listen: Some("8080".to_owned()),
+                    ..given()
+                },
+                "--listen",
+            ),
+            (
+                Given {
+                    zone: Some("Region.".to_owned()),
+                    ..given()
+                },
+                "--zone",
+            ),
+            (
+                Given {
+                    cores: Some(0),
+                    ..given()
+                },
+                "--cores",
+            ),
+            (
+                Given {
+                    drain_timeout: Some("soon".to_owned()),
+                    ..given()
+                },
+                "--drain-timeout",
+            ),
+        ];
+        for (given, name) in table {
+            let failure = Settings::resolve(given, Role::Up).unwrap_err();
+            assert_eq!(failure.code(), 64);
+            assert!(failure.to_string().contains(name), "{failure}");
+        }
+        let failure = Settings::resolve(given(), Role::Proxy).unwrap_err();
+        assert!(failure.to_string().contains("--control"), "{failure}");
+    }
+
+    #[test]
+    fn an_unknown_key_in_the_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("fprs.toml");
+        std::fs::write(&config, "lisen = \"127.0.0.1:1\"\n").unwrap();
+        let given = Given {
+            config: Some(config),
+            ..Given::default()
+        };
+        let failure = Settings::resolve(given, Role::Up).unwrap_err();
+        assert!(failure.to_string().contains("lisen"), "{failure}");
+    }
+}

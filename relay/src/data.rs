@@ -1,0 +1,216 @@
+//! The data path of a worker: h2c in from proxies, each exchange carried to the program of the
+//! replica it names and counted there from its beginning to its true end.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fprs_forward::downstream::Inbound;
+use fprs_forward::exchange::{self, End, Outcome, unless_gone};
+use fprs_forward::fields::{self, strip_ours};
+use fprs_forward::message::Gone;
+use fprs_forward::upstream::{Failure, h1, h2};
+use fprs_forward::{Answer, Body, Downstream, Observer, Reason, Service};
+use http::{HeaderValue, Method, Request, Response};
+
+use crate::replicas::{InFlight, NotServing, ReplicaTable, Running};
+
+/// The data path of one core.
+#[derive(Debug)]
+pub struct Data {
+    replicas: Arc<ReplicaTable>,
+    /// This core's connections to each program.
+    programs: RefCell<HashMap<Arc<str>, Program>>,
+}
+
+/// How one core reaches one program.
+#[derive(Clone, Debug)]
+enum Program {
+    H1(Rc<h1::Pool>),
+    H2(Rc<h2::Peer>),
+}
+
+/// What supervision tells every core.
+#[derive(Clone, Copy, Debug)]
+pub enum Edited {
+    /// Replicas came or went.
+    Replicas,
+}
+
+impl Data {
+    /// A data path that serves what is in the table.
+    pub fn new(replicas: Arc<ReplicaTable>) -> Self {
+        Self {
+            replicas,
+            programs: RefCell::default(),
+        }
+    }
+
+    async fn forward<D: Downstream>(
+        &self,
+        replica: &Arc<Running>,
+        in_flight: &InFlight,
+        mut request: Request<()>,
+        body: Body,
+        downstream: &mut D,
+    ) -> Result<Outcome, Unreached> {
+        strip_ours(request.headers_mut());
+        match self.program(replica, in_flight.program()) {
+            Program::H1(pool) => self.to_h1(replica, &pool, &request, body, downstream).await,
+            Program::H2(peer) => {
+                let slot = unless_gone(downstream, peer.reserve()).await??;
+                let mut upstream = slot.send(request, body)?;
+                let mut observer = Counting { replica };
+                Ok(exchange::run(downstream, &mut upstream, &mut observer, None).await)
+            }
+        }
+    }
+
+    async fn to_h1<D: Downstream>(
+        &self,
+        replica: &Arc<Running>,
+        pool: &Rc<h1::Pool>,
+        request: &Request<()>,
+        body: Body,
+        downstream: &mut D,
+    ) -> Result<Outcome, Unreached> {
+        loop {
+            let connection = unless_gone(downstream, pool.connect()).await??;
+            let reused = connection.is_reused();
+            let mut upstream = connection.send(request, body);
+            let mut observer = Counting { replica };
+            let outcome = exchange::run(downstream, &mut upstream, &mut observer, None).await;
+            if reused && may_repeat(request, body, &outcome) {
+                // The program closed the idle connection while the request was on its way.
+                pool.clear();
+                continue;
+            }
+            if outcome.end == End::Complete {
+                upstream.finish();
+            }
+            return Ok(outcome);
+        }
+    }
+
+    fn program(&self, replica: &Arc<Running>, address: SocketAddr) -> Program {
+        let mut programs = self.programs.borrow_mut();
+        if let Some(program) = programs.get(replica.id()) {
+            return program.clone();
+        }
+        let program = if replica.h2() {
+            Program::H2(h2::Peer::new(address))
+        } else {
+            Program::H1(h1::Pool::new(address))
+        };
+        programs.insert(Arc::clone(replica.id()), program.clone());
+        program
+    }
+}
+
+impl Service for Data {
+    type Message = Edited;
+
+    async fn serve<D: Downstream>(&self, inbound: Inbound, downstream: &mut D) {
+        let Inbound { request, body, .. } = inbound;
+        let begun = request
+            .headers()
+            .get(fields::REPLICA)
+            .and_then(|id| id.to_str().ok())
+            .and_then(|id| self.replicas.find(id))
+            .ok_or(Reason::NoReplica)
+            .and_then(|replica| match replica.begin() {
+                Ok(in_flight) => Ok((replica, in_flight)),
+                Err(NotServing::Starting) => Err(Reason::Starting),
+                Err(NotServing::Stopping) => Err(Reason::Draining),
+            });
+        let (replica, in_flight) = match begun {
+            Ok(begun) => begun,
+            Err(reason) => {
+                Answer::new(reason).send(request.headers(), downstream);
+                return;
+            }
+        };
+        let grpc = fprs_forward::answer::is_grpc(request.headers());
+        let failure = match self
+            .forward(&replica, &in_flight, request, body, downstream)
+            .await
+        {
+            Ok(Outcome {
+                status: None, end, ..
+            }) => match end {
+                End::Upstream(failure) => failure.into(),
+                End::Client(Gone::Broken) => Reason::BadRequest,
+                End::Client(Gone::Left) | End::Complete => return,
+            },
+            Err(Unreached::Failed(failure)) => failure.into(),
+            Ok(_) | Err(Unreached::Gone(_)) => return,
+        };
+        Answer::new(failure).send_as(grpc, downstream);
+    }
+
+    fn receive(&self, Edited::Replicas: Edited) {
+        let replicas = self.replicas.load();
+        self.programs.borrow_mut().retain(|id, program| {
+            let stays = replicas.contains_key(id);
+            if let (false, Program::H2(peer)) = (stays, program) {
+                peer.close();
+            }
+            stays
+        });
+    }
+}
+
+/// No exchange came about.
+enum Unreached {
+    Failed(Failure),
+    #[expect(dead_code, reason = "says how the client left, in debug output")]
+    Gone(Gone),
+}
+
+impl From<Failure> for Unreached {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Gone> for Unreached {
+    fn from(gone: Gone) -> Self {
+        Self::Gone(gone)
+    }
+}
+
+/// A program may have closed an idle connection at the very moment a request was sent on it. Such a
+/// request is sent once more if doing it twice is the same as once (RFC 9110 §9.2.2) and none of its
+/// body is gone.
+fn may_repeat(request: &Request<()>, body: Body, outcome: &Outcome) -> bool {
+    let idempotent = [
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PUT,
+        Method::DELETE,
+    ]
+    .contains(request.method());
+    idempotent
+        && body.is_none()
+        && outcome.status.is_none()
+        && outcome.end == End::Upstream(Failure::Reset)
+}
+
+/// Tells the proxy how busy the replica is, and keeps the program from speaking in our name.
+struct Counting<'a> {
+    replica: &'a Running,
+}
+
+impl Observer for Counting<'_> {
+    fn head(&mut self, response: &mut Response<()>) {
+        let headers = response.headers_mut();
+        strip_ours(headers);
+        headers.insert(
+            fields::IN_FLIGHT,
+            HeaderValue::from(self.replica.in_flight()),
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! What a relay is given to run with.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a relay is given to run with.
+#[derive(Clone)]
+pub struct RelaySettings {
+    /// Unique in the plane; `None`: made up once and kept in the state directory.
+    pub worker_id: Option<String>,
+    /// Where proxies reach this relay's data path.
+    pub data_address: SocketAddr,
+    /// Where its replicas run; servers ask for it by name.
+    pub compute_region: String,
+    /// Replicas it can run; at least 1.
+    pub capacity: u32,
+    /// Admin addresses of control processes, `host:port` or URL; at least one.
+    pub control: Vec<String>,
+    /// The plane's admin token.
+    pub token: String,
+    /// Where the relay keeps its name and notes of running programs; made if missing, used by one
+    /// relay at a time.
+    pub state_dir: PathBuf,
+    /// From a program's SIGTERM to its SIGKILL.
+    pub kill_after: Duration,
+    /// How long a shutdown may take until programs that still run are killed.
+    pub shutdown_timeout: Duration,
+}
+
+impl RelaySettings {
+    /// What programs may take to end once told to.
+    pub const KILL_AFTER: Duration = Duration::from_secs(30);
+    /// `KILL_AFTER` and the usual exit grace.
+    pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(45);
+}
+
+impl fmt::Debug for RelaySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelaySettings")
+            .field("worker_id", &self.worker_id)
+            .field("data_address", &self.data_address)
+            .field("compute_region", &self.compute_region)
+            .field("capacity", &self.capacity)
+            .field("control", &self.control)
+            .field("token", &"(secret)")
+            .field("state_dir", &self.state_dir)
+            .field("kill_after", &self.kill_after)
+            .field("shutdown_timeout", &self.shutdown_timeout)
+            .finish()
+    }
+}
