@@ -232,7 +232,8 @@ fn attempt(plan: &Plan) -> Result<Outcome> {
         .output()
         .context("taskset can't be run: install util-linux")?;
     if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("the generator: {}", said.lines().next().unwrap_or_default());
     }
     serde_json::from_slice(&output.stdout).context("the generator printed no outcome")
 }

@@ -10,6 +10,7 @@ pub mod nginx;
 pub mod own;
 
 use std::{
+    fmt::Debug,
     fs::File,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
@@ -80,7 +81,7 @@ pub struct Site<'a> {
 }
 
 /// A proxy that can be compared.
-pub trait Proxy: Sync + std::fmt::Debug {
+pub trait Proxy: Sync + Debug {
     /// Its name in reports.
     fn name(&self) -> &'static str;
 
@@ -105,7 +106,8 @@ pub trait Proxy: Sync + std::fmt::Debug {
 pub fn all() -> Vec<&'static dyn Proxy> {
     vec![
         &fprs::Fprs::Proxy,
-        &fprs::Fprs::Plane,
+        &fprs::Fprs::Relay,
+        &fprs::Fprs::Whole,
         &own::Own::Pingora,
         &own::Own::PingoraNoSteal,
         &own::Own::H2Relay,
@@ -123,6 +125,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Request headers without which it would refuse to forward.
     pub headers: Vec<(String, String)>,
+    /// What it needs around it, which ends after it.
+    pub kept: Vec<Box<dyn Debug>>,
 }
 
 impl Running {
@@ -213,6 +217,7 @@ fn spawn(site: &Site<'_>, command: &[String], address: SocketAddr) -> Result<Run
         child,
         address,
         headers: Vec::new(),
+        kept: Vec::new(),
     })
 }
 

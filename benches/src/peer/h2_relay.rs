@@ -3,7 +3,7 @@
 
 use std::{future::poll_fn, net::SocketAddr};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use h2::{
     RecvStream, SendStream, client,
@@ -101,10 +101,8 @@ async fn copy(mut from: RecvStream, mut to: SendStream<Bytes>) -> Result<()> {
         let last = from.is_end_stream();
         to.reserve_capacity(size);
         while to.capacity() < piece.len() {
-            let granted = poll_fn(|cx| to.poll_capacity(cx))
-                .await
-                .transpose()?
-                .unwrap_or(0);
+            let granted = poll_fn(|cx| to.poll_capacity(cx)).await.transpose()?;
+            let granted = granted.context("the receiving side is gone")?;
             if granted > 0 && granted < piece.len() {
                 to.send_data(piece.split_to(granted), false)?;
                 to.reserve_capacity(piece.len());
