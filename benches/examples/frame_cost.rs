@@ -1,10 +1,18 @@
-//! What pingora's frame costs above the h2 crate: three h2c servers that answer the same
+//! What pingora's frame costs above the h2 crate: four h2c servers that answer the same
 //! 13 bytes, and the client that drives them.
 //!
 //! `serve h2` is the h2 crate alone; `serve session` puts pingora-core's `HttpSession` on top
 //! of it in an accept loop of ours; `serve app` lets pingora-core accept and hand the session to
 //! an `HttpServerApp`; `serve proxy` answers from `ProxyHttp::request_filter`. All are one
 //! thread, without work stealing. `load ADDR REQUESTS STREAMS` drives any of them.
+//!
+//! ```sh
+//! cargo build --release -p fprs-benches --example frame_cost
+//! B=target/release/examples/frame_cost
+//! valgrind --tool=callgrind --callgrind-out-file=once $B serve proxy 127.0.0.1:9000 &
+//! $B load 127.0.0.1:9000 2000 32; kill -INT $!
+//! # again with 4000 requests: the difference of the totals, over 2000, is a request's cost
+//! ```
 
 #![allow(missing_docs, clippy::expect_used)] // an example for the terminal: a failure ends it
 

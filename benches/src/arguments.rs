@@ -31,6 +31,9 @@ pub struct LoadArgs {
     /// Stop after exactly so many exchanges instead of after the window.
     #[arg(long)]
     requests: Option<u64>,
+    /// Stop when every slot holds an exchange whose first event has arrived.
+    #[arg(long, conflicts_with = "requests")]
+    hold: bool,
     /// Milliseconds before counting begins.
     #[arg(long, default_value_t = 300)]
     warm_up_ms: u64,
@@ -76,6 +79,7 @@ impl From<LoadArgs> for Plan {
             pace: args.rate.map_or(Pace::Closed, |rate| Pace::Open { rate }),
             stop: match args.requests {
                 Some(count) => Stop::Requests(count),
+                None if args.hold => Stop::Held,
                 None => Stop::After {
                     warm_up: Duration::from_millis(args.warm_up_ms),
                     window: Duration::from_millis(args.window_ms),
@@ -109,6 +113,7 @@ pub fn of_plan(plan: &Plan) -> Vec<String> {
     }
     match plan.stop {
         Stop::Requests(count) => flag("requests", Some(count.to_string())),
+        Stop::Held => {}
         Stop::After { warm_up, window } => {
             flag("warm-up-ms", Some(warm_up.as_millis().to_string()));
             flag("window-ms", Some(window.as_millis().to_string()));
@@ -120,7 +125,12 @@ pub fn of_plan(plan: &Plan) -> Vec<String> {
     flag("expect", plan.expect.map(|bytes| bytes.to_string()));
     flag("event", plan.event.map(|bytes| bytes.to_string()));
     flag("watch", plan.watch.map(|pid| pid.to_string()));
-    for (set, word) in [(plan.post, "--post"), (plan.stall, "--stall")] {
+    let hold = matches!(plan.stop, Stop::Held);
+    for (set, word) in [
+        (plan.post, "--post"),
+        (plan.stall, "--stall"),
+        (hold, "--hold"),
+    ] {
         if set {
             words.push(word.to_owned());
         }

@@ -30,8 +30,6 @@ const BULK_CONNECTIONS: u32 = 2;
 /// Held exchanges in the first look at memory, so that what is allocated once is not counted.
 const HELD_BEFORE: u32 = 100;
 const HELD_CONNECTIONS: u32 = 10;
-/// Long enough for every held exchange to have begun.
-const HOLD: Duration = Duration::from_millis(1_200);
 /// Interference: the victim's rate, and a body that a stalled reader never takes whole.
 const VICTIM_RATE: u32 = 500;
 const STALLED: u32 = 8;
@@ -45,6 +43,8 @@ const AGGRESSION: Duration = Duration::from_secs(60);
 pub struct Effort {
     /// Times that each proxy has its turn.
     pub rounds: u32,
+    /// The most for cases that take long.
+    pub costly_rounds: u32,
     /// Not counted at the start of each run.
     pub warm_up: Duration,
     /// Counted.
@@ -187,6 +187,11 @@ impl Case {
             ),
             Kind::LowRate => Plan {
                 pace: Pace::Open { rate: LOW_RATE },
+                // A p99.9 needs thousands of requests.
+                stop: Stop::After {
+                    warm_up: effort.warm_up,
+                    window: 2 * effort.window,
+                },
                 ..self.spread(base, LOW_CONNECTIONS, LOW_SLOTS, LOW_SLOTS)
             },
             Kind::Events => Plan {
@@ -242,14 +247,10 @@ impl Case {
     }
 
     fn hold(self, plan: Plan, count: u32) -> Plan {
-        let stop = Stop::After {
-            warm_up: Duration::ZERO,
-            window: HOLD,
-        };
         let plan = Plan {
             expect: None,
             event: Some(EVENT_SIZE),
-            stop,
+            stop: Stop::Held,
             ..plan
         };
         self.spread(plan, HELD_CONNECTIONS, count, count)
@@ -268,6 +269,22 @@ impl Case {
                 streams: h2_slots / connections,
                 ..plan
             },
+        }
+    }
+
+    /// Whether each round needs a process that has done nothing before: memory once taken is
+    /// seldom given back.
+    #[must_use]
+    pub fn needs_fresh_process(self) -> bool {
+        self.kind == Kind::Memory
+    }
+
+    /// How often it is measured: what has wide gates or starts processes, at most so often.
+    #[must_use]
+    pub fn rounds(self, effort: Effort) -> u32 {
+        match self.kind {
+            Kind::Memory | Kind::Stalled | Kind::Flood => effort.rounds.min(effort.costly_rounds),
+            _ => effort.rounds,
         }
     }
 

@@ -6,13 +6,13 @@ use std::{
     env,
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
 
 use crate::{
     arguments::{of_plan, of_serve},
@@ -66,23 +66,27 @@ impl Comparison {
         let folder = tempfile::tempdir()?;
         let arguments = of_serve(case.serve(self.effort));
         let origin = Origin::start(&arguments)?;
+        let stage = Stage {
+            case,
+            effort: self.effort,
+            origin,
+            arguments,
+            folder,
+        };
         let mut entrants = Vec::new();
         for proxy in self
             .proxies
             .iter()
             .filter(|proxy| proxy.supports(case.pair))
         {
-            match self.enter(*proxy, case, &origin, &arguments, folder.path()) {
-                Ok(running) => entrants.push((proxy.name(), running)),
+            match stage.enter(*proxy) {
+                Ok(running) => entrants.push((*proxy, running)),
                 Err(error) => report.note(format!("{} {}: {error:#}", case.name(), proxy.name())),
             }
         }
         let mut rows: BTreeMap<(usize, usize), Row> = BTreeMap::new();
-        for round in 0..self.effort.rounds as usize {
-            let direct = case
-                .has_direct()
-                .then(|| self.direct(case, &origin))
-                .transpose()?;
+        for round in 0..case.rounds(self.effort) as usize {
+            let direct = case.has_direct().then(|| stage.direct()).transpose()?;
             if let Some(direct) = &direct {
                 let measured = Measured {
                     main: direct.clone(),
@@ -93,11 +97,15 @@ impl Comparison {
             for turn in 0..entrants.len() {
                 // Another one begins each round, so that no one is always after the same one.
                 let place = (turn + round) % entrants.len();
-                let (name, running) = &entrants[place];
-                match self.measure(case, running) {
+                let (proxy, running) = &mut entrants[place];
+                let name = proxy.name();
+                if round > 0 && case.needs_fresh_process() {
+                    *running = stage.enter(*proxy)?;
+                }
+                match stage.measure(running) {
                     Ok(measured) => {
-                        let figures =
-                            collect(&mut rows, case, (place, *name), &measured, direct.as_ref());
+                        let at = (place, name);
+                        let figures = collect(&mut rows, case, at, &measured, direct.as_ref());
                         eprintln!("   round {} {name:<12} {figures}", round + 1);
                     }
                     Err(error) => report.note(format!("{} {name}: {error:#}", case.name())),
@@ -107,35 +115,38 @@ impl Comparison {
         report.rows.extend(rows.into_values());
         Ok(())
     }
+}
 
+/// What all entrants of a case share.
+struct Stage {
+    case: Case,
+    effort: Effort,
+    origin: Origin,
+    arguments: Vec<String>,
+    folder: TempDir,
+}
+
+impl Stage {
     /// Starts a proxy and waits for its first right answer.
-    fn enter(
-        &self,
-        proxy: &dyn Proxy,
-        case: Case,
-        origin: &Origin,
-        backend: &[String],
-        folder: &Path,
-    ) -> Result<Running> {
-        let folder = folder.join(proxy.name());
-        std::fs::create_dir_all(&folder)?;
+    fn enter(&self, proxy: &dyn Proxy) -> Result<Running> {
+        // One of its own each time: a process that is about to end may still use its last one.
+        let folder = tempfile::tempdir_in(&self.folder)?.keep();
         let wrapper = pinned(PROXY_CORE);
-        let (pair, upstream) = (case.pair, origin.address);
         let running = proxy.start(&Site {
-            pair,
-            upstream,
+            pair: self.case.pair,
+            upstream: self.origin.address,
             folder: &folder,
-            backend,
+            backend: &self.arguments,
             wrapper: &wrapper,
         })?;
-        let mut plan = case.plan(running.address, self.effort);
+        let mut plan = self.case.plan(running.address, self.effort);
         plan.headers.extend(running.headers.iter().cloned());
-        plan.connections = 1;
-        plan.streams = 1;
-        plan.pace = Pace::Closed;
-        if plan.expect.is_some() {
-            plan.stop = Stop::Requests(1);
-        }
+        (plan.connections, plan.streams, plan.pace) = (1, 1, Pace::Closed);
+        plan.stop = if plan.expect.is_some() {
+            Stop::Requests(1)
+        } else {
+            Stop::Held
+        };
         let deadline = Instant::now() + FIRST_ANSWER;
         loop {
             match load(&plan) {
@@ -146,12 +157,13 @@ impl Comparison {
         }
     }
 
-    fn direct(&self, case: Case, origin: &Origin) -> Result<Outcome> {
-        load(&case.plan(origin.address, self.effort)).context("straight to the origin")
+    fn direct(&self) -> Result<Outcome> {
+        load(&self.case.plan(self.origin.address, self.effort)).context("straight to the origin")
     }
 
     /// One run of the case through one proxy.
-    fn measure(&self, case: Case, running: &Running) -> Result<Measured> {
+    fn measure(&self, running: &Running) -> Result<Measured> {
+        let (case, target) = (self.case, running.address);
         let finish = |plan: Plan| {
             let mut plan = Plan {
                 watch: Some(running.pid()),
@@ -168,18 +180,15 @@ impl Comparison {
                 load(&plan)
             }
         };
-        let base = case
-            .base_plan(running.address, self.effort)
-            .map(run)
-            .transpose()?;
+        let base = case.base_plan(target, self.effort).map(run).transpose()?;
         let aggressor = case
-            .aggressor(running.address, self.effort)
+            .aggressor(target, self.effort)
             .map(|plan| Started::spawn(&load_command(&finish(plan))?, Stdio::null()))
             .transpose()?;
         if aggressor.is_some() {
             thread::sleep(LEAD);
         }
-        let main = run(case.plan(running.address, self.effort))?;
+        let main = run(case.plan(target, self.effort))?;
         Ok(Measured { main, base })
     }
 }
@@ -218,6 +227,15 @@ pub fn load(plan: &Plan) -> Result<Outcome> {
             "{} errors, the first: {}",
             outcome.errors,
             outcome.error.unwrap_or_default()
+        );
+    }
+    if let Stop::Held = plan.stop
+        && outcome.event_us.count < u64::from(plan.slots())
+    {
+        bail!(
+            "only {} of {} exchanges began",
+            outcome.event_us.count,
+            plan.slots()
         );
     }
     Ok(outcome)

@@ -30,11 +30,16 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// A run that is bounded by a number of requests is given up after this.
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// Until every exchange that is to be held has begun.
+const HELD: Duration = Duration::from_secs(20);
+
 /// When a run is over.
 #[derive(Clone, Copy, Debug)]
 pub enum Stop {
     /// After exactly this many exchanges, counted from the first.
     Requests(u64),
+    /// As soon as every slot holds an exchange whose first event has arrived.
+    Held,
     /// After a warm-up that is not counted and a window that is.
     After {
         /// Not counted.
@@ -71,6 +76,14 @@ pub struct Plan {
     pub event: Option<usize>,
     /// The process whose CPU, memory and context switches are read at the window's borders.
     pub watch: Option<u32>,
+}
+
+impl Plan {
+    /// Exchanges that can be open at a time.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.connections * self.streams
+    }
 }
 
 /// What came back.
@@ -180,7 +193,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, fleet: Fleet) -> Self {
         // Neighbouring slots are on different connections, so that a few requests spread.
-        let slots = plan.connections * plan.streams;
+        let slots = plan.slots();
         Self {
             plan,
             fleet,
@@ -244,6 +257,7 @@ impl<'a> Run<'a> {
     fn is_over(&self, closed: bool) -> bool {
         match self.plan.stop {
             Stop::Requests(count) => self.recorder.ended() >= count,
+            Stop::Held => self.recorder.events() >= u64::from(self.plan.slots()),
             Stop::After { .. } => {
                 let endless = self.plan.expect.is_none() || self.plan.pace.is_closed();
                 closed && (endless || self.recorder.outstanding() == 0 && self.waiting.is_empty())
@@ -285,7 +299,7 @@ impl<'a> Run<'a> {
     fn may_issue(&self) -> bool {
         match self.plan.stop {
             Stop::Requests(count) => self.issued < count,
-            Stop::After { .. } => true,
+            Stop::Held | Stop::After { .. } => true,
         }
     }
 }
@@ -295,6 +309,7 @@ fn borders(stop: Stop, begun: u64) -> (u64, u64, u64) {
     let later = |from: u64, by: Duration| from + by.as_nanos() as u64;
     match stop {
         Stop::Requests(_) => (begun, u64::MAX, later(begun, LONGEST)),
+        Stop::Held => (begun, u64::MAX, later(begun, HELD)),
         Stop::After { warm_up, window } => {
             let open = later(begun, warm_up);
             let close = later(open, window);

@@ -104,7 +104,9 @@ fn main() -> Result<()> {
             out,
         } => {
             let mut effort = if quick { QUICK } else { FULL };
-            effort.rounds = rounds.unwrap_or(effort.rounds);
+            if let Some(rounds) = rounds {
+                (effort.rounds, effort.costly_rounds) = (rounds, rounds);
+            }
             compare(
                 &choose_cases(quick, &cases)?,
                 choose_proxies(&proxies)?,
@@ -152,6 +154,7 @@ fn main() -> Result<()> {
 
 const QUICK: Effort = Effort {
     rounds: 2,
+    costly_rounds: 2,
     warm_up: Duration::from_millis(200),
     window: Duration::from_millis(600),
     bulk: 256 << 20,
@@ -159,9 +162,10 @@ const QUICK: Effort = Effort {
 };
 const FULL: Effort = Effort {
     rounds: 5,
-    warm_up: Duration::from_millis(300),
-    window: Duration::from_millis(1_200),
-    bulk: 1 << 30,
+    costly_rounds: 3,
+    warm_up: Duration::from_millis(250),
+    window: Duration::from_millis(700),
+    bulk: 512 << 20,
     held: 1_000,
 };
 

@@ -52,6 +52,12 @@ impl Samples {
         }
     }
 
+    /// How many so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, Histogram::len)
+    }
+
     /// The percentiles so far.
     #[must_use]
     pub fn spread(&self) -> Spread {
@@ -148,6 +154,12 @@ impl Recorder {
     #[must_use]
     pub fn ended(&self) -> u64 {
         self.ended
+    }
+
+    /// Events that arrived inside the window.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.event.count()
     }
 
     /// Exchanges that began and did not end.
