@@ -20,5 +20,6 @@ pub mod peer;
 pub mod poll;
 pub mod process;
 pub mod proxy;
+pub mod records;
 pub mod report;
 pub mod wire;

@@ -8,6 +8,8 @@ pub mod metrics;
 pub mod peers;
 pub mod service;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 pub use service::{Proxy, Settings};
 pub use table::{Replica, Route, Table, Tables};
