@@ -37,7 +37,7 @@ pub(super) fn proxy(settings: Settings) -> Result<(), Failure> {
             let last_good = Some(process.dir.last_good(Role::Proxy.name()));
             let following = Following::new(store, last_good).observe(proxy.observer());
             let (view, status) = (following.view(), following.status());
-            following.start(&mut process.parts);
+            following.start(&process.registry, &mut process.parts)?;
             proxy.serve(listen, view, &process.token, &mut process.parts)?;
             let draining = Arc::new(AtomicBool::new(false));
             let ready = ready_check(proxy.tables(), Arc::clone(&draining));
@@ -61,7 +61,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
             let store = open_store(&process.dir.store())?;
             let following = Following::new(Arc::clone(&store), None);
             let (view, status) = (following.view(), following.status());
-            following.start(&mut process.parts);
+            following.start(&process.registry, &mut process.parts)?;
             let control = Controlling::start(
                 ControlSettings {
                     zone: settings.zone.clone(),
@@ -110,7 +110,7 @@ pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
                 following,
                 &mut process.parts,
             );
-            following.start(&mut process.parts);
+            following.start(&process.registry, &mut process.parts)?;
             process.admin(
                 status,
                 Arc::new(|| Ok(())),
@@ -152,7 +152,7 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
             let store = process.feed(settings, Role::Relay)?;
             let following = Following::new(store, None);
             let status = following.status();
-            following.start(&mut process.parts);
+            following.start(&process.registry, &mut process.parts)?;
             process.admin(status, Arc::new(|| Ok(())), Routes::default())?;
             let ended = process.run(settings).await;
             relay.stop().await;
