@@ -10,7 +10,7 @@ use prometheus::{Gauge, IntCounter, IntGauge};
 
 /// The metrics of one followed store.
 #[derive(Debug)]
-pub struct ConfigMetrics {
+pub(super) struct ConfigMetrics {
     status: Arc<Status>,
     revision: IntGauge,
     age: Gauge,
@@ -24,7 +24,7 @@ impl ConfigMetrics {
     ///
     /// # Errors
     /// Never with these names; the library checks them anyway.
-    pub fn new(status: Arc<Status>) -> prometheus::Result<Self> {
+    pub(super) fn new(status: Arc<Status>) -> prometheus::Result<Self> {
         Ok(Self {
             status,
             revision: IntGauge::new("fprs_config_revision", "The store's revision in force.")?,
