@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::stall::Stalls;
@@ -20,8 +20,27 @@ pub struct Inbound {
     pub request: Request<()>,
     /// Whether and how a body follows.
     pub body: Body,
-    /// Where the client's connection comes from.
-    pub client: SocketAddr,
+    /// Who sent it.
+    pub client: Rc<Client>,
+}
+
+/// The other end of a client's connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Where the connection comes from.
+    pub address: SocketAddr,
+    /// Its IP address as a field's value, made once a connection.
+    pub name: HeaderValue,
+}
+
+impl Client {
+    /// The client at that address.
+    pub fn new(address: SocketAddr) -> Self {
+        let name = address.ip().to_canonical().to_string();
+        // An IP address has only characters that a field may have.
+        let name = HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address, name }
+    }
 }
 
 /// The client's side of one exchange. All methods belong to one task.

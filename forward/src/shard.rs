@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::downstream::{self, Downstream, Inbound};
+use crate::downstream::{self, Client, Downstream, Inbound};
 use crate::limits;
 use crate::stall::Stalls;
 
@@ -297,9 +297,10 @@ async fn serve<S: Service>(
         spoken = speaks_h2(&stream) => spoken,
         silent = drained => silent,
     };
+    let from = Rc::new(Client::new(client));
     match spoken {
-        Some(true) => downstream::h2::serve(stream, client, connected).await,
-        Some(false) => downstream::h1::serve(stream, client, connected).await,
+        Some(true) => downstream::h2::serve(stream, from, connected).await,
+        Some(false) => downstream::h1::serve(stream, from, connected).await,
         None => tracing::debug!(%client, "closed before its first byte"),
     }
 }

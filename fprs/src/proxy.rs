@@ -2,11 +2,14 @@
 //! exchange that follows. Everything a request needs is in memory before it arrives.
 
 pub mod balance;
+pub mod forwarded;
 pub mod host;
 pub mod metrics;
 pub mod peers;
 pub mod service;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 pub use service::{Proxy, Settings};
 pub use table::{Replica, Route, Table, Tables};

@@ -2,10 +2,11 @@
 //! defaults, checked once into values that hold.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -30,6 +31,9 @@ pub struct Given {
     /// Admin addresses of control processes, for roles that follow one
     #[arg(long, env = "FPRS_CONTROL", value_delimiter = ',')]
     pub control: Vec<String>,
+    /// Networks whose word about clients (`x-forwarded-…`) is believed, e.g. 10.0.0.0/8
+    #[arg(long, env = "FPRS_TRUSTED_EDGES", value_delimiter = ',')]
+    pub trusted_edges: Vec<String>,
     /// Admin token [default: the one in the data dir, made there if missing]
     #[arg(long, env = "FPRS_ADMIN_TOKEN", hide_env_values = true)]
     #[serde(skip)]
@@ -82,6 +86,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Control processes to follow; empty for `up` and `control`.
     pub control: Vec<String>,
+    /// Whose word about clients is believed.
+    pub trusted_edges: Vec<IpNet>,
     /// Given outright; `None`: the data dir's.
     pub admin_token: Option<String>,
     /// Of this worker.
@@ -161,6 +167,7 @@ impl Settings {
             zone: zone(given.zone.as_deref().unwrap_or("region.localhost"))?,
             data_dir: given.data_dir.unwrap_or_else(|| DATA_DIR.into()),
             control: given.control,
+            trusted_edges: networks("trusted-edges", &given.trusted_edges)?,
             admin_token: given.admin_token,
             compute_region: given.compute_region.unwrap_or_else(|| "local".to_owned()),
             capacity: positive("capacity", given.capacity.unwrap_or(64))?,
@@ -184,6 +191,11 @@ impl Given {
                 file.control
             } else {
                 self.control
+            },
+            trusted_edges: if self.trusted_edges.is_empty() {
+                file.trusted_edges
+            } else {
+                self.trusted_edges
             },
             admin_token: self.admin_token,
             compute_region: self.compute_region.or(file.compute_region),
@@ -266,6 +278,17 @@ fn zone(text: &str) -> Result<String, Failure> {
         "`--zone {text}`: not a DNS suffix like us-west.region.example, in lower case and without a \
          dot at the ends"
     )))
+}
+
+fn networks(name: &str, texts: &[String]) -> Result<Vec<IpNet>, Failure> {
+    let network = |text: &String| {
+        text.parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| {
+                Failure::usage(format!("`--{name} {text}`: not a network like 10.0.0.0/8"))
+            })
+    };
+    texts.iter().map(network).collect()
 }
 
 fn positive<T: Default + PartialEq>(name: &str, number: T) -> Result<T, Failure> {

@@ -2,7 +2,6 @@
 //! as part of the next. Where a message's end is in doubt the connection ends.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -14,7 +13,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep};
 
 use crate::answer::{Answer, Reason};
-use crate::downstream::{Downstream, Inbound};
+use crate::downstream::{Client, Downstream, Inbound};
 use crate::fields::strip_hop_by_hop;
 use crate::h1::body::{Decoded, Decoder, Encoder, Framing};
 use crate::h1::buffer::{ReadBuffer, Socket, WriteBuffer};
@@ -26,7 +25,7 @@ use crate::stall::Stalls;
 use crate::websocket;
 
 /// Serves one connection to its end.
-pub async fn serve<S: Service, T: Socket>(io: T, client: SocketAddr, connected: Connected<S>) {
+pub async fn serve<S: Service, T: Socket>(io: T, client: Rc<Client>, connected: Connected<S>) {
     let mut connection = Connection {
         io,
         read: ReadBuffer::default(),
@@ -60,7 +59,7 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: SocketAddr, connected: 
         let inbound = Inbound {
             request,
             body,
-            client,
+            client: Rc::clone(&client),
         };
         connected.service().serve(inbound, &mut exchange).await;
         let after = exchange.after();

@@ -2,7 +2,6 @@
 //! never ends its connection.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -15,7 +14,7 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::answer::{Answer, Reason as Why};
-use crate::downstream::{Downstream, Inbound};
+use crate::downstream::{Client, Downstream, Inbound};
 use crate::fields;
 use crate::h1::head::{Malformed, content_length};
 use crate::limits;
@@ -25,7 +24,7 @@ use crate::stall::Stalls;
 use crate::websocket::{is_other_connect, is_websocket};
 
 /// Serves one connection to its end.
-pub async fn serve<S, T>(io: T, client: SocketAddr, connected: Connected<S>)
+pub async fn serve<S, T>(io: T, client: Rc<Client>, connected: Connected<S>)
 where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin,
@@ -33,7 +32,7 @@ where
     let mut connection = match builder().handshake::<_, Bytes>(io).await {
         Ok(connection) => connection,
         Err(error) => {
-            tracing::debug!(%client, %error, "no HTTP/2 handshake");
+            tracing::debug!(client = %client.address, %error, "no HTTP/2 handshake");
             return;
         }
     };
@@ -41,7 +40,7 @@ where
     while let Some(accepted) = accept(&mut connection, &mut drain).await {
         match accepted {
             Ok((request, respond)) => {
-                let service = connected.service();
+                let (service, client) = (connected.service(), Rc::clone(&client));
                 let counted = connected.begin();
                 let core = Core {
                     stalls: connected.stalls(),
@@ -53,7 +52,7 @@ where
                 });
             }
             Err(error) => {
-                tracing::debug!(%client, %error, "HTTP/2 connection ended");
+                tracing::debug!(client = %client.address, %error, "HTTP/2 connection ended");
                 return;
             }
         }
@@ -78,7 +77,7 @@ where
 
 async fn serve_stream<S: Service>(
     service: Rc<S>,
-    client: SocketAddr,
+    client: Rc<Client>,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     core: Core,

@@ -32,7 +32,7 @@ pub(super) fn proxy(settings: Settings) -> Result<(), Failure> {
         async |settings: &Settings, process: &mut Process| {
             let listen = bind("listen", settings.listen)?;
             process.listen = Some(bound(&listen)?);
-            let mut proxy = Proxying::start(&settings.zone, settings.cores, &process.registry)?;
+            let mut proxy = Proxying::start(settings, &process.registry)?;
             let store = process.feed(settings, Role::Proxy)?;
             let last_good = Some(process.dir.last_good(Role::Proxy.name()));
             let following = Following::new(store, last_good).observe(proxy.observer());

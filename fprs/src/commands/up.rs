@@ -71,7 +71,7 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
 
     let registry = Registry::new();
     let mut parts = Parts::default();
-    let mut proxy = Proxying::start(&settings.zone, settings.cores, &registry)?;
+    let mut proxy = Proxying::start(&settings, &registry)?;
     let last_good = Some(dir.last_good("up"));
     let following = Following::new(Arc::clone(&store), last_good).observe(proxy.observer());
     let (view, status) = (following.view(), following.status());

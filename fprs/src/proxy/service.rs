@@ -12,12 +12,13 @@ use fprs_forward::upstream::Failure;
 use fprs_forward::upstream::h2::Slot;
 use fprs_forward::{Answer, Body, Downstream, Observer, Reason, Rules, Service, grpc};
 use http::{Request, Response, StatusCode};
+use ipnet::IpNet;
 use tokio::time::Instant;
 
-use crate::proxy::balance;
 use crate::proxy::metrics::Core;
 use crate::proxy::peers::Peers;
 use crate::proxy::table::{Edit, Found, Replica, Route, Table, Tables};
+use crate::proxy::{balance, forwarded};
 
 /// Replicas one request is offered to before it is refused; the first and two more.
 const ATTEMPTS: usize = 3;
@@ -27,12 +28,15 @@ const ATTEMPTS: usize = 3;
 pub struct Settings {
     /// The routing table.
     pub tables: Arc<Tables>,
+    /// Whose word about clients is believed.
+    pub edges: Arc<[IpNet]>,
 }
 
 /// One core of the proxy.
 #[derive(Debug)]
 pub struct Proxy {
     tables: Arc<Tables>,
+    edges: Arc<[IpNet]>,
     peers: Peers,
     counters: Arc<Core>,
 }
@@ -62,6 +66,7 @@ impl Proxy {
     pub fn new(settings: &Settings, counters: Arc<Core>) -> Self {
         Self {
             tables: Arc::clone(&settings.tables),
+            edges: Arc::clone(&settings.edges),
             peers: Peers::default(),
             counters,
         }
@@ -200,9 +205,17 @@ impl Service for Proxy {
 
     async fn serve<D: Downstream>(&self, inbound: Inbound, downstream: &mut D) {
         let Inbound {
-            mut request, body, ..
+            mut request,
+            body,
+            client,
         } = inbound;
         fields::strip_ours(request.headers_mut());
+        forwarded::tell(
+            request.headers_mut(),
+            &client,
+            &self.edges,
+            fastrand::u128(..),
+        );
         let grpc = grpc::is_call(request.headers());
         let route = match self.route(&request) {
             Ok(route) => route,

@@ -369,3 +369,6 @@ impl Tables {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

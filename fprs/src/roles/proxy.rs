@@ -35,15 +35,20 @@ impl Proxying {
     ///
     /// # Errors
     /// The system gives no threads, or the metrics are registered already.
-    pub fn start(zone: &str, cores: usize, registry: &Registry) -> Result<Self, Failure> {
+    pub fn start(
+        settings: &crate::settings::Settings,
+        registry: &Registry,
+    ) -> Result<Self, Failure> {
+        let cores = settings.cores;
         let demand = Demand::new();
-        let tables = Tables::new(zone, Arc::clone(&demand));
+        let tables = Tables::new(&settings.zone, Arc::clone(&demand));
         let metrics = Metrics::new(cores).map_err(Failure::new)?;
         registry
             .register(Box::new(metrics.clone()))
             .map_err(Failure::new)?;
         let settings = Settings {
             tables: Arc::clone(&tables),
+            edges: settings.trusted_edges.clone().into(),
         };
         let shards = Shards::start("proxy", cores, move |core| {
             Proxy::new(&settings, metrics.core(core))

@@ -1,0 +1,336 @@
+//! PURE. The cases: what the origin serves and what the generator sends; [`figures`] says what
+//! comes of it.
+
+pub mod figures;
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    backend::Serve,
+    load::{Plan, Stop, pace::Pace, session::Protocol},
+    proxy::Pair,
+    wire::TINY,
+};
+
+/// Connections and streams at saturation: enough outstanding to keep the proxy's core busy.
+const BUSY_CONNECTIONS: u32 = 4;
+const BUSY_STREAMS: u32 = 32;
+/// HTTP/1.1 has one exchange a connection.
+const BUSY_H1: u32 = 64;
+/// The low rate: far below what any peer can do, so that queues stay empty.
+const LOW_RATE: u32 = 2_000;
+const LOW_CONNECTIONS: u32 = 2;
+const LOW_SLOTS: u32 = 32;
+/// Server-sent events: streams, period and size.
+const EVENT_STREAMS: u32 = 50;
+const EVENT_PERIOD: Duration = Duration::from_millis(5);
+const EVENT_SIZE: usize = 200;
+const EVENT_CONNECTIONS: u32 = 5;
+const BULK_CONNECTIONS: u32 = 2;
+/// Held exchanges in the first look at memory, so that what is allocated once is not counted.
+const HELD_BEFORE: u32 = 100;
+const HELD_CONNECTIONS: u32 = 10;
+/// Interference: the victim's rate, and a body that a stalled reader never takes whole.
+const VICTIM_RATE: u32 = 500;
+const STALLED: u32 = 8;
+const STALLED_BODY: u64 = 64 << 20;
+const FLOOD_STREAMS: u32 = 64;
+/// An aggressor is stopped when its victim has been measured; at the latest after this.
+const AGGRESSION: Duration = Duration::from_secs(60);
+
+/// How long and how often to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Times that each proxy has its turn.
+    pub rounds: u32,
+    /// The most for cases that take long.
+    pub costly_rounds: u32,
+    /// Not counted at the start of each run.
+    pub warm_up: Duration,
+    /// Counted.
+    pub window: Duration,
+    /// Bytes of one bulk run, over all its responses.
+    pub bulk: u64,
+    /// Exchanges held for the memory case.
+    pub held: u32,
+}
+
+/// What is asked of the proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Tiny requests as fast as they go.
+    Saturation,
+    /// Tiny requests at a low fixed rate.
+    LowRate,
+    /// Streams of small events.
+    Events,
+    /// Large bodies.
+    Bulk,
+    /// Exchanges that are held open.
+    Memory,
+    /// A victim at a low rate while others stop reading.
+    Stalled,
+    /// A victim at a low rate while another sends as fast as it can.
+    Flood,
+}
+
+/// One case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// The protocols.
+    pub pair: Pair,
+    /// The rest.
+    pub kind: Kind,
+}
+
+/// Every case, in the order of reports; those in a quick run come with `quick`.
+#[must_use]
+pub fn all(quick: bool) -> Vec<Case> {
+    let case = |pair, kind| Case { pair, kind };
+    let mut cases = vec![
+        case(Pair::H2_H2, Kind::Saturation),
+        case(Pair::H1_H1, Kind::Saturation),
+        case(Pair::H2_H1, Kind::Saturation),
+        case(Pair::H2_H2, Kind::LowRate),
+        case(Pair::H2_H2, Kind::Events),
+        case(Pair::H2_H2, Kind::Bulk),
+    ];
+    if !quick {
+        cases.extend([
+            case(Pair::H1_H1, Kind::LowRate),
+            case(Pair::H2_H1, Kind::LowRate),
+            case(Pair::H2_H1, Kind::Events),
+            case(Pair::H1_H1, Kind::Bulk),
+            case(Pair::H2_H1, Kind::Bulk),
+            case(Pair::H2_H2, Kind::Memory),
+            case(Pair::H1_H1, Kind::Memory),
+            case(Pair::H2_H2, Kind::Stalled),
+            case(Pair::H2_H2, Kind::Flood),
+        ]);
+    }
+    cases
+}
+
+impl Case {
+    /// Its name in reports and on the command line.
+    #[must_use]
+    pub fn name(self) -> String {
+        let suffix = match self.kind {
+            Kind::Saturation => "",
+            Kind::LowRate => "-low",
+            Kind::Events => "-sse",
+            Kind::Bulk => "-bulk",
+            Kind::Memory => "-memory",
+            Kind::Stalled => "-stalled-readers",
+            Kind::Flood => "-flood",
+        };
+        format!("{}{suffix}", self.pair.name())
+    }
+
+    /// The case of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        all(false).into_iter().find(|case| case.name() == name)
+    }
+
+    /// Whether a run straight to the origin says anything.
+    #[must_use]
+    pub fn has_direct(self) -> bool {
+        matches!(self.kind, Kind::LowRate | Kind::Events)
+    }
+
+    /// What the origin serves.
+    #[must_use]
+    pub fn serve(self, effort: Effort) -> Serve {
+        match self.kind {
+            Kind::Saturation | Kind::LowRate => Serve::Tiny,
+            Kind::Events => Serve::Events {
+                every: EVENT_PERIOD,
+                size: EVENT_SIZE,
+            },
+            Kind::Bulk => Serve::Bulk {
+                bytes: bulk_body(effort),
+            },
+            Kind::Memory => Serve::Hold { size: EVENT_SIZE },
+            Kind::Stalled | Kind::Flood => Serve::Mixed {
+                bytes: STALLED_BODY,
+            },
+        }
+    }
+
+    /// What the generator sends.
+    #[must_use]
+    pub fn plan(self, target: SocketAddr, effort: Effort) -> Plan {
+        let base = Plan {
+            target,
+            protocol: self.pair.down,
+            connections: 1,
+            streams: 1,
+            pace: Pace::Closed,
+            stop: Stop::After {
+                warm_up: effort.warm_up,
+                window: effort.window,
+            },
+            headers: ordinary_headers(),
+            post: false,
+            stall: false,
+            expect: Some(TINY.len() as u64),
+            event: None,
+            watch: None,
+        };
+        match self.kind {
+            Kind::Saturation => self.spread(
+                base,
+                BUSY_CONNECTIONS,
+                BUSY_CONNECTIONS * BUSY_STREAMS,
+                BUSY_H1,
+            ),
+            Kind::LowRate => Plan {
+                pace: Pace::Open { rate: LOW_RATE },
+                // A p99.9 needs thousands of requests.
+                stop: Stop::After {
+                    warm_up: effort.warm_up,
+                    window: 2 * effort.window,
+                },
+                ..self.spread(base, LOW_CONNECTIONS, LOW_SLOTS, LOW_SLOTS)
+            },
+            Kind::Events => Plan {
+                expect: None,
+                event: Some(EVENT_SIZE),
+                ..self.spread(base, EVENT_CONNECTIONS, EVENT_STREAMS, EVENT_STREAMS)
+            },
+            Kind::Bulk => Plan {
+                stop: Stop::Requests(BULK_RESPONSES),
+                expect: Some(bulk_body(effort)),
+                ..self.spread(base, BULK_CONNECTIONS, BULK_CONNECTIONS, BULK_CONNECTIONS)
+            },
+            Kind::Memory => self.hold(base, HELD_BEFORE + effort.held),
+            Kind::Stalled | Kind::Flood => Plan {
+                pace: Pace::Open { rate: VICTIM_RATE },
+                ..self.spread(base, 1, LOW_SLOTS, LOW_SLOTS)
+            },
+        }
+    }
+
+    /// What is run before the plan to compare it with, on the same proxy.
+    #[must_use]
+    pub fn base_plan(self, target: SocketAddr, effort: Effort) -> Option<Plan> {
+        let plan = self.plan(target, effort);
+        match self.kind {
+            Kind::Memory => Some(self.hold(plan, HELD_BEFORE)),
+            Kind::Stalled | Kind::Flood => Some(plan),
+            _ => None,
+        }
+    }
+
+    /// Who disturbs the plan while it runs.
+    #[must_use]
+    pub fn aggressor(self, target: SocketAddr, effort: Effort) -> Option<Plan> {
+        let plan = Plan {
+            pace: Pace::Closed,
+            expect: None,
+            stop: Stop::After {
+                warm_up: Duration::ZERO,
+                window: AGGRESSION,
+            },
+            ..self.plan(target, effort)
+        };
+        match self.kind {
+            Kind::Stalled => Some(Plan {
+                post: true,
+                stall: true,
+                ..self.spread(plan, 1, STALLED, STALLED)
+            }),
+            Kind::Flood => Some(self.spread(plan, 1, FLOOD_STREAMS, FLOOD_STREAMS)),
+            _ => None,
+        }
+    }
+
+    fn hold(self, plan: Plan, count: u32) -> Plan {
+        let plan = Plan {
+            expect: None,
+            event: Some(EVENT_SIZE),
+            stop: Stop::Held,
+            ..plan
+        };
+        self.spread(plan, HELD_CONNECTIONS, count, count)
+    }
+
+    /// Spreads slots over connections as the client's protocol needs.
+    fn spread(self, plan: Plan, connections: u32, h2_slots: u32, h1_slots: u32) -> Plan {
+        match self.pair.down {
+            Protocol::H1 => Plan {
+                connections: h1_slots,
+                streams: 1,
+                ..plan
+            },
+            Protocol::H2 => Plan {
+                connections,
+                streams: h2_slots / connections,
+                ..plan
+            },
+        }
+    }
+
+    /// Whether each round needs a process that has done nothing before: memory once taken is
+    /// seldom given back.
+    #[must_use]
+    pub fn needs_fresh_process(self) -> bool {
+        self.kind == Kind::Memory
+    }
+
+    /// How often it is measured: what has wide gates or starts processes, at most so often.
+    #[must_use]
+    pub fn rounds(self, effort: Effort) -> u32 {
+        match self.kind {
+            Kind::Memory | Kind::Stalled | Kind::Flood => effort.rounds.min(effort.costly_rounds),
+            _ => effort.rounds,
+        }
+    }
+
+    /// Whether an error spoils the run; with interference it is what is measured.
+    #[must_use]
+    pub fn tolerates_errors(self) -> bool {
+        matches!(self.kind, Kind::Stalled | Kind::Flood)
+    }
+
+    /// The figure that plots and ratios show, smaller being better.
+    #[must_use]
+    pub fn headline(self) -> &'static str {
+        match self.kind {
+            Kind::Saturation => "cpu_us_per_request",
+            Kind::LowRate => "p50_us",
+            Kind::Events => "cpu_us_per_chunk",
+            Kind::Bulk => "cpu_s_per_gib",
+            Kind::Memory => "kib_per_held_exchange",
+            Kind::Stalled | Kind::Flood => "victim_p99_us",
+        }
+    }
+}
+
+/// Responses that share a bulk run's bytes.
+const BULK_RESPONSES: u64 = 8;
+
+fn bulk_body(effort: Effort) -> u64 {
+    effort.bulk / BULK_RESPONSES
+}
+
+/// What a plain client sends besides the request line.
+fn ordinary_headers() -> Vec<(String, String)> {
+    [("user-agent", "fprs-bench"), ("accept", "*/*")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_lead_back_to_their_case() {
+        for case in all(false) {
+            assert_eq!(Case::named(&case.name()), Some(case));
+        }
+        assert!(all(true).iter().all(|case| all(false).contains(case)));
+    }
+}

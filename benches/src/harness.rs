@@ -1,0 +1,326 @@
+//! The side-by-side comparison: every case, all its proxies at once on one core, measured in
+//! turns so that whatever else the machine does meets them alike.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    io::{BufRead, BufReader},
+    net::{Ipv4Addr, SocketAddr},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+
+use crate::{
+    arguments::{of_plan, of_serve},
+    cases::{Case, Effort, figures::Measured},
+    load::{Outcome, Plan, Stop, pace::Pace},
+    proxy::{OTHER_CORE, PROXY_CORE, Proxy, Running, Site, pinned},
+    report::{Report, Row},
+};
+
+/// How long an aggressor is at work before its victim is measured.
+const LEAD: Duration = Duration::from_millis(300);
+/// How long a proxy may take from listening to its first right answer.
+const FIRST_ANSWER: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(50);
+
+/// The name that runs straight to the origin have in reports.
+pub const DIRECT: &str = "direct";
+
+/// What to compare.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The cases.
+    pub cases: Vec<Case>,
+    /// The proxies that are installed.
+    pub proxies: Vec<&'static dyn Proxy>,
+    /// How long and how often.
+    pub effort: Effort,
+}
+
+impl Comparison {
+    /// Runs everything and adds rows to `report`; a proxy that fails in a case is noted there and
+    /// left out of that case.
+    ///
+    /// # Errors
+    /// When the harness itself can't work: no temporary folder, no `taskset`.
+    pub fn run(&self, report: &mut Report) -> Result<()> {
+        let begun = Instant::now();
+        for (done, case) in self.cases.iter().enumerate() {
+            let left = self.cases.len() - done;
+            eprintln!(
+                "== {} ({left} cases left, {:?} so far)",
+                case.name(),
+                begun.elapsed()
+            );
+            self.case(*case, report)?;
+        }
+        Ok(())
+    }
+
+    fn case(&self, case: Case, report: &mut Report) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let arguments = of_serve(case.serve(self.effort));
+        let origin = Origin::start(&arguments)?;
+        let stage = Stage {
+            case,
+            effort: self.effort,
+            origin,
+            arguments,
+            folder,
+        };
+        let mut entrants = Vec::new();
+        for proxy in self
+            .proxies
+            .iter()
+            .filter(|proxy| proxy.supports(case.pair))
+        {
+            match stage.enter(*proxy) {
+                Ok(running) => entrants.push((*proxy, running)),
+                Err(error) => report.note(format!("{} {}: {error:#}", case.name(), proxy.name())),
+            }
+        }
+        let mut rows: BTreeMap<(usize, usize), Row> = BTreeMap::new();
+        for round in 0..case.rounds(self.effort) as usize {
+            let direct = case.has_direct().then(|| stage.direct()).transpose()?;
+            if let Some(direct) = &direct {
+                let measured = Measured {
+                    main: direct.clone(),
+                    base: None,
+                };
+                collect(&mut rows, case, (usize::MAX, DIRECT), &measured, None);
+            }
+            for turn in 0..entrants.len() {
+                // Another one begins each round, so that no one is always after the same one.
+                let place = (turn + round) % entrants.len();
+                let (proxy, running) = &mut entrants[place];
+                let name = proxy.name();
+                if round > 0 && case.needs_fresh_process() {
+                    *running = stage.enter(*proxy)?;
+                }
+                match stage.measure(running) {
+                    Ok(measured) => {
+                        let at = (place, name);
+                        let figures = collect(&mut rows, case, at, &measured, direct.as_ref());
+                        eprintln!("   round {} {name:<12} {figures}", round + 1);
+                    }
+                    Err(error) => report.note(format!("{} {name}: {error:#}", case.name())),
+                }
+            }
+        }
+        report.rows.extend(rows.into_values());
+        Ok(())
+    }
+}
+
+/// What all entrants of a case share.
+struct Stage {
+    case: Case,
+    effort: Effort,
+    origin: Origin,
+    arguments: Vec<String>,
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Starts a proxy and waits for its first right answer.
+    fn enter(&self, proxy: &dyn Proxy) -> Result<Running> {
+        // One of its own each time: a process that is about to end may still use its last one.
+        let folder = tempfile::tempdir_in(&self.folder)?.keep();
+        let wrapper = pinned(PROXY_CORE);
+        let running = proxy.start(&Site {
+            pair: self.case.pair,
+            upstream: self.origin.address,
+            folder: &folder,
+            backend: &self.arguments,
+            wrapper: &wrapper,
+        })?;
+        let mut plan = self.case.plan(running.address, self.effort);
+        plan.headers.extend(running.headers.iter().cloned());
+        (plan.connections, plan.streams, plan.pace) = (1, 1, Pace::Closed);
+        plan.stop = if plan.expect.is_some() {
+            Stop::Requests(1)
+        } else {
+            Stop::Held
+        };
+        let deadline = Instant::now() + FIRST_ANSWER;
+        loop {
+            match load(&plan) {
+                Ok(_) => return Ok(running),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => thread::sleep(POLL),
+            }
+        }
+    }
+
+    fn direct(&self) -> Result<Outcome> {
+        load(&self.case.plan(self.origin.address, self.effort)).context("straight to the origin")
+    }
+
+    /// One run of the case through one proxy.
+    fn measure(&self, running: &Running) -> Result<Measured> {
+        let (case, target) = (self.case, running.address);
+        let finish = |plan: Plan| {
+            let mut plan = Plan {
+                watch: Some(running.pid()),
+                ..plan
+            };
+            plan.headers.extend(running.headers.iter().cloned());
+            plan
+        };
+        let run = |plan: Plan| {
+            let plan = finish(plan);
+            if case.tolerates_errors() {
+                attempt(&plan)
+            } else {
+                load(&plan)
+            }
+        };
+        let base = case.base_plan(target, self.effort).map(run).transpose()?;
+        let aggressor = case
+            .aggressor(target, self.effort)
+            .map(|plan| Started::spawn(&load_command(&finish(plan))?, Stdio::null()))
+            .transpose()?;
+        if aggressor.is_some() {
+            thread::sleep(LEAD);
+        }
+        let main = run(case.plan(target, self.effort))?;
+        Ok(Measured { main, base })
+    }
+}
+
+/// Adds a run's figures to the rows; returns them in words.
+fn collect(
+    rows: &mut BTreeMap<(usize, usize), Row>,
+    case: Case,
+    (place, proxy): (usize, &str),
+    measured: &Measured,
+    direct: Option<&Outcome>,
+) -> String {
+    let mut words = Vec::new();
+    for (order, figure) in case.figures(measured, direct).into_iter().enumerate() {
+        words.push(format!("{} {:.2}", figure.metric, figure.value));
+        let row = rows.entry((place, order)).or_insert_with(|| Row {
+            case: case.name(),
+            proxy: proxy.to_owned(),
+            metric: figure.metric.to_owned(),
+            unit: figure.unit.to_owned(),
+            rounds: Vec::new(),
+        });
+        row.rounds.push(figure.value);
+    }
+    words.join("  ")
+}
+
+/// Runs the generator on its core; an error in any exchange is an error.
+///
+/// # Errors
+/// When it could not run, or an exchange went wrong.
+pub fn load(plan: &Plan) -> Result<Outcome> {
+    let outcome = attempt(plan)?;
+    if outcome.errors > 0 {
+        bail!(
+            "{} errors, the first: {}",
+            outcome.errors,
+            outcome.error.unwrap_or_default()
+        );
+    }
+    if let Stop::Held = plan.stop
+        && outcome.event_us.count < u64::from(plan.slots())
+    {
+        bail!(
+            "only {} of {} exchanges began",
+            outcome.event_us.count,
+            plan.slots()
+        );
+    }
+    Ok(outcome)
+}
+
+/// Runs the generator on its core.
+fn attempt(plan: &Plan) -> Result<Outcome> {
+    let command = load_command(plan)?;
+    let (program, rest) = command.split_first().context("an empty command")?;
+    let output = Command::new(program)
+        .args(rest)
+        .output()
+        .context("taskset can't be run: install util-linux")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("the generator: {}", said.lines().next().unwrap_or_default());
+    }
+    serde_json::from_slice(&output.stdout).context("the generator printed no outcome")
+}
+
+fn load_command(plan: &Plan) -> Result<Vec<String>> {
+    let mut command = pinned(OTHER_CORE);
+    command.push(env::current_exe()?.display().to_string());
+    command.push("load".to_owned());
+    command.extend(of_plan(plan));
+    Ok(command)
+}
+
+/// A process that ends with this value.
+#[derive(Debug)]
+pub struct Started(Child);
+
+impl Started {
+    fn spawn(command: &[String], stdout: Stdio) -> Result<Self> {
+        let (program, rest) = command.split_first().context("an empty command")?;
+        let mut command = Command::new(program);
+        command
+            .args(rest)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(Stdio::null());
+        Ok(Self(
+            command
+                .spawn()
+                .context("taskset can't be run: install util-linux")?,
+        ))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// The origin of a case, on the generator's core.
+#[derive(Debug)]
+pub struct Origin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    _process: Started,
+}
+
+impl Origin {
+    /// Starts `fprs-bench backend` with these arguments on a free port.
+    ///
+    /// # Errors
+    /// When it does not say its port.
+    pub fn start(arguments: &[String]) -> Result<Self> {
+        let mut command = pinned(OTHER_CORE);
+        command.push(env::current_exe()?.display().to_string());
+        command.extend(["backend", "--port", "0"].map(str::to_owned));
+        command.extend(arguments.iter().cloned());
+        let mut process = Started::spawn(&command, Stdio::piped())?;
+        let stdout = process.0.stdout.take().context("no output of the origin")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let port = line
+            .trim()
+            .parse()
+            .context("the origin did not say its port")?;
+        Ok(Self {
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            _process: process,
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! The peers that this program is itself: `fprs-bench peer …`.
+
+use std::env;
+
+use anyhow::Result;
+
+use super::{Pair, Proxy, Running, Site, free_address, launch};
+
+/// Which of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// pingora-proxy as it comes: work stealing on.
+    Pingora,
+    /// pingora-proxy on one current-thread runtime.
+    PingoraNoSteal,
+    /// The h2 crate's relay.
+    H2Relay,
+}
+
+impl Proxy for Own {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Pingora => "pingora",
+            Self::PingoraNoSteal => "pingora-ns",
+            Self::H2Relay => "h2-relay",
+        }
+    }
+
+    fn version(&self) -> Result<String> {
+        Ok(match self {
+            Self::Pingora => "pingora-proxy 0.9.1, 1 thread, work stealing",
+            Self::PingoraNoSteal => "pingora-proxy 0.9.1, 1 thread, no work stealing",
+            Self::H2Relay => "h2 0.4.20",
+        }
+        .to_owned())
+    }
+
+    fn supports(&self, pair: Pair) -> bool {
+        *self != Self::H2Relay || pair == Pair::H2_H2
+    }
+
+    fn start(&self, site: &Site<'_>) -> Result<Running> {
+        let address = free_address()?;
+        let program = env::current_exe()?.display().to_string();
+        let (listen, upstream) = (address.to_string(), site.upstream.to_string());
+        let mut command = vec![program, "peer".to_owned()];
+        command.push(
+            if *self == Self::H2Relay {
+                "h2-relay"
+            } else {
+                "pingora"
+            }
+            .to_owned(),
+        );
+        command.extend([
+            "--listen".to_owned(),
+            listen,
+            "--upstream".to_owned(),
+            upstream,
+        ]);
+        if *self != Self::H2Relay {
+            command.extend(["--protocol".to_owned(), site.pair.up.name().to_owned()]);
+        }
+        if *self == Self::PingoraNoSteal {
+            command.push("--no-steal".to_owned());
+        }
+        launch(site, &command, address)
+    }
+}

@@ -1,0 +1,13 @@
+//! PURE. The bytes of HTTP that the generator and the origin speak: only what a benchmark needs,
+//! so that neither of them costs as much as the proxies between them.
+
+pub mod event;
+pub mod h1;
+pub mod h2;
+pub mod hpack;
+
+/// The authority every request names; a proxy that routes by host knows it under this name.
+pub const AUTHORITY: &str = "hello.region.localhost";
+
+/// The body of a tiny answer: 13 bytes.
+pub const TINY: &[u8] = b"Hello, World!";

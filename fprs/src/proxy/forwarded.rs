@@ -1,0 +1,136 @@
+//! PURE. What a program is told of where a request came from: `x-forwarded-for`,
+//! `x-forwarded-proto` and `x-request-id`. Only a trusted edge is believed; what others say about
+//! themselves is replaced by what we saw.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use fprs_forward::downstream::Client;
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What only an edge may say.
+const OF_THE_EDGE: [HeaderName; 6] = [
+    FORWARDED,
+    FORWARDED_FOR,
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    FORWARDED_PROTO,
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// A request id longer than this is replaced: it goes into logs.
+const REQUEST_ID_BYTES: usize = 128;
+
+/// Makes the fields tell the truth. `random` becomes the request's id if it has none.
+pub fn tell(fields: &mut HeaderMap, client: &Client, edges: &[IpNet], random: u128) {
+    if !is_trusted(client.address.ip(), edges) {
+        for name in &OF_THE_EDGE {
+            fields.remove(name);
+        }
+    }
+    if !fields.contains_key(FORWARDED_FOR) {
+        fields.insert(FORWARDED_FOR, client.name.clone());
+    }
+    if !fields.contains_key(FORWARDED_PROTO) {
+        fields.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    let known = fields.get(REQUEST_ID).is_some_and(|id| {
+        let id = id.as_bytes();
+        !id.is_empty() && id.len() <= REQUEST_ID_BYTES && id.iter().all(u8::is_ascii_graphic)
+    });
+    if !known && let Some(id) = request_id(random) {
+        fields.insert(REQUEST_ID, id);
+    }
+}
+
+/// An IPv4 client of an IPv6 listener is the IPv4 client it is.
+fn is_trusted(client: IpAddr, edges: &[IpNet]) -> bool {
+    let client = client.to_canonical();
+    edges.iter().any(|edge| edge.contains(&client))
+}
+
+/// 32 hexadecimal digits.
+fn request_id(random: u128) -> Option<HeaderValue> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut id = [0; 32];
+    for (index, digit) in id.iter_mut().enumerate() {
+        let nibble = (random >> (4 * index)) as usize & 15;
+        *digit = DIGITS.get(nibble).copied().unwrap_or_default();
+    }
+    HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&id)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(edges: &[IpNet], fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut told: HeaderMap = fields
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect();
+        tell(
+            &mut told,
+            &Client::new("10.0.0.9:1234".parse().unwrap()),
+            edges,
+            0xab,
+        );
+        told
+    }
+
+    #[test]
+    fn a_stranger_is_told_as_seen_whatever_it_says() {
+        let told = told(
+            &[],
+            &[
+                ("x-forwarded-for", "1.2.3.4"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "evil"),
+                ("x-real-ip", "1.2.3.4"),
+                ("forwarded", "for=1.2.3.4"),
+            ],
+        );
+        assert_eq!(told["x-forwarded-for"], "10.0.0.9");
+        assert_eq!(told["x-forwarded-proto"], "http");
+        assert_eq!(told.len(), 3, "{told:?}");
+    }
+
+    #[test]
+    fn a_trusted_edge_is_believed() {
+        let edges = ["10.0.0.0/8".parse().unwrap()];
+        let told = told(
+            &edges,
+            &[
+                ("x-forwarded-for", "1.2.3.4"),
+                ("x-forwarded-proto", "https"),
+            ],
+        );
+        assert_eq!(told["x-forwarded-for"], "1.2.3.4");
+        assert_eq!(told["x-forwarded-proto"], "https");
+    }
+
+    #[test]
+    fn a_request_id_is_kept_when_it_is_one_and_made_otherwise() {
+        assert_eq!(
+            told(&[], &[("x-request-id", "abc-1")])["x-request-id"],
+            "abc-1"
+        );
+        for wrong in ["", "with space"] {
+            let told = told(&[], &[("x-request-id", wrong)]);
+            assert_eq!(
+                told["x-request-id"],
+                format!("ba{}", "0".repeat(30)).as_str()
+            );
+        }
+    }
+}
