@@ -11,7 +11,7 @@ mod tail;
 pub(crate) mod wire;
 
 pub(crate) use admit::check as admit;
-pub use embedded::EmbeddedStore;
+pub use embedded::{EmbeddedStore, catches_panic};
 
 use std::pin::Pin;
 use std::sync::Arc;

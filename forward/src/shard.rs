@@ -4,17 +4,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::downstream::{self, Client, Downstream, Inbound};
@@ -41,6 +43,8 @@ pub trait Service: 'static {
 #[derive(Debug)]
 pub struct Shards<S: Service> {
     shards: Arc<[Handle<S::Message>]>,
+    /// Listeners are to be closed; received by each until it is.
+    closing: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -66,6 +70,7 @@ impl<S: Service> Clone for Shards<S> {
     fn clone(&self) -> Self {
         Self {
             shards: Arc::clone(&self.shards),
+            closing: self.closing.clone(),
         }
     }
 }
@@ -99,6 +104,7 @@ impl<S: Service> Shards<S> {
         }
         Ok(Self {
             shards: shards.into(),
+            closing: watch::Sender::new(false),
         })
     }
 
@@ -108,11 +114,11 @@ impl<S: Service> Shards<S> {
     /// The listener can't be used, or there is no thread to be had.
     pub fn listen(&self, listener: TcpListener) -> io::Result<()> {
         listener.set_nonblocking(true)?;
-        let shards = self.clone();
+        let (shards, closing) = (self.clone(), self.closing.subscribe());
         let runtime = Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new()
             .name("accept".to_owned())
-            .spawn(move || runtime.block_on(accept(listener, shards)))?;
+            .spawn(move || runtime.block_on(accept(listener, shards, closing)))?;
         Ok(())
     }
 
@@ -129,9 +135,12 @@ impl<S: Service> Shards<S> {
         }
     }
 
-    /// Lets idle connections go and ends the others with their exchanges in flight. At the deadline
-    /// WebSockets are closed as going away; `false` when others were still in flight then.
+    /// Closes the listeners, lets idle connections go and ends the others with their exchanges in
+    /// flight. At the deadline WebSockets are closed as going away; `false` when others were still in
+    /// flight then.
     pub async fn drain(&self, deadline: Duration) -> bool {
+        self.closing.send_replace(true);
+        self.closing.closed().await;
         self.enter(Phase::Draining).await;
         if self.emptied(deadline).await {
             return true;
@@ -194,7 +203,11 @@ impl<S: Service> Shards<S> {
     }
 }
 
-async fn accept<S: Service>(listener: TcpListener, shards: Shards<S>) {
+async fn accept<S: Service>(
+    listener: TcpListener,
+    shards: Shards<S>,
+    mut closing: watch::Receiver<bool>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -202,8 +215,24 @@ async fn accept<S: Service>(listener: TcpListener, shards: Shards<S>) {
             return;
         }
     };
+    let mut left = limits::ACCEPT_QUEUE;
     loop {
-        let handed = match listener.accept().await {
+        let closes = *closing.borrow_and_update();
+        let accepted = if closes {
+            // Those that the system has accepted for us are served; closing would reset them.
+            left -= 1;
+            match listener.accept().now_or_never().filter(|_| left > 0) {
+                Some(accepted) => accepted,
+                None => return,
+            }
+        } else {
+            tokio::select! {
+                accepted = listener.accept() => accepted,
+                // A group of cores that is gone accepts nothing either.
+                _ = closing.changed() => continue,
+            }
+        };
+        let handed = match accepted {
             Ok((stream, client)) => shards.hand_over(stream, client).await,
             Err(error) => Err(error),
         };
@@ -254,9 +283,22 @@ async fn serve<S: Service>(
         Ok(stream)
     });
     let Ok(stream) = opened else { return };
-    let speaks_h2 = speaks_h2(&stream).await;
+    let mut drain = connected.drain();
+    let drained = poll_fn(|cx| {
+        if drain.poll(Phase::Draining, cx) {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    });
+    let spoken = tokio::select! {
+        // In this order: what has come before the drain is served.
+        biased;
+        spoken = speaks_h2(&stream) => spoken,
+        silent = drained => silent,
+    };
     let from = Rc::new(Client::new(client));
-    match speaks_h2 {
+    match spoken {
         Some(true) => downstream::h2::serve(stream, from, connected).await,
         Some(false) => downstream::h1::serve(stream, from, connected).await,
         None => tracing::debug!(%client, "closed before its first byte"),

@@ -3,6 +3,7 @@
 mod ask;
 mod roles;
 mod up;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -28,15 +29,24 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// clap's message; help and version are no failures.
+/// What was called wrongly, in one line; help and version are no failures.
 fn usage(error: &clap::Error) -> ExitCode {
-    let code = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-        _ => ExitCode::from(Failure::usage("").code()),
-    };
-    // Nobody is left to tell when standard error is closed.
-    error.print().ok();
-    code
+    let code = Failure::usage("").code();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Nobody is left to tell when standard output is closed.
+            error.print().ok();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            error.print().ok();
+            ExitCode::from(code)
+        }
+        _ => {
+            eprintln!("fprs: {}", usage::line(&error.render().to_string()));
+            ExitCode::from(code)
+        }
+    }
 }
 
 fn run(command: Command) -> Result<(), Failure> {

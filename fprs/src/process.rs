@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::PanicHookInfo;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, Runtime};
@@ -35,6 +36,24 @@ pub fn log(format: LogFormat) {
     };
     // Only a second start in one process fails, and then the first one logs.
     started.ok();
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// A panic is a line of the log like any other, unless somebody catches it and says what it means.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    if fprs_config::store::catches_panic() {
+        return;
+    }
+    let message = panic.payload_as_str().unwrap_or("it gave no reason");
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    tracing::error!(
+        place,
+        message,
+        "a part of fprs panicked; report this as a bug"
+    );
 }
 
 /// The runtime of everything but the data plane.

@@ -1,6 +1,7 @@
 //! PURE. What a process is started with: flags and environment before the settings file before the
 //! defaults, checked once into values that hold.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::failure::Failure;
 
 /// What was given, by flag, environment or file; nothing is checked yet.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Given {
     /// Data plane address, HTTP/1.1 and h2c; for a relay the one proxies reach it by
     /// [default: 127.0.0.1:8080; a relay's: 127.0.0.1:0]
@@ -223,7 +224,13 @@ fn settings_file(given: &Given) -> Option<(PathBuf, bool)> {
 fn read_file(path: &Path, required: bool) -> Result<Option<Given>, Failure> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(None),
+        // Whether the data dir can be one is not for the settings to say.
+        Err(error)
+            if !required
+                && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+        {
+            return Ok(None);
+        }
         Err(error) => {
             return Err(Failure::new(format!(
                 "can't read settings `{}`: {error}",
@@ -231,25 +238,19 @@ fn read_file(path: &Path, required: bool) -> Result<Option<Given>, Failure> {
             )));
         }
     };
-    toml::from_str::<Kebab>(&text)
-        .map(|Kebab(given)| Some(given))
-        .map_err(|error| Failure::new(format!("settings `{}`: {error}", path.display())))
-}
-
-/// The file's keys are the flags' names, with their hyphens.
-struct Kebab(Given);
-
-impl<'de> Deserialize<'de> for Kebab {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let table = toml::Table::deserialize(deserializer)?;
-        let table: toml::Table = table
-            .into_iter()
-            .map(|(key, value)| (key.replace('-', "_"), value))
-            .collect();
-        Given::deserialize(table)
-            .map(Self)
-            .map_err(serde::de::Error::custom)
-    }
+    toml::from_str(&text).map(Some).map_err(|error| {
+        let from = error.span().map_or(0, |span| span.start);
+        let line = 1 + text
+            .bytes()
+            .take(from)
+            .filter(|byte| *byte == b'\n')
+            .count();
+        let message = error.message();
+        Failure::new(format!(
+            "settings `{}` line {line}: {message}",
+            path.display()
+        ))
+    })
 }
 
 fn address(name: &str, text: &str) -> Result<SocketAddr, Failure> {

@@ -39,7 +39,8 @@ pub struct Settings {
     env: Vec<(OsString, OsString)>,
 }
 
-/// A running single role: `fprs control`, `proxy`, `autoscaler` or `relay`.
+/// A running single role: `fprs control`, `proxy`, `autoscaler` or `relay`. Dropping it kills it and
+/// everything it started.
 #[derive(Debug)]
 pub struct Role {
     process: Process,
@@ -172,10 +173,7 @@ impl Plane {
     /// # Panics
     /// When the manifest can't be written.
     pub async fn try_deploy(&self, manifest: &str) -> Ran {
-        let dir = TempDir::new_in(self.dir.path()).expect("a directory for the manifest");
-        let path = dir.keep().join("fprs.toml");
-        std::fs::write(&path, manifest).expect("the manifest is written");
-        self.cli().run(&[OsStr::new("deploy"), path.as_ref()]).await
+        self.cli().deploy(manifest, self.dir.path()).await
     }
 
     /// A server's replicas, as `fprs replicas NAME --json` lists them.
@@ -183,11 +181,7 @@ impl Plane {
     /// # Panics
     /// When the command fails or prints no JSON array.
     pub async fn replicas(&self, server: &str) -> Vec<Value> {
-        let ran = self.run(&["replicas", server, "--json"]).await.succeeded();
-        match ran.json() {
-            Value::Array(replicas) => replicas,
-            other => panic!("`fprs replicas --json` printed no array: {other}"),
-        }
+        self.cli().replicas(server).await
     }
 
     /// How many replicas of a server are in that state.

@@ -3,6 +3,7 @@
 //! and one writer thread is alone with it.
 
 mod file;
+mod guarded;
 mod writer;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use crate::key::Revision;
 use crate::limits;
 
 use file::File;
+pub use guarded::catches_panic;
 use writer::Request;
 
 /// A store in one file. Dropping it waits for the commit in progress and releases the file.

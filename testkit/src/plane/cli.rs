@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::process;
 
@@ -88,6 +89,30 @@ impl Cli {
             line,
         }
     }
+
+    /// Deploys a manifest given as text, kept in a directory of its own inside `dir`: that is where
+    /// its command runs.
+    ///
+    /// # Panics
+    /// When the manifest can't be written.
+    pub async fn deploy(&self, manifest: &str, dir: &Path) -> Ran {
+        let dir = TempDir::new_in(dir).expect("a directory for the manifest");
+        let path = dir.keep().join("fprs.toml");
+        std::fs::write(&path, manifest).expect("the manifest is written");
+        self.run(&[OsStr::new("deploy"), path.as_ref()]).await
+    }
+
+    /// A server's replicas, as `fprs replicas NAME --json` lists them.
+    ///
+    /// # Panics
+    /// When the command fails or prints no JSON array.
+    pub async fn replicas(&self, server: &str) -> Vec<Value> {
+        let args = ["replicas", server, "--json"];
+        match self.run(&args).await.succeeded().json() {
+            Value::Array(replicas) => replicas,
+            other => panic!("`fprs replicas --json` printed no array: {other}"),
+        }
+    }
 }
 
 impl Ran {
@@ -95,7 +120,6 @@ impl Ran {
     ///
     /// # Panics
     /// Prints everything otherwise.
-    #[must_use]
     #[track_caller]
     pub fn succeeded(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:#?}");
@@ -106,7 +130,6 @@ impl Ran {
     ///
     /// # Panics
     /// Prints everything otherwise.
-    #[must_use]
     #[track_caller]
     pub fn refused(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");

@@ -6,7 +6,6 @@ mod fault;
 mod read;
 
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use crate::store::history::HistoryLimits;
 use crate::store::state::State;
 use crate::store::{Batch, StoreError};
 
+use super::guarded::guarded;
 use fault::Fault;
 
 /// (kind, name) → (revision, checksum, value).
@@ -57,8 +57,8 @@ impl File {
 
     /// Writes commits, and what they add up to, durably and at once.
     pub(super) fn append(&self, batches: &[Arc<Batch>], after: &State) -> Result<(), StoreError> {
-        catch_unwind(AssertUnwindSafe(|| self.write(batches, after)))
-            .unwrap_or_else(|_| Err(redb::Error::Corrupted("writing panicked".to_owned())))
+        guarded(|| self.write(batches, after))
+            .unwrap_or_else(|| Err(redb::Error::Corrupted("writing panicked".to_owned())))
             .map_err(|error| {
                 StoreError::Unavailable(format!(
                     "the store at {} can't be written: {error}; whether the last commit happened \
@@ -93,13 +93,12 @@ fn open_or_create(path: &Path, history: HistoryLimits) -> Result<(Database, Stat
         let state = State::empty(history);
         return create(path, &state).map(|database| (database, state));
     }
-    // A damaged page can panic redb: that is a damaged file, not the end of the process.
-    catch_unwind(AssertUnwindSafe(|| {
+    guarded(|| {
         let database = builder().open(path).map_err(redb::Error::from)?;
         let state = read::read(&database, history)?;
         Ok((database, state))
-    }))
-    .unwrap_or_else(|_| Err(Fault::Damage("reading it panicked".to_owned())))
+    })
+    .unwrap_or_else(|| Err(Fault::Damage("reading it panicked".to_owned())))
 }
 
 /// Creates the store under another name and links it into place once it is whole: a file at `path`

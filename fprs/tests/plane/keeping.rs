@@ -1,0 +1,131 @@
+//! What a plane keeps across its own death, and a store that can't be trusted.
+
+use std::path::Path;
+
+use fprs_testkit::plane::Settings;
+use fprs_testkit::{Cli, Plane, TempDir, eventually, program, until};
+use serde_json::Value;
+
+use crate::{FPRS, SOON, running_programs};
+
+#[tokio::test]
+async fn a_killed_plane_comes_back_with_all_it_had_and_none_of_its_programs() {
+    let mut plane = Plane::start(FPRS).await;
+    let record = plane.dir().join("record");
+    let env = [("GREETING", "kept"), ("RECORD", record.to_str().unwrap())];
+    let more = "min_replicas = 2\nmax_replicas = 3\ntarget_concurrency = 2.5\n\
+                scaledown_window = \"90s\"\nexit_grace_period = \"3s\"\nhold = \"10s\"\n\
+                domains = [\"www.example.com\", \"example.com\"]";
+    plane.deploy(&program::manifest("web", more, &env)).await;
+    plane
+        .deploy(&program::manifest("idle", "hold = \"10s\"", &[]))
+        .await;
+    let started = async || (running_programs(&record).len() == 2).then_some(());
+    until("both programs run", SOON, started).await;
+    let host = plane.host("web");
+    assert_eq!(get(&plane, &host).await, "kept");
+    let (before, orphans) = (lasting(&plane).await, running_programs(&record));
+
+    plane.kill9();
+    plane.restart().await;
+
+    assert_eq!(lasting(&plane).await, before);
+    eventually("the old plane's programs are gone", SOON, || {
+        let now = running_programs(&record);
+        orphans.iter().all(|pid| !now.contains(pid))
+    })
+    .await;
+    assert_eq!(get(&plane, &host).await, "kept");
+    assert_eq!(get(&plane, "www.example.com").await, "kept");
+    assert_eq!(get(&plane, "example.com").await, "kept");
+    assert_eq!(get(&plane, &plane.host("idle")).await, "hello");
+    until(
+        "two replicas serve and no other is left",
+        SOON,
+        async || {
+            let replicas = plane.replicas("web").await;
+            let ready = replicas.iter().all(|replica| replica["state"] == "ready");
+            (ready && replicas.len() == 2).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(running_programs(&record).len(), 2);
+    plane.deploy(&program::manifest("late", "", &[])).await;
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_refused_with_a_line_and_left_as_it_is() {
+    let mut plane = Plane::start(FPRS).await;
+    for n in 0..8 {
+        let manifest = program::manifest(&format!("web-{n}"), "", &[]);
+        plane.deploy(&manifest).await;
+    }
+    plane.terminate(SOON).await;
+    let whole = std::fs::read(plane.data_dir().join("store.redb")).unwrap();
+    let garbled = |from: usize, length: usize| {
+        let mut bytes = whole.clone();
+        let end = bytes.len().min(from + length);
+        bytes[from..end].fill(0xa5);
+        bytes
+    };
+    let damaged = [
+        ("empty", Vec::new()),
+        ("cut in half", whole[..whole.len() / 2].to_vec()),
+        ("cut in its first page", whole[..1000].to_vec()),
+        ("without its beginning", garbled(0, 64)),
+        (
+            "garbled from its second page on",
+            garbled(4096, whole.len()),
+        ),
+        ("something else", b"this is no store\n".repeat(500)),
+    ];
+    for (what, bytes) in damaged {
+        let dir = TempDir::new().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let store = data.join("store.redb");
+        std::fs::write(&store, &bytes).unwrap();
+        let refused = up(&data).await.refused(1);
+        assert!(refused.stderr.contains("store.redb"), "{what}: {refused:?}");
+        assert_eq!(std::fs::read(&store).unwrap(), bytes, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn settings_of_the_data_dir_hold_across_restarts() {
+    let mut plane = Settings::new(FPRS).arg("--cores").arg("1").start().await;
+    let token = plane.admin_token();
+    let settings = plane.data_dir().join("fprs.toml");
+    std::fs::write(settings, "log-format = \"json\"\n").unwrap();
+    plane.restart().await;
+    assert_eq!(plane.admin_token(), token);
+    let log = plane.process().log();
+    let attached = log
+        .lines()
+        .filter(|line| line.contains("attached to control"));
+    let json = attached.map(|line| serde_json::from_str::<Value>(line).is_ok());
+    assert_eq!(json.collect::<Vec<_>>(), [false, true], "{log}");
+}
+
+async fn up(data: &Path) -> fprs_testkit::plane::Ran {
+    let any = ["up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    Cli::new(FPRS).arg("--data-dir", data).run(&any).await
+}
+
+async fn get(plane: &Plane, host: &str) -> String {
+    plane.h1().await.get(host, "/").await.unwrap().text()
+}
+
+/// What `fprs servers` tells and a restart must not change.
+async fn lasting(plane: &Plane) -> Vec<Value> {
+    let servers = plane.run(&["servers", "--json"]).await.succeeded().json();
+    let mut servers = servers.as_array().unwrap().clone();
+    for server in &mut servers {
+        let server = server.as_object_mut().unwrap();
+        // Ports are new, records of replicas move on.
+        for passing in ["url", "replicas", "revision", "problem"] {
+            server.remove(passing);
+        }
+    }
+    servers
+}

@@ -1,0 +1,78 @@
+//! The pool follows the load, up and back down, and no request is lost on the way.
+
+use std::time::{Duration, Instant};
+
+use fprs_testkit::client::get;
+use fprs_testkit::{Plane, program, until};
+
+use crate::traffic::Traffic;
+use crate::{FPRS, SOON, sized};
+
+#[tokio::test]
+async fn the_pool_goes_back_to_its_minimum_after_the_window_and_not_before() {
+    let window = Duration::from_secs(2);
+    let plane = Plane::start(FPRS).await;
+    let more =
+        "target_concurrency = 1\nmax_replicas = 3\nscaledown_window = \"2s\"\nhold = \"10s\"";
+    plane.deploy(&program::manifest("web", more, &[])).await;
+    let host = plane.host("web");
+    let client = plane.h2().await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(client.open(get(&host, "/hang"), true).await.unwrap());
+    }
+    until("3 replicas are ready", SOON, async || {
+        (plane.replicas_in("web", "ready").await == 3).then_some(())
+    })
+    .await;
+    drop(held);
+    let ended = Instant::now();
+    until("all replicas are gone", SOON, async || {
+        let replicas = plane.replicas("web").await;
+        let early = ended.elapsed() < window - Duration::from_millis(100);
+        assert!(!early || replicas.len() == 3, "gave up early: {replicas:?}");
+        replicas.is_empty().then_some(())
+    })
+    .await;
+    let mut client = plane.h1().await;
+    assert_eq!(client.get(&host, "/").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn no_request_fails_while_the_pool_goes_up_and_down() {
+    let cycles = sized(2, 20);
+    let each = sized(1_000, 5_000);
+    let plane = Plane::start(FPRS).await;
+    let more = "target_concurrency = 4\nmin_replicas = 1\nmax_replicas = 4\n\
+                scaledown_window = \"500ms\"\nhold = \"10s\"";
+    plane.deploy(&program::manifest("web", more, &[])).await;
+    let host = plane.host("web");
+    let listen = [plane.listen()];
+    let steady = Traffic::start(&listen, &host, "/", 2);
+    let mut answered = 0;
+    for _ in 0..cycles {
+        let burst = Traffic::start(&listen, &host, "/sleep?ms=25", 16);
+        until("4 replicas are ready", SOON, async || {
+            (plane.replicas_in("web", "ready").await == 4).then_some(())
+        })
+        .await;
+        let all = Duration::from_secs(sized(30, 120));
+        until("the burst is over", all, async || {
+            (burst.answered() >= each).then_some(())
+        })
+        .await;
+        let seen = burst.end().await;
+        seen.assert_all_answered();
+        answered += seen.answered;
+        until("one replica is left", SOON, async || {
+            (plane.replicas("web").await.len() == 1).then_some(())
+        })
+        .await;
+    }
+    let seen = steady.end().await;
+    seen.assert_all_answered();
+    println!(
+        "{cycles} cycles: {} requests, 0 failed",
+        answered + seen.answered
+    );
+}
