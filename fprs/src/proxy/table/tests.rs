@@ -120,6 +120,20 @@ fn a_report_counts_for_a_second_and_an_ejection_passes() {
 }
 
 /// The fastest of many: what the change costs when nothing disturbs it.
+#[test]
+fn our_own_exchanges_are_not_counted_again_where_the_relay_reports_them() {
+    let mut world = World::new();
+    world.commit(vec![server("a"), replica("r1", "a", ReplicaState::Ready)]);
+    let replica = &ready(&world, "a")[0];
+    let ours: Vec<_> = (0..3).map(|_| replica.gauge.begin()).collect();
+    replica.report(5, 10_000);
+    assert_eq!(replica.load(10_000), 5_000);
+    drop(ours);
+    assert_eq!(replica.load(10_000), 2_000);
+    replica.report(0, 10_000);
+    assert_eq!(replica.load(10_000), 0);
+}
+
 fn fastest_change(servers: usize) -> Duration {
     let mut world = World::new();
     for first in (0..servers).step_by(1_000) {
