@@ -301,9 +301,7 @@ impl Observer for Reported<'_> {
             .as_ref()
             .and_then(|count| count.to_str().ok()?.parse::<u64>().ok());
         if let Some(count) = count {
-            // The exchange that is answered here is not load for the next one.
-            self.replica
-                .report(count.saturating_sub(1), clock::now_us() / 1_000);
+            self.replica.report(count, clock::now_us() / 1_000);
         }
     }
 }

@@ -128,8 +128,8 @@ impl Table {
 }
 
 impl Replica {
-    /// In flight through this proxy plus what the relay saw lately, per unit of weight, scaled so
-    /// that weights divide without loss of order.
+    /// In flight through this proxy plus what the relay saw of others lately, per unit of weight,
+    /// scaled so that weights divide without loss of order.
     pub fn load(&self, now_ms: u64) -> u64 {
         let reported = self.reported.load(Ordering::Relaxed);
         let (at, count) = (reported >> 24, reported & 0xff_ffff);
@@ -141,10 +141,12 @@ impl Replica {
         (u64::from(self.gauge.in_flight()) + count) * 1_000 / u64::from(self.weight.max(1))
     }
 
-    /// Takes the relay's word for how busy the replica is.
+    /// Takes the relay's word for how many exchanges the replica has in flight. Our own are counted
+    /// by the gauge, as they are now; what is kept is the others'.
     pub fn report(&self, in_flight: u64, now_ms: u64) {
+        let others = in_flight.saturating_sub(u64::from(self.gauge.in_flight()));
         self.reported
-            .store(now_ms << 24 | in_flight.min(0xff_ffff), Ordering::Relaxed);
+            .store(now_ms << 24 | others.min(0xff_ffff), Ordering::Relaxed);
     }
 
     /// It could not be reached: leave it alone for a moment.

@@ -119,6 +119,20 @@ fn a_report_counts_for_a_second_and_an_ejection_passes() {
     assert!(replica.is_ejected(20_999) && !replica.is_ejected(21_000));
 }
 
+#[test]
+fn our_own_exchanges_are_not_counted_again_where_the_relay_reports_them() {
+    let mut world = World::new();
+    world.commit(vec![server("a"), replica("r1", "a", ReplicaState::Ready)]);
+    let replica = &ready(&world, "a")[0];
+    let ours: Vec<_> = (0..3).map(|_| replica.gauge.begin()).collect();
+    replica.report(5, 10_000);
+    assert_eq!(replica.load(10_000), 5_000);
+    drop(ours);
+    assert_eq!(replica.load(10_000), 2_000);
+    replica.report(0, 10_000);
+    assert_eq!(replica.load(10_000), 0);
+}
+
 /// The fastest of many changes to a few replicas: what a change costs when nothing disturbs it and
 /// what it touches is in the caches.
 fn fastest_change(servers: usize) -> Duration {
