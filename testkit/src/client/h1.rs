@@ -63,8 +63,13 @@ impl H1 {
         })
         .await?;
         stream.set_nodelay(true)?;
+        Ok(Self::over(stream))
+    }
+
+    /// Speaks on a connection that is there, with the usual deadline for each step.
+    pub fn over(stream: TcpStream) -> Self {
         let (read, write) = stream.into_split();
-        Ok(Self {
+        Self {
             writer: H1Writer {
                 half: write,
                 deadline: DEADLINE,
@@ -76,7 +81,7 @@ impl H1 {
                 trailers: HeaderMap::new(),
                 deadline: DEADLINE,
             },
-        })
+        }
     }
 
     /// Waits this long for each step.

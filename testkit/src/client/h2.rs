@@ -175,7 +175,7 @@ impl H2Stream {
 
     /// Resets the stream.
     pub fn reset(mut self, reason: Reason) {
-        self.sender.stream.send_reset(reason);
+        self.sender.reset(reason);
     }
 }
 
@@ -230,6 +230,11 @@ impl H2Sender {
     /// When the stream is gone.
     pub fn finish_with(&mut self, trailers: HeaderMap) -> Result<(), ClientError> {
         Ok(self.stream.send_trailers(trailers)?)
+    }
+
+    /// Resets the stream.
+    pub fn reset(&mut self, reason: Reason) {
+        self.stream.send_reset(reason);
     }
 
     /// Waits until the peer resets the stream, and returns why.

@@ -18,6 +18,7 @@ struct Reader<'a> {
     half: ReadHalf<'a>,
     buffer: &'a mut BytesMut,
     framing: Framing,
+    trailers: Vec<(String, String)>,
 }
 
 /// The response, onto the socket.
@@ -49,6 +50,7 @@ pub(super) async fn serve(mut stream: TcpStream, shared: &Shared) {
             half: read,
             buffer: &mut buffer,
             framing,
+            trailers: Vec::new(),
         };
         let mut writer = Writer {
             half: write,
@@ -119,7 +121,7 @@ impl Source for Reader<'_> {
                     let size = u64::from_str_radix(size.trim(), 16).map_err(|_| Gone)?;
                     self.framing = Framing::Chunk(size);
                     if size == 0 {
-                        while !self.line().await?.is_empty() {}
+                        self.read_trailers().await?;
                         self.framing = Framing::Done;
                     }
                 }
@@ -137,9 +139,24 @@ impl Source for Reader<'_> {
             Ok(_) => std::future::pending().await,
         }
     }
+
+    async fn trailers(&mut self) -> Result<Vec<(String, String)>, Gone> {
+        Ok(std::mem::take(&mut self.trailers))
+    }
 }
 
 impl Reader<'_> {
+    async fn read_trailers(&mut self) -> Result<(), Gone> {
+        loop {
+            let line = self.line().await?;
+            if line.is_empty() {
+                return Ok(());
+            }
+            let (name, value) = line.split_once(": ").ok_or(Gone)?;
+            self.trailers.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
     async fn take(&mut self, limit: u64) -> Result<Bytes, Gone> {
         if self.buffer.is_empty() {
             self.fill().await?;

@@ -112,6 +112,16 @@ impl Source for Reader {
         // The sending side sees the reset.
         std::future::pending().await
     }
+
+    async fn trailers(&mut self) -> Result<Vec<(String, String)>, Gone> {
+        let trailers = self.0.trailers().await.map_err(|_| Gone)?;
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        Ok(trailers
+            .iter()
+            .flatten()
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .collect())
+    }
 }
 
 impl Sink for Writer {

@@ -21,6 +21,8 @@ pub(super) trait Source {
     async fn piece(&mut self) -> Result<Option<Bytes>, Gone>;
     /// Returns once the client is gone. Only after the body's end.
     async fn gone(&mut self);
+    /// The request's trailers. Only after the body's end.
+    async fn trailers(&mut self) -> Result<Vec<(String, String)>, Gone>;
 }
 
 /// The response.
@@ -79,7 +81,9 @@ async fn echo(
         exchange.took(piece.len());
         sink.data(piece).await?;
     }
-    sink.end(&script.trailers).await
+    let trailers = source.trailers().await?;
+    sink.end(&[trailers, script.trailers.clone()].concat())
+        .await
 }
 
 /// Takes the body as the script says; returns only when the client is gone.

@@ -58,7 +58,8 @@ pub enum Body {
     /// JSON: `bytes` of the request's body, and whether it `matches` the [`crate::Pattern`]. Only
     /// with [`Answer::AfterBody`].
     Count,
-    /// The request's body, piece by piece as it comes. Takes it [`Intake::Fast`].
+    /// The request's body, piece by piece as it comes, and its trailers. Takes it
+    /// [`Intake::Fast`].
     Echo,
     /// Nothing more after the head: the response never ends.
     Hang,
@@ -125,11 +126,12 @@ impl Script {
     /// | path | does |
     /// |---|---|
     /// | `/bytes/N?chunked=1` | N bytes of the pattern |
+    /// | `/continue` | 100 before it takes the body, then like `/count` |
     /// | `/count` | takes the body; JSON of its length and whether it is the pattern |
     /// | `/die/body?after=N&how=` | dies after N bytes of a longer body |
     /// | `/die/head?how=` | takes the request, dies without an answer |
     /// | `/early?status=S` | answers at once, takes nothing of the body |
-    /// | `/echo` | the body, piece by piece as it comes |
+    /// | `/echo` | the body, piece by piece as it comes, and its trailers |
     /// | `/hang` | 200, then nothing, for ever |
     /// | `/hints` | 103, then 200 |
     /// | `/never` | takes nothing, answers never |
@@ -151,6 +153,11 @@ impl Script {
         let tail = path.rsplit('/').next().and_then(|tail| tail.parse().ok());
         let known = Self::text("");
         match path {
+            "/continue" => Self {
+                informational: vec![100],
+                body: Body::Count,
+                ..known
+            },
             "/count" => Self {
                 body: Body::Count,
                 ..known
