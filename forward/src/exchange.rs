@@ -179,6 +179,10 @@ impl Exchange {
         observer: &mut O,
     ) -> Poll<End> {
         for turn in 0..limits::STEPS_PER_TURN {
+            // Looked at before anything else: what has ended must not be ended again.
+            if self.response.done {
+                return self.poll_sent(cx, turn > 0, downstream);
+            }
             let request = match self.step_request(cx, downstream, upstream) {
                 Ok(step) => step,
                 Err(end) => return Poll::Ready(end),
@@ -187,12 +191,6 @@ impl Exchange {
                 Ok(step) => step,
                 Err(end) => return Poll::Ready(end),
             };
-            if self.response.done {
-                return downstream.poll_flush(cx).map(|flushed| match flushed {
-                    Ok(()) => End::Complete,
-                    Err(gone) => End::Client(gone),
-                });
-            }
             if matches!((request, response), (Step::Waits, Step::Waits)) {
                 return self.poll_waiting(cx, turn > 0, downstream, upstream);
             }
@@ -241,17 +239,26 @@ impl Exchange {
         cx: &mut Context<'_>,
         downstream: &mut D,
     ) -> Poll<End> {
-        if !self.response.done {
-            self.response.done = true;
-            let close = Bytes::from_static(websocket::GOING_AWAY);
-            if let Err(gone) = downstream.send_data(close, true) {
-                return Poll::Ready(End::Client(gone));
-            }
+        self.response.done = true;
+        let close = Bytes::from_static(websocket::GOING_AWAY);
+        if let Err(gone) = downstream.send_data(close, true) {
+            return Poll::Ready(End::Client(gone));
         }
-        downstream.poll_flush(cx).map(|flushed| match flushed {
-            Ok(()) => End::Complete,
-            Err(gone) => End::Client(gone),
-        })
+        self.poll_sent(cx, true, downstream)
+    }
+
+    /// The response has ended: pushes out what is left of it.
+    fn poll_sent<D: Downstream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        moved: bool,
+        downstream: &mut D,
+    ) -> Poll<End> {
+        match downstream.poll_flush(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(End::Complete),
+            Poll::Ready(Err(gone)) => Poll::Ready(End::Client(gone)),
+            Poll::Pending => self.poll_stalled(cx, moved, downstream),
+        }
     }
 
     /// Ready when nothing has moved for longer than whoever is to move next may take.
@@ -261,7 +268,7 @@ impl Exchange {
         moved: bool,
         downstream: &D,
     ) -> Poll<End> {
-        let (limit, end) = if self.response.held.is_some() {
+        let (limit, end) = if self.response.held.is_some() || self.response.done {
             (limits::READER_PROGRESS, End::Client(Gone::Stalled))
         } else if self.rules.announced && !self.request.done && self.request.held.is_none() {
             (limits::BODY_PROGRESS, End::Client(Gone::Stalled))
@@ -419,3 +426,6 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

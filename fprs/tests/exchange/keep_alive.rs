@@ -1,9 +1,13 @@
 //! Promise: a connection of HTTP/1.1 serves one request after the other, in order, and no byte of one
 //! message is read as part of the next.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use fprs_testkit::client::{Ending, get};
+use fprs_testkit::Pattern;
+use fprs_testkit::client::{Ending, H1, get};
 use futures_util::future::join_all;
+use tokio::net::TcpSocket;
 
 use crate::call::Speaks;
 use crate::raw::{self, RAW};
@@ -123,6 +127,40 @@ async fn answers_without_a_body_end_their_stream() {
         assert_eq!((answer.status, answer.body.len()), (200, 0));
         assert_eq!(answer.header("content-length"), Some("5"));
     }
+    world.end().await;
+}
+
+/// The end of a chunked answer that can't be written at once must not be written twice: the second one
+/// would be read as the beginning of the next answer.
+#[tokio::test]
+async fn a_slow_reader_finds_the_next_answer_where_the_last_one_ended() {
+    let world = World::start().await;
+    // Whether the proxy can't write the end at once depends on where in the socket's buffer it falls.
+    let read = (0..16).map(|number| {
+        let (world, server) = (&world, [ONE, TWO][number % 2]);
+        let length = (3 << 20) + number as u64 * 100_000;
+        async move {
+            let host = world.plane.host(server);
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(16_384).unwrap();
+            let stream = socket.connect(world.plane.listen()).await.unwrap();
+            let mut client = H1::over(stream);
+            let target = format!("/bytes/{length}?chunked=1");
+            let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+            client.writer.send(request).await.unwrap();
+            client.reader.head().await.unwrap();
+            let mut expected = Pattern::new();
+            while let Some(piece) = client.reader.piece().await.unwrap() {
+                expected.check(&piece).unwrap();
+                // A pace, so that the proxy is always ahead.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(expected.offset(), length);
+            let answer = client.get(&host, "/").await.unwrap();
+            assert_eq!((answer.status, answer.text()), (200, "hello".to_owned()));
+        }
+    });
+    join_all(read).await;
     world.end().await;
 }
 
