@@ -463,17 +463,18 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         // While a body is still to come, whoever reads it sees the client leave. What follows the
         // body is the next request; it is left alone once there is a buffer of it.
-        if self.tunnel
-            || !self.decoder.is_done()
-            || self.connection.read.len() >= limits::FIRST_READ_BYTES
-        {
+        if self.tunnel || !self.decoder.is_done() {
             return Poll::Pending;
         }
         let Connection { io, read, .. } = &mut *self.connection;
-        match ready!(read.poll_read(io, cx)) {
-            Ok(1..) => Poll::Pending,
-            Ok(0) | Err(_) => Poll::Ready(Gone::Left),
+        // Only a read that waits is woken when the client leaves.
+        while read.len() < limits::FIRST_READ_BYTES {
+            match ready!(read.poll_read(io, cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(Gone::Left),
+            }
         }
+        Poll::Pending
     }
 
     fn stalls(&self) -> &Rc<Stalls> {

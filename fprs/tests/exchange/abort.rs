@@ -163,3 +163,20 @@ async fn what_is_in_flight_is_counted_while_it_is_and_not_after_the_client_left(
     drop(kept);
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_behind_a_pipelined_request_is_seen_by_the_program() {
+    let world = World::start().await;
+    let host = world.plane.host(ONE);
+    let mut client = world.plane.h1().await;
+    let first = format!("GET /sleep?ms=60000&pipelined HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    client.writer.send(first).await.unwrap();
+    let target = "/sleep?ms=60000&pipelined";
+    world.noted(ONE, target, "begin").await;
+    client.writer.send("GET / HTTP/1.1\r\n").await.unwrap();
+    // What was pipelined is with the proxy before the end is.
+    world.until_in_flight(ONE, 1).await;
+    drop(client);
+    world.noted(ONE, target, "aborted").await;
+    world.end().await;
+}
