@@ -1,6 +1,7 @@
 //! The engine: carries one exchange to its end. Request and response move independently; each
 //! direction holds at most one frame, and credit returns to a sender only when its bytes went on.
-//! The exchange ends with the response, or with either side; never later.
+//! The exchange ends with the response, or with either side; never later. Fields of ours stand in
+//! final heads only, where whoever sets them looks after them: interim heads and trailers have none.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use tokio::time::Sleep;
 
 use crate::answer::Reason;
 use crate::downstream::Downstream;
+use crate::fields::strip_ours;
 use crate::message::{Body, Frame, Gone};
 use crate::stall::Watched;
 use crate::upstream::{Failure, Head, Upstream};
@@ -322,7 +324,8 @@ impl Exchange {
                 }
                 Ok(Step::Moved)
             }
-            Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
+            Poll::Ready(Some(Ok(Frame::Trailers(mut trailers)))) => {
+                strip_ours(&mut trailers);
                 self.request.done = true;
                 // See `stop_request` for a failure here.
                 upstream.send_trailers(trailers).ok();
@@ -384,7 +387,8 @@ impl Exchange {
                 }
                 Ok(Step::Moved)
             }
-            Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
+            Poll::Ready(Some(Ok(Frame::Trailers(mut trailers)))) => {
+                strip_ours(&mut trailers);
                 downstream.send_trailers(trailers).map_err(End::Client)?;
                 self.response.done = true;
                 Ok(Step::Moved)
@@ -410,7 +414,8 @@ impl Exchange {
         match upstream.poll_head(cx) {
             Poll::Pending => Ok(Step::Waits),
             Poll::Ready(Err(failure)) => Err(End::Upstream(failure)),
-            Poll::Ready(Ok(Head::Interim(interim))) => {
+            Poll::Ready(Ok(Head::Interim(mut interim))) => {
+                strip_ours(&mut interim.fields);
                 downstream.send_interim(interim).map_err(End::Client)?;
                 Ok(Step::Moved)
             }

@@ -1,7 +1,10 @@
 //! Promise: fields of one hop stay there, and ours are ours: no client or program speaks in our name.
 
 use fprs_testkit::client::get;
+use http::HeaderMap;
 
+use crate::call::{Speaks, Upload};
+use crate::raw::{self, RAW};
 use crate::world::{ONE, PAIRS, TWO, World};
 
 #[tokio::test]
@@ -50,6 +53,68 @@ async fn what_a_client_says_in_our_name_or_to_its_own_hop_never_reaches_the_prog
                 assert!(head.contains(stays), "no {stays} in {head}");
             }
         }
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_a_program_says_in_our_name_or_to_its_own_hop_never_reaches_the_client() {
+    let mut world = World::start().await;
+    raw::deploy(&mut world).await;
+    for speaks in [Speaks::H1, Speaks::H2] {
+        let answer = world.get(speaks, RAW, "/fields").await;
+        assert_eq!((answer.status, answer.text()), (200, "hello".to_owned()));
+        let mut seen = vec![("answer", &answer.headers), ("trailers", &answer.trailers)];
+        seen.extend(
+            answer
+                .informational
+                .iter()
+                .map(|head| ("103", &head.headers)),
+        );
+        assert_eq!(seen.len(), 3, "{answer:?}");
+        for (place, fields) in seen {
+            let ours = fields
+                .keys()
+                .find(|name| name.as_str().starts_with("x-fprs-"));
+            assert_eq!(ours, None, "{speaks:?}: in the {place}");
+            for gone in [
+                "connection",
+                "x-hop",
+                "keep-alive",
+                "upgrade",
+                "proxy-authenticate",
+            ] {
+                assert!(
+                    !fields.contains_key(gone),
+                    "{speaks:?}: {gone} in the {place}"
+                );
+            }
+        }
+        assert_eq!(answer.header("x-end"), Some("2"));
+        assert_eq!(answer.header("trailer"), Some("x-sum"));
+        assert_eq!(answer.trailer("x-sum"), Some("7"));
+        assert_eq!(answer.informational[0].header("link"), Some("</a>"));
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_a_client_says_in_our_name_in_its_trailers_never_reaches_the_program() {
+    let world = World::start().await;
+    for (speaks, server) in PAIRS {
+        let mut call = world.call(speaks, server, "/echo", Upload::Stream).await;
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-fprs-tenant", "lies".parse().unwrap());
+        trailers.insert("x-sum", "7".parse().unwrap());
+        call.sender.finish_with(trailers).await.unwrap();
+        let answer = call.answer.response().await.unwrap();
+        // It echoes what it gets. What comes back is filtered too, so count what there is.
+        assert_eq!(
+            answer.trailers.len(),
+            1,
+            "{speaks:?} to {server}: {answer:?}"
+        );
+        assert_eq!(answer.trailer("x-sum"), Some("7"));
     }
     world.end().await;
 }
