@@ -181,7 +181,8 @@ async fn send_body(
         }
         Body::Sse { count, every } => {
             for n in 0..*count {
-                if n > 0 {
+                // A pause of zero is one of up to a millisecond.
+                if n > 0 && !every.is_zero() {
                     sink.pause(*every).await?;
                 }
                 let at_us = now_us();

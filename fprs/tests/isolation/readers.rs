@@ -1,0 +1,84 @@
+//! Clients that stop reading: their response waits at its source, and everybody else's comes.
+
+use fprs_testkit::client::{H2, H2Receiver, get};
+use h2::client::Builder;
+
+use crate::world::{World, pace, unnoticed};
+
+/// Events of the stream that is not read; many times what the windows on the way hold.
+const EVENTS: usize = 30_000;
+
+/// What a response that isn't read may hold: a stream window in relay and proxy each and sockets'
+/// buffers.
+const MEMORY_MIB: u64 = 16;
+
+#[tokio::test]
+async fn tiny_events_that_are_not_read_leave_their_neighbours_alone() {
+    let world = World::start_h2().await;
+    let host = world.host();
+    let client = connect(&world).await;
+    let other = world.plane.h2().await;
+    let quiet = pace(&client, &host).await;
+    let path = format!("/sse?n={EVENTS}");
+    let mut stalled = client.open(get(&host, &path), true).await.unwrap();
+    assert_eq!(stalled.receiver.head().await.unwrap().status, 200);
+    world.busy(1).await;
+    let what = "30,000 events that are not read";
+    unnoticed(what, quiet, pace(&client, &host).await);
+    unnoticed(what, quiet, pace(&other, &host).await);
+    assert_eq!(read_events(&mut stalled.receiver).await, EVENTS);
+    assert!(client.is_open());
+    world.settled().await;
+}
+
+#[tokio::test]
+async fn a_large_response_that_is_not_read_waits_at_its_source() {
+    let world = World::start().await;
+    let host = world.host();
+    let client = connect(&world).await;
+    let quiet = pace(&client, &host).await;
+    let memory = world.plane.memory();
+    let stream = client.open(get(&host, "/bytes/1073741824"), true).await;
+    let mut stalled = stream.unwrap();
+    assert_eq!(stalled.receiver.head().await.unwrap().status, 200);
+    world.busy(1).await;
+    let what = "1 GiB that is not read";
+    unnoticed(what, quiet, pace(&client, &host).await);
+    let grown = world.grown_mib(memory);
+    println!("{what}: {grown} MiB");
+    assert!(grown < MEMORY_MIB, "{grown} MiB");
+    // It was only waiting.
+    for _ in 0..100 {
+        assert!(stalled.receiver.piece().await.unwrap().is_some());
+    }
+    drop(stalled);
+    assert!(client.is_open());
+    world.settled().await;
+}
+
+/// A client whose streams stall after 64 KiB, and its connection never.
+async fn connect(world: &World) -> H2 {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(64 * 1024)
+        .initial_connection_window_size(64 << 20);
+    H2::connect_with(world.plane.listen(), &builder)
+        .await
+        .unwrap()
+}
+
+/// Reads events to the end of their stream; how many came, each in its place.
+async fn read_events(receiver: &mut H2Receiver) -> usize {
+    let mut text = Vec::new();
+    while let Some(piece) = receiver.piece().await.unwrap() {
+        text.extend_from_slice(&piece);
+    }
+    let text = String::from_utf8(text).unwrap();
+    let events = text.split_terminator("\n\n").enumerate();
+    events
+        .inspect(|(n, event)| {
+            let start = format!("data: {{\"n\":{n},");
+            assert!(event.starts_with(&start), "event {n}: {event}");
+        })
+        .count()
+}
