@@ -1,6 +1,6 @@
 # Two targets do all their set-up on a fresh Debian or Ubuntu machine with Rust: demo and test.
 
-.PHONY: demo test soak bench lint deny ci
+.PHONY: demo test soak bench microbench lint deny ci
 
 # Starts a plane, deploys two servers, and shows scaling from zero and back. Cleans up after itself.
 demo:
@@ -19,6 +19,12 @@ soak:
 
 # Numbers for this machine; benches/README.md says what they mean.
 bench:
+	@./.ci/need cc cmake
+	cargo build --release --locked -p fprs -p fprs-benches
+	$${CARGO_TARGET_DIR:-target}/release/fprs-bench run $(BENCH)
+
+# The pieces of the request path one by one: lookup, choice, count, apply.
+microbench:
 	cargo bench --locked -p fprs-benches
 
 lint:

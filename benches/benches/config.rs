@@ -1,5 +1,6 @@
 //! The snapshot as requests and commits meet it: a lookup, and one changed replica, among a
-//! hundred servers and among a hundred thousand. Both must cost the same; a whole load may not.
+//! hundred servers and among a hundred thousand. Both may grow only as a deep tree and cold caches
+//! make them; a whole load is proportional to the records.
 
 #![allow(
     missing_docs,

@@ -28,8 +28,8 @@ use crate::load::session::Protocol;
 pub const PROXY_CORE: u32 = 0;
 /// The core of everything else: the generator and the origin.
 pub const OTHER_CORE: u32 = 1;
-/// How long a proxy may take until it listens.
-const START: Duration = Duration::from_secs(20);
+/// How long a proxy may take until it listens; under valgrind some take half a minute.
+const START: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// The protocols on both sides of a proxy.

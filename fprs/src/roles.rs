@@ -3,6 +3,7 @@
 
 mod admin;
 mod autoscaler;
+mod config_metrics;
 mod control;
 mod follow;
 mod proxy;

@@ -15,6 +15,8 @@ use crate::{
 /// Latencies above this are recorded as this: nothing here waits longer.
 const LONGEST: u64 = 600 * NANOS_PER_SECOND;
 const DIGITS: u8 = 3;
+/// What is quoted of a wrong answer, bytes.
+const QUOTED: usize = 200;
 
 /// Percentiles of one distribution, µs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,6 +82,8 @@ impl Samples {
 struct Slot {
     intended: Option<u64>,
     bytes: u64,
+    /// The start of the body, for the report of a wrong answer.
+    start: Vec<u8>,
     events: Option<event::Reader>,
 }
 
@@ -143,6 +147,7 @@ impl Recorder {
         if let Some(slot) = self.slots.get_mut(slot as usize) {
             slot.intended = Some(intended);
             slot.bytes = 0;
+            slot.start.clear();
             self.outstanding += 1;
             if self.counts(intended) {
                 self.lag.add(now - intended);
@@ -219,6 +224,8 @@ impl Sink for Recorder {
             return;
         };
         slot.bytes += piece.len() as u64;
+        let room = QUOTED.saturating_sub(slot.start.len()).min(piece.len());
+        slot.start.extend_from_slice(&piece[..room]);
         let counting = self.counting.is_some();
         if counting {
             self.bytes += piece.len() as u64;
@@ -239,8 +246,13 @@ impl Sink for Recorder {
         };
         if self.expect.is_some_and(|expect| expect != bytes) {
             self.errors += 1;
+            let start = self
+                .slots
+                .get(slot as usize)
+                .map_or(&[][..], |slot| &slot.start);
+            let start = String::from_utf8_lossy(start);
             self.error
-                .get_or_insert_with(|| format!("an answer of {bytes} bytes"));
+                .get_or_insert_with(|| format!("an answer of {bytes} bytes: {start}"));
             return;
         }
         let now = clock::now();

@@ -65,11 +65,13 @@ impl Proxy for Fprs {
             let listen = free_address()?;
             let plane = Plane::up(site, listen, &data)?;
             plane.deploy(&manifest(site, &plane)?)?;
+            plane.ready_replica()?;
             return plane.into_running();
         }
         let plane = Plane::control(site, &data)?;
         let file = manifest(site, &plane)?;
         let address = free_address()?;
+        let admin = free_address()?;
         let role = if *self == Self::Proxy {
             "proxy"
         } else {
@@ -79,7 +81,7 @@ impl Proxy for Fprs {
         for (flag, value) in [
             ("--control", plane.admin.to_string()),
             ("--listen", address.to_string()),
-            ("--admin", "127.0.0.1:0".to_owned()),
+            ("--admin", admin.to_string()),
             ("--admin-token", plane::ADMIN_TOKEN.to_owned()),
             ("--data-dir", site.folder.join(role).display().to_string()),
             ("--cores", "1".to_owned()),
@@ -89,7 +91,10 @@ impl Proxy for Fprs {
         if *self == Self::Proxy {
             let worker = worker::attach(plane.admin, site.upstream)?;
             plane.deploy(&file)?;
+            // So that the proxy's first table has it.
+            plane.ready_replica()?;
             let mut running = launch(site, &command, address)?;
+            plane::wait_until_ready(admin)?;
             running.headers = plane.headers();
             running.kept.push(Box::new(worker));
             running.kept.push(Box::new(plane));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use fprs_config::SharedStore;
 use fprs_config::feed::FeedClient;
 use fprs_config::follow::Status;
+use fprs_config::{SharedStore, View};
 use fprs_control::{ControlSettings, PublicUrl, ReadyCheck};
 use fprs_relay::RelaySettings;
 use prometheus::Registry;
@@ -37,12 +37,12 @@ pub(super) fn proxy(settings: Settings) -> Result<(), Failure> {
             let last_good = Some(process.dir.last_good(Role::Proxy.name()));
             let following = Following::new(store, last_good).observe(proxy.observer());
             let (view, status) = (following.view(), following.status());
-            following.start(&mut process.parts);
-            proxy.serve(listen, view, &process.token, &mut process.parts)?;
+            following.start(&process.registry, &mut process.parts)?;
+            proxy.serve(listen, view.clone(), &process.token, &mut process.parts)?;
             let draining = Arc::new(AtomicBool::new(false));
             let ready = ready_check(proxy.tables(), Arc::clone(&draining));
             process.admin(status, ready, Routes::default())?;
-            let ended = process.run(settings).await;
+            let ended = process.run(settings, view).await;
             draining.store(true, Ordering::Relaxed);
             proxy.drain(settings.drain_timeout).await;
             ended
@@ -61,7 +61,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
             let store = open_store(&process.dir.store())?;
             let following = Following::new(Arc::clone(&store), None);
             let (view, status) = (following.view(), following.status());
-            following.start(&mut process.parts);
+            following.start(&process.registry, &mut process.parts)?;
             let control = Controlling::start(
                 ControlSettings {
                     zone: settings.zone.clone(),
@@ -72,7 +72,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                     lease: ControlSettings::LEASE,
                 },
                 store,
-                view,
+                view.clone(),
                 &process.registry,
                 &mut process.parts,
             )?;
@@ -86,7 +86,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
             });
             process.serve_admin(routes)?;
             process.announces = true;
-            process.run(settings).await
+            process.run(settings, view).await
         },
     )
 }
@@ -101,7 +101,7 @@ pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
         async |settings: &Settings, process: &mut Process| {
             let store = process.feed(settings, Role::Autoscaler)?;
             let following = Following::new(Arc::clone(&store), None);
-            let status = following.status();
+            let (view, status) = (following.view(), following.status());
             let holder = format!("autoscaler-{:016x}", fastrand::u64(..));
             let (autoscaler, following) = Autoscaling::start(
                 holder,
@@ -110,13 +110,13 @@ pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
                 following,
                 &mut process.parts,
             );
-            following.start(&mut process.parts);
+            following.start(&process.registry, &mut process.parts)?;
             process.admin(
                 status,
                 Arc::new(|| Ok(())),
                 autoscaler.routes(Routes::default()),
             )?;
-            process.run(settings).await
+            process.run(settings, view).await
         },
     )
 }
@@ -151,10 +151,10 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
             )?;
             let store = process.feed(settings, Role::Relay)?;
             let following = Following::new(store, None);
-            let status = following.status();
-            following.start(&mut process.parts);
+            let (view, status) = (following.view(), following.status());
+            following.start(&process.registry, &mut process.parts)?;
             process.admin(status, Arc::new(|| Ok(())), Routes::default())?;
-            let ended = process.run(settings).await;
+            let ended = process.run(settings, view).await;
             relay.stop().await;
             ended
         },
@@ -235,26 +235,34 @@ impl Process {
     }
 
     /// Says that the role serves, and waits for the end.
-    async fn run(&mut self, settings: &Settings) -> Result<(), Failure> {
+    async fn run(&mut self, settings: &Settings, mut view: View) -> Result<(), Failure> {
         let running = Running {
             pid: std::process::id(),
             listen: self.listen,
             admin: self.admin_address,
             zone: settings.zone.clone(),
         };
-        if self.announces {
-            self.dir.announce(&running)?;
-        }
-        if let Some(path) = &settings.ready_file {
-            write_whole(path, &running)?;
-        }
-        tracing::info!(admin = %self.admin_address, listen = ?self.listen, "serving");
+        let (dir, announces) = (self.dir.clone(), self.announces);
+        let serve = async {
+            if announces {
+                dir.announce(&running)?;
+            }
+            // A role serves once it knows what the store holds.
+            if view.changed().await.is_some() {
+                if let Some(path) = &settings.ready_file {
+                    write_whole(path, &running)?;
+                }
+                tracing::info!(admin = %running.admin, listen = ?running.listen, "serving");
+            }
+            std::future::pending().await
+        };
         let ended = tokio::select! {
             ended = self.parts.ended() => Err(ended),
+            ended = serve => ended,
             ended = process::terminated() => ended,
         };
-        if self.announces {
-            self.dir.retract();
+        if announces {
+            dir.retract();
         }
         ended
     }

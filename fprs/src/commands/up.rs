@@ -91,7 +91,7 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
         following,
         &mut parts,
     );
-    following.start(&mut parts);
+    following.start(&registry, &mut parts)?;
     let routes = control.routes(Admin {
         registry: registry.clone(),
         token: token.clone(),

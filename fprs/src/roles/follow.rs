@@ -7,7 +7,11 @@ use fprs_config::follow::{Follower, Status};
 use fprs_config::last_good::LastGood;
 use fprs_config::{Applied, SharedStore, View};
 
+use prometheus::Registry;
+
+use crate::failure::Failure;
 use crate::process::Parts;
+use crate::roles::config_metrics::ConfigMetrics;
 
 /// Sees every change before it is in force.
 pub(super) type Observer = Box<dyn FnMut(&Applied) + Send>;
@@ -54,7 +58,13 @@ impl Following {
     }
 
     /// Follows until the process ends.
-    pub fn start(self, parts: &mut Parts) {
+    ///
+    /// # Errors
+    /// The registry has a following already.
+    pub fn start(self, registry: &Registry, parts: &mut Parts) -> Result<(), Failure> {
+        let metrics = ConfigMetrics::new(self.status).map_err(Failure::new)?;
+        registry.register(Box::new(metrics)).map_err(Failure::new)?;
         parts.run("the store's follower", self.follower.run());
+        Ok(())
     }
 }

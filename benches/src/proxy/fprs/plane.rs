@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -177,6 +178,31 @@ fn start(
         command.extend([flag.to_owned(), value]);
     }
     let running = launch(site, &command, listens)?;
+    wait_for_file(&ready)?;
+    Ok(running)
+}
+
+/// Waits until a role says that it serves: a proxy listens before it has its first table.
+pub(super) fn wait_until_ready(admin: SocketAddr) -> Result<()> {
+    let is_ready = || -> Result<bool> {
+        let mut stream = TcpStream::connect(admin)?;
+        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.split(' ').nth(1) == Some("200"))
+    };
+    let deadline = Instant::now() + START;
+    while !is_ready().unwrap_or(false) {
+        if Instant::now() > deadline {
+            bail!("it is not ready: see /readyz of {admin}");
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// Waits for the file that a role writes when it serves.
+fn wait_for_file(ready: &Path) -> Result<()> {
     let deadline = Instant::now() + START;
     while !ready.exists() {
         if Instant::now() > deadline {
@@ -184,5 +210,5 @@ fn start(
         }
         thread::sleep(POLL);
     }
-    Ok(running)
+    Ok(())
 }
