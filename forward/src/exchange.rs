@@ -145,8 +145,8 @@ struct Exchange {
 /// One direction.
 #[derive(Default)]
 struct Leg {
-    /// Read but not yet passed on.
-    held: Option<Bytes>,
+    /// Read but not yet passed on; empty: nothing is.
+    held: Bytes,
     done: bool,
 }
 
@@ -270,9 +270,9 @@ impl Exchange {
         moved: bool,
         downstream: &D,
     ) -> Poll<End> {
-        let (limit, end) = if self.response.held.is_some() || self.response.done {
+        let (limit, end) = if !self.response.held.is_empty() || self.response.done {
             (limits::READER_PROGRESS, End::Client(Gone::Stalled))
-        } else if self.rules.announced && !self.request.done && self.request.held.is_none() {
+        } else if self.rules.announced && !self.request.done && self.request.held.is_empty() {
             (limits::BODY_PROGRESS, End::Client(Gone::Stalled))
         } else {
             (limits::EXCHANGE_IDLE, End::Upstream(Failure::Timeout))
@@ -295,7 +295,8 @@ impl Exchange {
         if self.request.done {
             return Ok(Step::Waits);
         }
-        if let Some(held) = &mut self.request.held {
+        let held = &mut self.request.held;
+        if !held.is_empty() {
             let room = match upstream.poll_room(held.len(), cx) {
                 Poll::Pending => return Ok(Step::Waits),
                 Poll::Ready(Ok(room)) => room,
@@ -303,11 +304,7 @@ impl Exchange {
             };
             let piece = held.split_to(room.min(held.len()));
             let length = piece.len();
-            let last = held.is_empty();
-            if last {
-                self.request.held = None;
-            }
-            let end = last && downstream.is_body_done();
+            let end = held.is_empty() && downstream.is_body_done();
             if upstream.send_data(piece, end).is_err() {
                 return Ok(self.stop_request());
             }
@@ -319,9 +316,7 @@ impl Exchange {
         match downstream.poll_body(cx) {
             Poll::Pending => Ok(Step::Waits),
             Poll::Ready(Some(Ok(Frame::Data(data)))) => {
-                if !data.is_empty() {
-                    self.request.held = Some(data);
-                }
+                self.request.held = data;
                 Ok(Step::Moved)
             }
             Poll::Ready(Some(Ok(Frame::Trailers(mut trailers)))) => {
@@ -343,7 +338,7 @@ impl Exchange {
     /// The upstream takes no more of the request. That is no failure yet: it may have answered, and
     /// its read side tells.
     fn stop_request(&mut self) -> Step {
-        self.request.held = None;
+        self.request.held = Bytes::new();
         self.request.done = true;
         Step::Moved
     }
@@ -358,21 +353,18 @@ impl Exchange {
         if self.status.is_none() {
             return self.step_head(cx, downstream, upstream, observer);
         }
-        if let Some(held) = &mut self.response.held {
+        let held = &mut self.response.held;
+        if !held.is_empty() {
             let room = match downstream.poll_room(held.len(), cx) {
                 Poll::Pending => return Ok(Step::Waits),
                 Poll::Ready(room) => room.map_err(End::Client)?,
             };
             let piece = held.split_to(room.min(held.len()));
             let length = piece.len();
-            let last = held.is_empty();
-            if last {
-                self.response.held = None;
-            }
             if let Some(frames) = &mut self.frames {
                 frames.pass(&piece);
             }
-            let end = last && upstream.is_body_done();
+            let end = held.is_empty() && upstream.is_body_done();
             downstream.send_data(piece, end).map_err(End::Client)?;
             self.response.done = end;
             self.sent += length as u64;
@@ -382,9 +374,7 @@ impl Exchange {
         match upstream.poll_body(cx) {
             Poll::Pending => Ok(Step::Waits),
             Poll::Ready(Some(Ok(Frame::Data(data)))) => {
-                if !data.is_empty() {
-                    self.response.held = Some(data);
-                }
+                self.response.held = data;
                 Ok(Step::Moved)
             }
             Poll::Ready(Some(Ok(Frame::Trailers(mut trailers)))) => {
