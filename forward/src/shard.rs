@@ -221,9 +221,9 @@ async fn accept<S: Service>(
         let accepted = if closes {
             // Those that the system has accepted for us are served; closing would reset them.
             left -= 1;
-            match listener.accept().now_or_never().filter(|_| left > 0) {
-                Some(accepted) => accepted,
-                None => return,
+            match listener.accept().now_or_never() {
+                Some(Ok(accepted)) if left > 0 => Ok(accepted),
+                Some(_) | None => return,
             }
         } else {
             tokio::select! {
