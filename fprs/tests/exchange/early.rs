@@ -64,3 +64,20 @@ async fn a_small_rest_of_an_upload_is_thrown_away_and_the_connection_goes_on() {
     }
     world.end().await;
 }
+
+/// As clients do that send first and read then: what they can't send any more is no loss.
+#[tokio::test]
+async fn an_answer_in_the_middle_of_an_upload_is_there_for_who_reads_only_afterwards() {
+    let world = World::start().await;
+    for (speaks, server) in PAIRS {
+        for size in [1_usize << 20, 8 << 20] {
+            let length = Upload::Length(size as u64);
+            let mut call = world.call(speaks, server, "/early", length).await;
+            // Fails or not, as the proxy and the system please.
+            call.sender.send(Bytes::from(vec![b'a'; size])).await.ok();
+            let answer = call.answer.response().await.unwrap();
+            assert_eq!((answer.status, answer.text()), (413, "early".to_owned()));
+        }
+    }
+    world.end().await;
+}
