@@ -9,12 +9,12 @@ demo:
 	@./examples/demo.sh "$${CARGO_TARGET_DIR:-target}/debug/fprs"
 
 test:
-	@./.ci/need cc cmake python3
+	@./.ci/need cc cmake python3 curl
 	@./.ci/test
 
 # The same tests at full size: gigabytes and hours instead of megabytes and seconds.
 soak:
-	@./.ci/need cc cmake python3
+	@./.ci/need cc cmake python3 curl
 	@FPRS_SOAK=1 ./.ci/test
 
 # Numbers for this machine; benches/README.md says what they mean.

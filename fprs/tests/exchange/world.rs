@@ -32,7 +32,8 @@ pub(crate) struct World {
     _floor: Floor,
 }
 
-/// Tests run beside each other, those that measure alone.
+/// Tests run beside each other, those that measure alone. Where each test is a process of its own,
+/// `.config/nextest.toml` sees to that.
 static FLOOR: RwLock<()> = RwLock::const_new(());
 
 #[expect(dead_code, reason = "held for their drop")]
