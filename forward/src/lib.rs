@@ -11,6 +11,7 @@ pub mod h1;
 pub mod limits;
 pub mod message;
 pub mod shard;
+mod socket;
 pub mod stall;
 pub mod upstream;
 pub mod websocket;

@@ -74,6 +74,13 @@ pub const H1_IDLE: Duration = Duration::from_millis(1500);
 /// Idle HTTP/1.1 connections kept for one program by one shard.
 pub const H1_IDLE_CONNECTIONS: usize = 64;
 
+/// A silent connection is asked for a sign of life after this long, so that a peer whose machine is
+/// gone is noticed without any traffic.
+pub const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Between further questions; after three without an answer the connection is gone.
+pub const KEEPALIVE_RETRY: Duration = Duration::from_secs(10);
+
 /// An idle client connection is closed after this long.
 pub const CLIENT_IDLE: Duration = Duration::from_secs(120);
 

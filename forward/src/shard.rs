@@ -20,8 +20,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::downstream::{self, Client, Downstream, Inbound};
-use crate::limits;
 use crate::stall::Stalls;
+use crate::{limits, socket};
 
 /// What is done with a request; one value per core.
 pub trait Service: 'static {
@@ -279,7 +279,7 @@ async fn serve<S: Service>(
     connected: Connected<S>,
 ) {
     let opened = TcpStream::from_std(stream).and_then(|stream| {
-        stream.set_nodelay(true)?;
+        socket::set_up(&stream)?;
         Ok(stream)
     });
     let Ok(stream) = opened else { return };

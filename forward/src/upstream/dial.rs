@@ -8,7 +8,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use tokio::net::TcpStream;
 
-use crate::limits;
+use crate::{limits, socket};
 
 /// A TCP connection, without delay of small writes.
 ///
@@ -18,7 +18,7 @@ pub(crate) async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = tokio::time::timeout(limits::CONNECT_TIMEOUT, TcpStream::connect(address))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the dial"))??;
-    stream.set_nodelay(true)?;
+    socket::set_up(&stream)?;
     Ok(stream)
 }
 
