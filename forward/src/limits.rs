@@ -67,6 +67,10 @@ pub const CONNECTIONS_PER_PEER: usize = 8;
 /// From dialling to a usable connection. On one continent a round trip is below 100 ms.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A dial without an answer is given up for another after this long, then twice as long, within
+/// [`CONNECT_TIMEOUT`]: more than a round trip, and short enough for four of them.
+pub const DIAL_PATIENCE: Duration = Duration::from_millis(100);
+
 /// Idle HTTP/1.1 connections to a program are reused for this long: shorter than the 2 s after which
 /// gunicorn, the hastiest of the common servers, closes them.
 pub const H1_IDLE: Duration = Duration::from_millis(1500);
