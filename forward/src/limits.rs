@@ -61,6 +61,10 @@ pub const PENDING_RESETS: usize = 4096;
 /// Reset streams remembered, so that late frames are told from a protocol error.
 pub const REMEMBERED_RESETS: usize = 1000;
 
+/// A stream to an upstream is not reset sooner after it was opened: long enough for the peer to have
+/// accepted it, half the 100 ms in which a program is to see that its client left.
+pub const RESET_AFTER: Duration = Duration::from_millis(50);
+
 /// Connections one shard opens to one replica. One carries [`STREAMS_PER_CONNECTION`] exchanges.
 pub const CONNECTIONS_PER_PEER: usize = 8;
 

@@ -19,7 +19,7 @@ async fn bursts_of_resets_leave_streams_to_an_http1_program_alone() {
 
 #[tokio::test]
 async fn bursts_of_resets_leave_streams_to_an_http2_program_alone() {
-    bursts(World::start_h2().await, &[When::AtOnce]).await;
+    bursts(World::start_h2().await, &[When::AtOnce, When::Later]).await;
 }
 
 async fn bursts(world: World, kinds: &[When]) {
