@@ -61,11 +61,19 @@ pub const PENDING_RESETS: usize = 4096;
 /// Reset streams remembered, so that late frames are told from a protocol error.
 pub const REMEMBERED_RESETS: usize = 1000;
 
+/// A stream to an upstream is not reset sooner after it was opened: long enough for the peer to have
+/// accepted it, half the 100 ms in which a program is to see that its client left.
+pub const RESET_AFTER: Duration = Duration::from_millis(50);
+
 /// Connections one shard opens to one replica. One carries [`STREAMS_PER_CONNECTION`] exchanges.
 pub const CONNECTIONS_PER_PEER: usize = 8;
 
 /// From dialling to a usable connection. On one continent a round trip is below 100 ms.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A dial without an answer is given up for another after this long, then twice as long, within
+/// [`CONNECT_TIMEOUT`]: more than a round trip, and short enough for four of them.
+pub const DIAL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Idle HTTP/1.1 connections to a program are reused for this long: shorter than the 2 s after which
 /// gunicorn, the hastiest of the common servers, closes them.

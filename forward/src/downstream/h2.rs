@@ -91,6 +91,12 @@ async fn serve_stream<S: Service>(
         ended: false,
         core,
     };
+    // Clients that vanish together reset streams by the hundred, mostly in the very read that opens
+    // them: nothing of those reaches a program, whose own guard against such resets would end the
+    // connection its other streams are on.
+    if poll_fn(|cx| Poll::Ready(stream.poll_gone(cx).is_ready())).await {
+        return;
+    }
     let mut request = Request::from_parts(parts, ());
     match canonical(&mut request, stream.body.is_end_stream()) {
         Ok(body) => {

@@ -15,11 +15,23 @@ use crate::{limits, socket};
 /// # Errors
 /// Refused, unreachable, or not there within [`limits::CONNECT_TIMEOUT`].
 pub(crate) async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = tokio::time::timeout(limits::CONNECT_TIMEOUT, TcpStream::connect(address))
+    let stream = tokio::time::timeout(limits::CONNECT_TIMEOUT, dial(address))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the dial"))??;
     socket::set_up(&stream)?;
     Ok(stream)
+}
+
+/// A peer whose accept queue is full drops the dial, and the kernel repeats it only after a second:
+/// this asks anew, sooner, and with growing patience.
+async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let mut patience = limits::DIAL_PATIENCE;
+    loop {
+        match tokio::time::timeout(patience, TcpStream::connect(address)).await {
+            Ok(dialled) => return dialled,
+            Err(_) => patience *= 2,
+        }
+    }
 }
 
 /// An HTTP/2 connection with prior knowledge, and the future that drives it.

@@ -12,6 +12,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, StatusCode};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::downstream::h2::room;
 use crate::h1::head::content_length;
@@ -189,7 +190,8 @@ impl Slot {
             response: Some(response),
             send,
             body: None,
-            slot: self,
+            opened: Instant::now(),
+            slot: Some(self),
         })
     }
 }
@@ -229,8 +231,27 @@ pub struct Stream {
     response: Option<ResponseFuture>,
     send: SendStream<Bytes>,
     body: Option<RecvStream>,
-    #[expect(dead_code, reason = "held for its drop: the room on the connection")]
-    slot: Slot,
+    opened: Instant,
+    slot: Option<Slot>,
+}
+
+impl Drop for Stream {
+    /// A peer that reads many resets together with the heads they follow takes them for an attack
+    /// and ends the connection, so a stream without an answer is not reset sooner than
+    /// [`limits::RESET_AFTER`].
+    fn drop(&mut self) {
+        let Some(response) = self.response.take() else {
+            return;
+        };
+        let (opened, slot) = (self.opened, self.slot.take());
+        if opened.elapsed() < limits::RESET_AFTER {
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep_until(opened + limits::RESET_AFTER).await;
+                // What h2 resets the stream by: nobody holds it any more.
+                drop((response, slot));
+            });
+        }
+    }
 }
 
 impl Upstream for Stream {

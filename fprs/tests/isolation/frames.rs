@@ -188,6 +188,11 @@ pub(crate) fn data(stream: u32, end: bool, payload: &[u8]) -> Vec<u8> {
     frame(DATA, if end { END_STREAM } else { 0 }, stream, payload)
 }
 
+/// An RST_STREAM frame: CANCEL.
+pub(crate) fn reset(stream: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())
+}
+
 /// The fields of a proper request.
 pub(crate) fn request<'a>(
     method: &'a str,

@@ -10,6 +10,7 @@
 )]
 
 mod churn;
+mod dials;
 mod frames;
 mod readers;
 mod requests;
