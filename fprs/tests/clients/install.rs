@@ -1,0 +1,92 @@
+//! Clients from their registries, pinned, in `target/clients`: installed once, whoever comes first,
+//! and kept until their list changes. What can't be had is skipped loudly, or fails the suite where
+//! `FPRS_REQUIRE_CLIENTS=1` says it must be there.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+const REQUIREMENTS: &str = include_str!("requirements.txt");
+const PACKAGE: &str = include_str!("package.json");
+const PACKAGE_LOCK: &str = include_str!("package-lock.json");
+
+/// A Python with the clients in it; `None`: skip.
+pub(crate) fn python() -> Option<PathBuf> {
+    let dir = installed("python", REQUIREMENTS, |dir| {
+        run(Command::new("python3").args(["-m", "venv", "."]), dir)?;
+        write(&dir.join("requirements.txt"), REQUIREMENTS)?;
+        let mut pip = Command::new(dir.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--only-binary", ":all:"]);
+        run(pip.args(["--requirement", "requirements.txt"]), dir)
+    })?;
+    Some(dir.join("bin/python"))
+}
+
+/// The `node_modules` with the clients in it; `None`: skip.
+pub(crate) fn node_modules() -> Option<PathBuf> {
+    let dir = installed("node", PACKAGE_LOCK, |dir| {
+        write(&dir.join("package.json"), PACKAGE)?;
+        write(&dir.join("package-lock.json"), PACKAGE_LOCK)?;
+        run(Command::new("npm").args(["ci", "--ignore-scripts"]), dir)
+    })?;
+    Some(dir.join("node_modules"))
+}
+
+/// curl, which comes from the system; `None`: skip.
+pub(crate) fn curl() -> Option<PathBuf> {
+    match run(Command::new("curl").arg("--version"), Path::new(".")) {
+        Ok(()) => Some(PathBuf::from("curl")),
+        Err(why) => skipped("curl", &why),
+    }
+}
+
+/// The directory of one set of clients, installed by `install` unless `list` is what it has.
+fn installed(
+    name: &str,
+    list: &str,
+    install: impl FnOnce(&Path) -> Result<(), String>,
+) -> Option<PathBuf> {
+    let clients = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("clients");
+    std::fs::create_dir_all(&clients).expect("a directory for clients");
+    let lock = File::create(clients.join(format!("{name}.lock"))).expect("a lock file");
+    // Released with the file: tests of other threads and processes wait here.
+    lock.lock().expect("the lock");
+    let dir = clients.join(name);
+    let stamp = clients.join(format!("{name}.installed"));
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == list) {
+        return Some(dir);
+    }
+    std::fs::remove_dir_all(&dir).ok();
+    std::fs::create_dir(&dir).expect("a directory to install in");
+    let started = Instant::now();
+    if let Err(why) = install(&dir) {
+        return skipped(name, &why);
+    }
+    std::fs::write(stamp, list).expect("a stamp");
+    eprintln!("installed the {name} clients in {:.1?}", started.elapsed());
+    Some(dir)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn run(command: &mut Command, dir: &Path) -> Result<(), String> {
+    let output = command.current_dir(dir).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!("{command:?}: {}\n{complaint}", output.status))
+}
+
+fn skipped<T>(name: &str, why: &str) -> Option<T> {
+    assert!(
+        std::env::var_os("FPRS_REQUIRE_CLIENTS").is_none_or(|value| value != "1"),
+        "the {name} clients must be here: {why}"
+    );
+    eprintln!("SKIPPED: the {name} clients can't be had: {why}");
+    None
+}

@@ -1,0 +1,44 @@
+"use strict";
+// undici: requests, streams both ways, fetch-like reading of events; HTTP/1.1 and HTTP/2.
+
+const assert = require("node:assert");
+const { Readable } = require("node:stream");
+const { Client } = require("undici");
+const { address, authority, fields, run, say } = require("./transcript.js");
+
+const BODY = Buffer.alloc(1 << 20, Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)));
+
+function* pieces() {
+  for (let start = 0; start < BODY.length; start += 50_000) {
+    yield BODY.subarray(start, start + 50_000);
+  }
+}
+
+run(async () => {
+  const client = new Client(`http://${address}`, { pipelining: 1 });
+  const ask = (method, path, more = {}) =>
+    client.request({ method, path, headers: { host: authority, ...more.headers }, ...more });
+
+  for (const [method, path] of [
+    ["GET", "/hello"],
+    ["HEAD", "/hello"],
+    ["GET", "/status/204"],
+    ["GET", "/status/404"],
+    ["PATCH", "/fields?a=1&b=%2F%20"],
+  ]) {
+    const { statusCode, headers, body } = await ask(method, path);
+    say(`${method} ${path}`, statusCode, fields(headers), Buffer.from(await body.arrayBuffer()));
+  }
+  say("sized upload", await (await ask("POST", "/digest", { body: BODY })).body.json());
+  const upload = { body: Readable.from(pieces()) };
+  say("streamed upload", await (await ask("POST", "/digest", upload)).body.json());
+  const echoed = await ask("POST", "/echo", { body: Readable.from(pieces()) });
+  const back = Buffer.from(await echoed.body.arrayBuffer());
+  assert(back.equals(BODY));
+  say("echo", back);
+  const events = await ask("GET", "/events");
+  say("events", (await events.body.text()).split("\n"));
+  const download = await ask("GET", "/download");
+  say("download", Buffer.from(await download.body.arrayBuffer()));
+  await client.close();
+});
