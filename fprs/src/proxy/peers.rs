@@ -23,6 +23,10 @@ impl Peers {
             return Rc::clone(peer);
         }
         let peer = Peer::new(replica.address);
+        if replica.is_gone() {
+            // Nobody would tell us again to let it go.
+            return peer;
+        }
         self.of
             .borrow_mut()
             .insert(Arc::clone(&replica.id), Rc::clone(&peer));

@@ -5,7 +5,7 @@
 use std::collections::HashMap as StdMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -81,6 +81,8 @@ pub struct Replica {
     reported: AtomicU64,
     /// Not chosen before this time, in milliseconds; it could not be reached.
     ejected_until: AtomicU64,
+    /// It takes no more requests; those that chose it from an older table go on.
+    gone: AtomicBool,
 }
 
 /// A relay's report is believed for this long.
@@ -147,6 +149,11 @@ impl Replica {
         let others = in_flight.saturating_sub(u64::from(self.gauge.in_flight()));
         self.reported
             .store(now_ms << 24 | others.min(0xff_ffff), Ordering::Relaxed);
+    }
+
+    /// No table has it any more: nothing is to be kept for it.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// It could not be reached: leave it alone for a moment.
@@ -292,9 +299,13 @@ impl Tables {
                 .filter(|replica| !known.contains_key(&*replica.id))
                 .cloned(),
         );
-        for id in known.keys().filter(|id| !stays.contains_key(*id)) {
-            self.demand.remove_replica(id);
-            edit.removed.push((*id).into());
+        for replica in known
+            .values()
+            .filter(|replica| !stays.contains_key(&*replica.id))
+        {
+            replica.gone.store(true, Ordering::Relaxed);
+            self.demand.remove_replica(&replica.id);
+            edit.removed.push(Arc::clone(&replica.id));
         }
         match route {
             Some(route) => {
@@ -368,6 +379,7 @@ impl Tables {
             gauge: self.demand.replica(server, &replica.id),
             reported: AtomicU64::new(0),
             ejected_until: AtomicU64::new(0),
+            gone: AtomicBool::new(false),
         }))
     }
 }

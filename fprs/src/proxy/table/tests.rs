@@ -91,6 +91,7 @@ fn a_replica_is_the_same_through_every_edit_around_it_until_it_goes() {
     assert!(Arc::ptr_eq(same, &before[0]) && same.gauge.in_flight() == 1);
     let edit = world.commit(vec![replica("r1", "s", ReplicaState::Draining)]);
     assert_eq!(edit.removed, vec![Arc::from("r1")]);
+    assert!(before[0].is_gone());
     assert_eq!(ready(&world, "s").len(), 1);
     drop(in_flight);
 }
