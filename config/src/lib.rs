@@ -11,6 +11,8 @@ pub mod last_good;
 pub mod limits;
 pub mod manifest;
 pub mod record;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 pub mod snapshot;
 pub mod store;
 #[cfg(test)]

@@ -9,12 +9,13 @@ use bytes::Bytes;
 
 use crate::key::{Key, Revision};
 use crate::record::{
-    Auth, Domain, Lease, Record, Replica, ReplicaState, Scaling, Server, Version, Worker,
+    Domain, Lease, Record, Replica, ReplicaState, Scaling, Server, Version, Worker,
 };
+use crate::samples;
 use crate::store::{Batch, Change, Contents, Entry};
 
 pub(crate) fn address() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 9000))
+    samples::ADDRESS
 }
 
 pub(crate) fn server(name: &str) -> Record {
@@ -24,50 +25,25 @@ pub(crate) fn server(name: &str) -> Record {
 /// Servers of one name differ by their `max_replicas`.
 pub(crate) fn server_with(name: &str, max_replicas: u32) -> Record {
     Record::Server(Server {
-        name: name.into(),
-        tenant: String::new(),
         target: Arc::new(Version {
-            generation: 1,
-            command: vec!["serve".into(), "$PORT".into()],
-            image: String::new(),
-            h2: false,
             env: BTreeMap::from([("A".to_owned(), "b".to_owned())]),
-            startup_timeout: Duration::from_secs(30),
-            exit_grace: Duration::from_secs(10),
             working_dir: "/srv".into(),
+            ..samples::version(1)
         }),
-        proven: false,
-        fallback: None,
         scaling: Scaling {
-            target_concurrency: Some(8.0),
-            min_replicas: 0,
             max_replicas,
-            buffer_replicas: 0,
-            scaleup_window: Duration::ZERO,
-            scaledown_window: Duration::from_secs(60),
+            ..samples::scaling()
         },
-        auth: Auth::Public,
         hold: Duration::from_secs(1),
         request_timeout: Some(Duration::from_secs(60)),
-        routing_region: "local".into(),
-        compute_region: "local".into(),
-        egress: String::new(),
-        deployed_unix_ms: 1,
+        ..samples::server(name)
     })
 }
 
 pub(crate) fn replica(id: &str, server: &str, state: ReplicaState) -> Record {
     Record::Replica(Replica {
-        id: id.into(),
-        server: server.into(),
-        generation: 1,
-        state,
-        worker: Some("w1".into()),
-        address: Some(address()),
-        since_unix_ms: 1,
-        reason: String::new(),
         startup_ms: 5,
-        weight: 1,
+        ..samples::replica(id, server, state)
     })
 }
 
@@ -80,11 +56,8 @@ pub(crate) fn domain(host: &str, server: &str) -> Record {
 
 pub(crate) fn worker(id: &str) -> Record {
     Record::Worker(Worker {
-        id: id.into(),
-        address: address(),
-        compute_region: "local".into(),
         capacity: 8,
-        epoch: 1,
+        ..samples::worker(id)
     })
 }
 

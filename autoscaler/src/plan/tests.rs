@@ -1,10 +1,9 @@
 //! What is done about a server's replicas in each situation.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use fprs_config::{Auth, Scaling, Version};
+use fprs_config::{Scaling, Version, samples};
 
 use super::*;
 use ReplicaState::{Draining, Failed, Ready, Requested, Starting, Stopping};
@@ -27,40 +26,21 @@ pub(crate) fn replica(id: &str, generation: u64, state: ReplicaState) -> Replica
 }
 
 fn version(generation: u64) -> Arc<Version> {
-    Arc::new(Version {
-        generation,
-        command: vec!["serve".into()],
-        image: String::new(),
-        h2: false,
-        env: BTreeMap::new(),
-        startup_timeout: Duration::from_secs(30),
-        exit_grace: Duration::from_secs(10),
-        working_dir: String::new(),
-    })
+    Arc::new(samples::version(generation))
 }
 
 pub(crate) fn server(target: u64, proven: bool, fallback: Option<u64>) -> Arc<Server> {
     Arc::new(Server {
-        name: "s".into(),
-        tenant: String::new(),
         target: version(target),
         proven,
         fallback: fallback.map(version),
         scaling: Scaling {
             target_concurrency: Some(4.0),
-            min_replicas: 0,
             max_replicas: 8,
-            buffer_replicas: 0,
-            scaleup_window: Duration::ZERO,
             scaledown_window: Duration::from_secs(10),
+            ..samples::scaling()
         },
-        auth: Auth::Public,
-        hold: Duration::ZERO,
-        request_timeout: None,
-        routing_region: "local".into(),
-        compute_region: "local".into(),
-        egress: String::new(),
-        deployed_unix_ms: 0,
+        ..samples::server("s")
     })
 }
 

@@ -10,8 +10,8 @@ use fprs_autoscaler::{Autoscaler, Observer, Settings};
 use fprs_autoscaler_client::{Demand, Reporter, reporter};
 use fprs_config::follow::Publisher;
 use fprs_config::{
-    Auth, Change, EmbeddedStore, Expectation, Follower, Key, Kind, Record, Replica, ReplicaState,
-    Revision, Scaling, Server, SharedStore, Snapshot, Version, View,
+    Change, EmbeddedStore, Expectation, Follower, Key, Kind, Record, Replica, ReplicaState,
+    Revision, Scaling, Server, SharedStore, Snapshot, View, samples,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -304,27 +304,8 @@ fn moved(replica: &Replica, state: ReplicaState) -> Change {
 
 fn server(name: &str, scaling: Scaling) -> Server {
     Server {
-        name: name.into(),
-        tenant: String::new(),
-        target: Arc::new(Version {
-            generation: 1,
-            command: vec!["serve".into()],
-            image: String::new(),
-            h2: false,
-            env: BTreeMap::new(),
-            startup_timeout: Duration::from_secs(30),
-            exit_grace: Duration::from_secs(10),
-            working_dir: String::new(),
-        }),
         proven: true,
-        fallback: None,
         scaling,
-        auth: Auth::Public,
-        hold: Duration::ZERO,
-        request_timeout: None,
-        routing_region: "local".into(),
-        compute_region: "local".into(),
-        egress: String::new(),
-        deployed_unix_ms: 0,
+        ..samples::server(name)
     }
 }

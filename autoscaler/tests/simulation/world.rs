@@ -8,7 +8,7 @@ use std::time::Duration;
 use fprs_autoscaler::decide::{Decision, History, Rule};
 use fprs_autoscaler::demand::Load;
 use fprs_autoscaler::plan::{Action, Backoff, Situation, current, plan};
-use fprs_config::{Auth, Millis, Replica, ReplicaState, Scaling, Server, ServerView, Version};
+use fprs_config::{Millis, Replica, ReplicaState, Scaling, Server, ServerView, Version, samples};
 
 const TICK_MS: Millis = 200;
 const START_UNIX_MS: Millis = 1_700_000_000_000;
@@ -47,19 +47,9 @@ impl World {
         let mut rng = fastrand::Rng::with_seed(seed);
         let scaling = scaling(&mut rng);
         let server = Server {
-            name: "s".into(),
-            tenant: String::new(),
-            target: version(1),
-            proven: false,
-            fallback: None,
             scaling,
-            auth: Auth::Public,
-            hold: Duration::ZERO,
-            request_timeout: None,
-            routing_region: "local".into(),
-            compute_region: "local".into(),
-            egress: String::new(),
             deployed_unix_ms: START_UNIX_MS,
+            ..samples::server("s")
         };
         let view = ServerView {
             server: Some(Arc::new(server)),
@@ -469,16 +459,7 @@ fn scaling(rng: &mut fastrand::Rng) -> Scaling {
 }
 
 fn version(generation: u64) -> Arc<Version> {
-    Arc::new(Version {
-        generation,
-        command: vec!["serve".into()],
-        image: String::new(),
-        h2: false,
-        env: BTreeMap::new(),
-        startup_timeout: Duration::from_secs(30),
-        exit_grace: Duration::from_secs(10),
-        working_dir: String::new(),
-    })
+    Arc::new(samples::version(generation))
 }
 
 fn millis(duration: Duration) -> Millis {

@@ -91,6 +91,8 @@ async fn a_command_that_cannot_run_fails_with_the_systems_reason() {
     let plain = plain.to_str().unwrap();
     let mut nowhere = version(&["true"]);
     nowhere.working_dir = "/nonexistent".to_owned();
+    let mut image = version(&[]);
+    image.image = "registry.example/app:1".to_owned();
     let cases = [
         (
             version(&["no-such-program"]),
@@ -105,7 +107,7 @@ async fn a_command_that_cannot_run_fails_with_the_systems_reason() {
             "cannot run `true`: working_dir `/nonexistent` is not a directory".to_owned(),
         ),
         (
-            version(&[]),
+            image,
             "the version has no command to run; this worker runs commands only".to_owned(),
         ),
     ];
@@ -130,9 +132,7 @@ async fn a_program_has_its_environment_its_port_and_its_directory() {
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
     let mut version = version(&["./serve", "--port=$PORT"]);
     version.working_dir = dir.path().to_str().unwrap().to_owned();
-    version.env = [("GREETING", "hi"), ("PORT", "not this")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+    version.env = [("GREETING".to_owned(), "hi".to_owned())].into();
     let reason = attached.failure(&version).await;
     let (_, got) = reason.split_once("last output: got ").unwrap();
     let words: Vec<&str> = got.split(' ').collect();

@@ -1,0 +1,86 @@
+//! PURE. Records for tests and benchmarks of every crate: whole and valid, to be changed where a
+//! test cares (`Server { hold, ..samples::server("s") }`).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::record::{Auth, Replica, ReplicaState, Scaling, Server, Version, Worker};
+
+/// Where every sample worker and replica is.
+pub const ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);
+
+/// A public server of one version, not yet proven, that scales from 0 to 4 at 8 each.
+pub fn server(name: &str) -> Server {
+    Server {
+        name: name.into(),
+        tenant: String::new(),
+        target: Arc::new(version(1)),
+        proven: false,
+        fallback: None,
+        scaling: scaling(),
+        auth: Auth::Public,
+        hold: Duration::ZERO,
+        request_timeout: None,
+        routing_region: "local".into(),
+        compute_region: "local".into(),
+        egress: String::new(),
+        deployed_unix_ms: 1,
+    }
+}
+
+/// A version that runs `serve $PORT`.
+pub fn version(generation: u64) -> Version {
+    Version {
+        generation,
+        command: vec!["serve".into(), "$PORT".into()],
+        image: String::new(),
+        h2: false,
+        env: BTreeMap::new(),
+        startup_timeout: Duration::from_secs(30),
+        exit_grace: Duration::from_secs(10),
+        working_dir: String::new(),
+    }
+}
+
+/// From 0 to 4 replicas at 8 exchanges each, up at once and down after a minute.
+pub const fn scaling() -> Scaling {
+    Scaling {
+        target_concurrency: Some(8.0),
+        min_replicas: 0,
+        max_replicas: 4,
+        buffer_replicas: 0,
+        scaleup_window: Duration::ZERO,
+        scaledown_window: Duration::from_secs(60),
+    }
+}
+
+/// A replica of the first version; on worker `w1` unless it is only requested.
+pub fn replica(id: &str, server: &str, state: ReplicaState) -> Replica {
+    let placed = state != ReplicaState::Requested;
+    Replica {
+        id: id.into(),
+        server: server.into(),
+        generation: 1,
+        state,
+        worker: placed.then(|| "w1".into()),
+        address: placed.then_some(ADDRESS),
+        since_unix_ms: 1,
+        reason: String::new(),
+        startup_ms: 0,
+        weight: 1,
+    }
+}
+
+/// A worker with room for 100.
+pub fn worker(id: &str) -> Worker {
+    Worker {
+        id: id.into(),
+        address: ADDRESS,
+        compute_region: "local".into(),
+        capacity: 100,
+        epoch: 1,
+    }
+}
