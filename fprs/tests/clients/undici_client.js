@@ -1,5 +1,5 @@
 "use strict";
-// undici: requests, streams both ways, fetch-like reading of events; HTTP/1.1 and HTTP/2.
+// undici over HTTP/1.1: requests, streams both ways, events read as they come.
 
 const assert = require("node:assert");
 const { Readable } = require("node:stream");
