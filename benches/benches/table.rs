@@ -52,7 +52,7 @@ fn lookups(criterion: &mut Criterion) {
                     let table = tables.load();
                     let host = &hosts[turn.next().unwrap_or(0)];
                     match tables.find(&table, black_box(host)) {
-                        Found::Route(route) => Arc::clone(route),
+                        Found::Route(route) => route,
                         other => panic!("{other:?}"),
                     }
                 });

@@ -80,7 +80,7 @@ impl Proxy {
             .map_or("", |authority| authority.as_str());
         let table = self.tables.load();
         match self.tables.find(&table, authority) {
-            Found::Route(route) => Ok(Arc::clone(route)),
+            Found::Route(route) => Ok(route),
             Found::Internal => Err(Routed::Internal(table.is_loaded())),
             Found::NoServer => Err(Routed::Refused(Answer::new(Reason::NoReplica))),
             Found::OtherZone => Err(Routed::Refused(Answer::new(Reason::WrongZone))),
@@ -150,7 +150,7 @@ impl Proxy {
             // Registered before the table is read, so that no edit falls in between.
             edited.as_mut().enable();
             latest = match Table::route(&self.tables.load(), &latest.server) {
-                Some(route) => Arc::clone(route),
+                Some(route) => route,
                 None => return Err(Refused::Answer(Answer::new(Reason::NoReplica))),
             };
             if !latest.ready.is_empty() {

@@ -1,5 +1,6 @@
-//! The routing table: host → server → replicas that take requests. One immutable value with
-//! structural sharing, replaced at once; a request that has its route keeps it to its end. Counters
+//! The routing table: host → server → replicas that take requests. Names are one immutable map with
+//! structural sharing, replaced at once; what a name leads to is one immutable route, swapped at
+//! once; a request that has its route keeps it to its end. Counters
 //! and reported loads belong to the replica and survive every edit around it.
 
 use std::collections::HashMap as StdMap;
@@ -23,7 +24,9 @@ type Map<V> = GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, DefaultSh
 /// Which server every host name means, at one revision.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    servers: Map<Arc<Route>>,
+    /// A server's route is swapped in its place: an edit costs the same among any number of servers,
+    /// and a request that has its route keeps it.
+    servers: Map<Arc<ArcSwap<Route>>>,
     /// Custom host → server.
     hosts: Map<Arc<str>>,
     /// At least one snapshot has been applied.
@@ -32,9 +35,9 @@ pub struct Table {
 
 /// What a host name leads to.
 #[derive(Debug)]
-pub enum Found<'a> {
+pub enum Found {
     /// A deployed server.
-    Route(&'a Arc<Route>),
+    Route(Arc<Route>),
     /// A name of this zone without a server.
     NoServer,
     /// The proxy itself.
@@ -93,7 +96,7 @@ const EJECTION_MS: u64 = 1_000;
 
 impl Table {
     /// What that authority leads to. Takes lower case only; see [`Tables::find`].
-    fn find(&self, authority: &str, zone: &str) -> Found<'_> {
+    fn find(&self, authority: &str, zone: &str) -> Found {
         let (server, known) = match host::read(authority, zone) {
             Host::Internal => return Found::Internal,
             Host::Server(server) => (Some(server), Found::NoServer),
@@ -103,7 +106,7 @@ impl Table {
             ),
         };
         match server.and_then(|server| self.servers.get(server)) {
-            Some(route) => Found::Route(route),
+            Some(route) => Found::Route(route.load_full()),
             None => known,
         }
     }
@@ -124,8 +127,8 @@ impl Table {
     }
 
     /// The route of a server.
-    pub fn route(&self, server: &str) -> Option<&Arc<Route>> {
-        self.servers.get(server)
+    pub fn route(&self, server: &str) -> Option<Arc<Route>> {
+        self.servers.get(server).map(|route| route.load_full())
     }
 }
 
@@ -206,7 +209,7 @@ impl Tables {
     }
 
     /// What that authority leads to in the table, whatever its case.
-    pub fn find<'a>(&self, table: &'a Table, authority: &str) -> Found<'a> {
+    pub fn find(&self, table: &Table, authority: &str) -> Found {
         if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return table.find(&authority.to_ascii_lowercase(), &self.zone);
         }
@@ -264,7 +267,7 @@ impl Tables {
             next.servers
                 .get(server)
                 .or_else(|| before.servers.get(server))
-                .map(|route| Arc::clone(&route.edited))
+                .map(|route| Arc::clone(&route.load().edited))
         };
         if applied.whole {
             before.servers.keys().filter_map(route).collect()
@@ -281,7 +284,7 @@ impl Tables {
         next: &mut Table,
         edit: &mut Edit,
     ) {
-        let old = next.servers.get(server).cloned();
+        let old = next.route(server);
         let known: StdMap<&str, &Arc<Replica>> = old
             .iter()
             .flat_map(|route| route.ready.iter())
@@ -307,11 +310,13 @@ impl Tables {
             self.demand.remove_replica(&replica.id);
             edit.removed.push(Arc::clone(&replica.id));
         }
-        match route {
-            Some(route) => {
-                next.servers.insert(Arc::clone(server), Arc::new(route));
+        match (route, next.servers.get(server)) {
+            (Some(route), Some(place)) => place.store(Arc::new(route)),
+            (Some(route), None) => {
+                let place = Arc::new(ArcSwap::from_pointee(route));
+                next.servers.insert(Arc::clone(server), place);
             }
-            None => {
+            (None, _) => {
                 next.servers.remove(server);
                 self.demand.remove_server(server);
             }
