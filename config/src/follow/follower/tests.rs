@@ -210,7 +210,10 @@ async fn a_snapshot_older_than_what_is_in_force_is_not_taken() {
     let feed = store.watch_to_feed();
     let mut running = Running::start(&store, |follower| follower);
     running.reached(8).await;
-    store.snapshot_of(&[batch(3, vec![server_with("a", 3).change()])]);
+    // Each time it is asked: how often that is before we look depends on chance.
+    for _ in 0..100 {
+        store.snapshot_of(&[batch(3, vec![server_with("a", 3).change()])]);
+    }
     feed.send(WatchEvent::Lost).await.unwrap();
     let report = running.report(|report| report.trouble.is_some()).await;
     let trouble = report.trouble.unwrap();
