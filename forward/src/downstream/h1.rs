@@ -360,6 +360,10 @@ impl<'a, T: Socket> Exchange<'a, T> {
         }
     }
 
+    const fn is_open_tunnel(&self) -> bool {
+        self.tunnel && self.encoder.is_some()
+    }
+
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Gone> {
         let Some(encoder) = &self.encoder else {
             return Err(Gone::Left);
@@ -384,6 +388,9 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
             }
             match ready!(self.connection.read.poll_read(&mut self.connection.io, cx)) {
                 Ok(1..) => {}
+                // Half of a tunnel has ended, after all that was sent in it: the program is to see
+                // just that (RFC 8441 §5). It closes the other half when it has answered.
+                Ok(0) if self.is_open_tunnel() => return Poll::Ready(None),
                 Ok(0) | Err(_) => return Poll::Ready(Some(Err(Gone::Left))),
             }
         }
