@@ -485,7 +485,12 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         // What follows the body is the next request; it is left alone once there is a buffer of it.
         let more = self.tunnel || !self.decoder.is_done();
-        let enough = if more { 1 } else { limits::FIRST_READ_BYTES };
+        let enough = match more {
+            // The end of what a client sends in a tunnel is not the client's.
+            _ if self.is_open_tunnel() => 0,
+            true => 1,
+            false => limits::FIRST_READ_BYTES,
+        };
         let Connection { io, read, .. } = &mut *self.connection;
         // Only a read that waits is woken when the client leaves.
         while read.len() < enough {
