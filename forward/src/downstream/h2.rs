@@ -46,8 +46,10 @@ where
                     stalls: connected.stalls(),
                     drain: is_websocket(&request).then(|| connected.drain()),
                 };
+                // Boxed here, for a task is moved several times on its way to its first poll.
+                let served = Box::pin(serve_stream(service, client, request, respond, core));
                 tokio::task::spawn_local(async move {
-                    serve_stream(service, client, request, respond, core).await;
+                    served.await;
                     drop(counted);
                 });
             }
@@ -241,7 +243,8 @@ impl Downstream for Stream {
             .map_err(|error| gone(&error))
     }
 
-    fn send_head(&mut self, response: Response<()>, body: Body) -> Result<(), Gone> {
+    fn send_head(&mut self, mut response: Response<()>, body: Body) -> Result<(), Gone> {
+        fields::leave_unindexed(response.headers_mut());
         self.ended = body.is_none() || self.head;
         let sent = self.respond.send_response(response, self.ended);
         self.response = Some(sent.map_err(|error| gone(&error))?);

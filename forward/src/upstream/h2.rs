@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::downstream::h2::room;
+use crate::fields::leave_unindexed;
 use crate::h1::head::content_length;
 use crate::limits;
 use crate::message::{Body, Frame, Interim};
@@ -177,8 +178,9 @@ impl Slot {
     ///
     /// # Errors
     /// The connection failed at this very moment; nothing was sent.
-    pub fn send(self, request: Request<()>, body: Body) -> Result<Stream, Failure> {
+    pub fn send(self, mut request: Request<()>, body: Body) -> Result<Stream, Failure> {
         let end = body.is_none();
+        leave_unindexed(request.headers_mut());
         let (response, send) = self
             .connection
             .send
