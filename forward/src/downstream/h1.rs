@@ -140,13 +140,14 @@ enum Next {
 }
 
 impl<T: Socket> Connection<T> {
-    /// The next request's head; `End` when the client closes, stays silent or we drain.
+    /// The next request's head; `End` when the client closes or stays silent, in a drain not for long.
     async fn next(&mut self) -> Next {
         self.clock.restart(limits::CLIENT_IDLE);
-        poll_fn(|cx| self.poll_next(cx)).await
+        let silent_at = Instant::now() + limits::PARTING;
+        poll_fn(|cx| self.poll_next(silent_at, cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_next(&mut self, silent_at: Instant, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             // RFC 9112 §2.2: an empty line before a request line is not part of it.
             while self.searched == 0 && self.read.bytes().starts_with(b"\r\n") {
@@ -163,11 +164,10 @@ impl<T: Socket> Connection<T> {
                 Err(malformed) => return Poll::Ready(Next::Malformed(malformed)),
             }
             let begun = !self.read.is_empty();
-            if !begun && self.drain.poll(Phase::Draining, cx) {
-                return Poll::Ready(Next::End);
-            }
             if begun {
-                self.clock.limit(limits::HEAD_TIME);
+                self.clock.limit(Instant::now() + limits::HEAD_TIME);
+            } else if self.drain.poll(Phase::Draining, cx) {
+                self.clock.limit(silent_at);
             }
             // What we answered ourselves may still wait to be written.
             if let Poll::Ready(Err(_)) = self.write.poll_flush(&mut self.io, cx) {
@@ -264,8 +264,7 @@ impl Clock {
     }
 
     /// Brings the deadline forward, never back.
-    fn limit(&mut self, after: Duration) {
-        let deadline = Instant::now() + after;
+    fn limit(&mut self, deadline: Instant) {
         if deadline < self.deadline {
             self.deadline = deadline;
             self.sleep.as_mut().reset(deadline);
@@ -410,7 +409,7 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
         // A body that is still to come can't be told from the next request: this is the last one.
         self.keep_alive = self.keep_alive
             && framing != Framing::UntilClose
-            && !self.connection.drain.began()
+            && !self.connection.drain.leaves()
             && self.version == Version::HTTP_11;
         head::write_response(
             &response,
