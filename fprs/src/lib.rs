@@ -11,3 +11,4 @@ pub mod proxy;
 pub mod roles;
 pub mod settings;
 mod table;
+pub mod take_over;
