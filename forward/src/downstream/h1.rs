@@ -77,10 +77,6 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: Rc<Client>, connected: 
                 connection.linger().await;
                 break;
             }
-            After::Shutdown => {
-                connection.shutdown().await;
-                break;
-            }
             After::Reset => {
                 connection.io.reset_on_close();
                 break;
@@ -214,15 +210,6 @@ impl<T: Socket> Connection<T> {
             .unwrap_or(false)
     }
 
-    /// Sends all that is queued and says that nothing follows.
-    async fn shutdown(&mut self) {
-        let all = poll_fn(|cx| {
-            ready!(self.write.poll_flush(&mut self.io, cx))?;
-            Pin::new(&mut self.io).poll_shutdown(cx)
-        });
-        tokio::time::timeout(limits::LINGER, all).await.ok();
-    }
-
     /// Closes so that an answer still on its way isn't overtaken by a reset: sends all, says that
     /// nothing follows, and reads what comes for a while.
     async fn linger(&mut self) {
@@ -290,8 +277,6 @@ enum After {
     Linger,
     Reset,
     Reuse,
-    /// A tunnel's end.
-    Shutdown,
 }
 
 struct Exchange<'a, T> {
@@ -330,7 +315,8 @@ impl<'a, T: Socket> Exchange<'a, T> {
         if self.aborted || !self.ended {
             After::Reset
         } else if self.tunnel {
-            After::Shutdown
+            // What the client says meanwhile must not make its end a reset.
+            After::Linger
         } else if !self.decoder.is_done() && self.keep_alive && !self.expects_continue {
             After::Discard(self.decoder)
         } else if !self.decoder.is_done() {
