@@ -6,6 +6,7 @@ pub mod client;
 pub mod commands;
 pub mod data_dir;
 pub mod failure;
+pub mod notify;
 pub mod process;
 pub mod proxy;
 pub mod roles;

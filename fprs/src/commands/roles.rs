@@ -19,6 +19,7 @@ use tonic::service::Routes;
 
 use crate::data_dir::{DataDir, Running, write_whole};
 use crate::failure::Failure;
+use crate::notify;
 use crate::process::{self, Parts, bind, bound};
 use crate::roles::{self, Admin, Autoscaling, Controlling, Following, Relaying, open_store};
 use crate::settings::{Role, Settings};
@@ -256,6 +257,7 @@ impl Process {
                 if let Some(path) = &settings.ready_file {
                     write_whole(path, &running)?;
                 }
+                notify::ready();
                 tracing::info!(admin = %running.admin, listen = ?running.listen, "serving");
             }
             std::future::pending().await
@@ -266,6 +268,7 @@ impl Process {
             ended = process::terminated() => ended,
             ended = enough => ended,
         };
+        notify::stopping();
         if announces {
             dir.retract();
         }

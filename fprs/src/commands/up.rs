@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::commands::ask;
 use crate::data_dir::{DataDir, Running, write_whole};
 use crate::failure::Failure;
+use crate::notify;
 use crate::process::{self, Parts, bind, bound};
 use crate::roles::{
     self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_store,
@@ -121,6 +122,7 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
         ended = parts.ended() => Err(ended),
         ended = served => ended,
     };
+    notify::stopping();
     dir.retract();
     if ended.is_ok() {
         proxy.drain(settings.drain).await;
@@ -153,6 +155,7 @@ async fn serve(
     if let Some(path) = &settings.ready_file {
         write_whole(path, running)?;
     }
+    notify::ready();
     process::terminated().await
 }
 

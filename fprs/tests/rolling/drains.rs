@@ -37,12 +37,12 @@ async fn sigterm_drains_refuse_reset_and_cut_nothing() {
     }
     assert!(edge.refusals() > 0, "readiness failed where nobody looked");
     let seen = load.end().await;
+    drop(edge);
     world.settled().await;
     for proxy in &proxies {
         let admin = proxy.address("admin");
         until("nothing is in flight at a proxy", SOON, async || {
-            // What is left is the edge that asks.
-            (metric(admin, "fprs_proxy_in_flight").await <= 1).then_some(())
+            (metric(admin, "fprs_proxy_in_flight").await == 0).then_some(())
         })
         .await;
     }
@@ -64,7 +64,7 @@ async fn start(world: &World, number: usize, listen: &str) -> Role {
         "--listen",
         listen,
         "--drain-delay",
-        "1s",
+        "2s",
         "--drain-timeout",
         "1s",
     ];

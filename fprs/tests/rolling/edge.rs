@@ -67,7 +67,7 @@ impl Edge {
             if proxy.ready.load(Ordering::Relaxed) {
                 return proxy.address;
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

@@ -1,6 +1,6 @@
 //! One proxy relieves the other at one address, again and again.
 
-use fprs_testkit::{Role, eventually};
+use fprs_testkit::{Role, eventually, until};
 
 use crate::edge::Edge;
 use crate::load::Load;
@@ -29,9 +29,12 @@ async fn hand_overs_refuse_reset_and_cut_nothing() {
     }
     assert_eq!(edge.refusals(), 0, "the address was ready all the time");
     let seen = load.end().await;
-    world.settled().await;
-    assert!(metric(admin, "fprs_proxy_in_flight").await <= 1);
     drop(edge);
+    world.settled().await;
+    until("nothing is in flight at the proxy", SOON, async || {
+        (metric(admin, "fprs_proxy_in_flight").await == 0).then_some(())
+    })
+    .await;
     proxy.process().terminate();
     assert_eq!(proxy.process().exited(SOON).await.code(), Some(0));
     done += Done::read(&proxy.process().log());

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fprs_testkit::client::{ClientError, H1};
 use fprs_testkit::{Cli, Role, eventually, until};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::{TcpListener, UnixDatagram, UnixStream};
 
 use crate::world::{WEB, World, activated, command, metric};
 use crate::{FPRS, SOON};
@@ -131,50 +132,54 @@ async fn a_newcomer_that_never_serves_changes_nothing_and_only_one_may_try() {
 #[tokio::test]
 async fn a_proxy_serves_on_sockets_of_the_service_manager_and_a_restart_refuses_nothing() {
     let world = World::start().await;
-    let sockets = Sockets::open();
-    let mut first = sockets.start(&world, "first").await;
-    answers(sockets.listen()).await;
-    assert!(metric(sockets.admin(), "fprs_proxy_connections").await >= 0);
+    let manager = Manager::new(&world);
+    let mut first = manager.start(&world, "first").await;
+    let address = manager.listen.local_addr().unwrap();
+    answers(address).await;
+    let admin = manager.admin.local_addr().unwrap();
+    assert!(metric(admin, "fprs_proxy_connections").await >= 0);
     first.terminate();
+    manager.hears("STOPPING=1").await;
     assert_eq!(first.exited(SOON).await.code(), Some(0));
     // Nobody serves, and nobody is refused.
-    let address = sockets.listen();
     let waits = tokio::spawn(answers(address));
-    let _second = sockets.start(&world, "second").await;
+    let _second = manager.start(&world, "second").await;
     waits.await.unwrap();
 }
 
-/// Listeners that a service manager holds open.
-struct Sockets {
+/// A service manager: holds listeners open, and is told how far its service is.
+struct Manager {
     listen: std::net::TcpListener,
     admin: std::net::TcpListener,
+    told: UnixDatagram,
+    notify: PathBuf,
 }
 
-impl Sockets {
-    fn open() -> Self {
+impl Manager {
+    fn new(world: &World) -> Self {
         let open = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let notify = world.path("notify");
         Self {
             listen: open(),
             admin: open(),
+            told: UnixDatagram::bind(&notify).unwrap(),
+            notify,
         }
     }
 
-    fn listen(&self) -> SocketAddr {
-        self.listen.local_addr().unwrap()
-    }
-
-    fn admin(&self) -> SocketAddr {
-        self.admin.local_addr().unwrap()
-    }
-
-    /// Starts a proxy as a service manager does, and waits until it serves.
+    /// Starts a proxy and waits until it serves.
     async fn start(&self, world: &World, name: &str) -> fprs_testkit::Process {
-        let ready = world.path(&format!("{name}-ready"));
-        let more = ["--ready-file", ready.to_str().unwrap()];
-        let args = world.proxy_args("proxy", &[&QUICK[..], &more].concat());
-        let process = activated(&args, [&self.listen, &self.admin], &world.path(name));
-        eventually("it serves", SOON, || ready.exists()).await;
+        let args = world.proxy_args("proxy", &QUICK);
+        let listeners = [&self.listen, &self.admin];
+        let process = activated(&args, listeners, &self.notify, &world.path(name));
+        self.hears("READY=1").await;
         process
+    }
+
+    async fn hears(&self, state: &str) {
+        let mut bytes = [0; 64];
+        let length = tokio::time::timeout(SOON, self.told.recv(&mut bytes)).await;
+        assert_eq!(bytes[..length.unwrap().unwrap()], *state.as_bytes());
     }
 }
 
@@ -239,6 +244,29 @@ async fn readiness_fails_first_and_all_is_served_until_edges_have_noticed() {
     assert_eq!(h2.closed().await, Ok(()));
     let status = proxy.process().exited(Duration::from_secs(10)).await;
     assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_busy_when_the_drain_began_gets_one_more_answer() {
+    let world = World::start().await;
+    let args = ["--listen", "127.0.0.1:0", "--drain-delay", "0s"];
+    let mut proxy = world.proxy("proxy", &args).await;
+    let address = proxy.address("listen");
+    let mut kept = H1::connect(address).await.unwrap();
+    let events = format!("GET /sse?n=20&ms=50 HTTP/1.1\r\nhost: {WEB}\r\n\r\n");
+    kept.writer.send(events).await.unwrap();
+    let head = kept.reader.head().await.unwrap();
+    assert_eq!(head.header("connection"), None);
+    proxy.process().terminate();
+    until("the listener is closed", SOON, async || {
+        (H1::connect(address).await.err() == Some(ClientError::Refused)).then_some(())
+    })
+    .await;
+    while kept.reader.piece().await.unwrap().is_some() {}
+    let answer = kept.get(WEB, "/").await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(proxy.process().exited(SOON).await.code(), Some(0));
 }
 
 async fn relieve(world: &World, proxy: &Role) -> Role {

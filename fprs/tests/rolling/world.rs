@@ -213,10 +213,12 @@ pub(crate) fn command(args: &[String], log: &Path) -> fprs_testkit::Process {
     fprs_testkit::Process::spawn("fprs proxy", command, log)
 }
 
-/// A process with those listeners as its descriptors 3 and 4, as a service manager starts it.
+/// A process with those listeners as its descriptors 3 and 4, told where to say how far it is: as a
+/// service manager starts it.
 pub(crate) fn activated(
     args: &[String],
     [listen, admin]: [&TcpListener; 2],
+    notify: &Path,
     log: &Path,
 ) -> fprs_testkit::Process {
     let pass = |listener: &TcpListener| OwnedFd::from(listener.try_clone().unwrap());
@@ -224,6 +226,8 @@ pub(crate) fn activated(
     let script = "exec 3<&0 4>&1 0</dev/null 1>&2; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$@\"";
     let mut command = std::process::Command::new("sh");
     command.args(["-c", script, FPRS, "proxy"]).args(args);
-    command.env("FPRS_ADMIN_TOKEN", TOKEN);
+    command
+        .env("FPRS_ADMIN_TOKEN", TOKEN)
+        .env("NOTIFY_SOCKET", notify);
     fprs_testkit::Process::spawn_with("fprs proxy", command, log, [pass(listen), pass(admin)])
 }
