@@ -144,10 +144,18 @@ impl<T: Socket> Connection<T> {
     async fn next(&mut self) -> Next {
         self.clock.restart(limits::CLIENT_IDLE);
         let silent_at = Instant::now() + limits::PARTING;
-        poll_fn(|cx| self.poll_next(silent_at, cx)).await
+        let mut head_at = None;
+        poll_fn(|cx| self.poll_next(silent_at, &mut head_at, cx)).await
     }
 
-    fn poll_next(&mut self, silent_at: Instant, cx: &mut Context<'_>) -> Poll<Next> {
+    /// `silent_at`: when a drain ends a connection on which no head begins; `head_at`: when one that
+    /// has begun must be whole.
+    fn poll_next(
+        &mut self,
+        silent_at: Instant,
+        head_at: &mut Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Next> {
         loop {
             // RFC 9112 §2.2: an empty line before a request line is not part of it.
             while self.searched == 0 && self.read.bytes().starts_with(b"\r\n") {
@@ -165,9 +173,10 @@ impl<T: Socket> Connection<T> {
             }
             let begun = !self.read.is_empty();
             if begun {
-                self.clock.limit(Instant::now() + limits::HEAD_TIME);
+                let whole_at = || Instant::now() + limits::HEAD_TIME;
+                self.clock.until(*head_at.get_or_insert_with(whole_at));
             } else if self.drain.poll(Phase::Draining, cx) {
-                self.clock.limit(silent_at);
+                self.clock.until(silent_at);
             }
             // What we answered ourselves may still wait to be written.
             if let Poll::Ready(Err(_)) = self.write.poll_flush(&mut self.io, cx) {
@@ -265,12 +274,12 @@ impl Clock {
         self.deadline = Instant::now() + after;
     }
 
-    /// Brings the deadline forward, never back.
-    fn limit(&mut self, deadline: Instant) {
+    /// Moves the deadline there, forward or back.
+    fn until(&mut self, deadline: Instant) {
         if deadline < self.deadline {
-            self.deadline = deadline;
             self.sleep.as_mut().reset(deadline);
         }
+        self.deadline = deadline;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
