@@ -102,6 +102,10 @@ pub const BODY_PROGRESS: Duration = Duration::from_secs(30);
 /// A client that takes nothing of its response for this long is cut.
 pub const READER_PROGRESS: Duration = Duration::from_secs(120);
 
+/// A client that keeps its connection busy sends its next request within this. In a drain that one is
+/// answered and told to be the last; a connection that was silent for longer is closed without.
+pub const PARTING: Duration = Duration::from_secs(1);
+
 /// After the drain's deadline: for close frames to be written.
 pub const ENDING: Duration = Duration::from_secs(1);
 

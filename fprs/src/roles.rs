@@ -6,6 +6,7 @@ mod autoscaler;
 mod config_metrics;
 mod control;
 mod follow;
+mod load_metrics;
 mod proxy;
 mod relay;
 

@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -47,7 +48,11 @@ pub struct Given {
     /// Threads of the data plane, one a core [default: all cores]
     #[arg(long, env = "FPRS_CORES")]
     pub cores: Option<usize>,
-    /// How long exchanges in flight may go on after SIGTERM [default: 30s]
+    /// How long a proxy goes on serving after SIGTERM with its readiness failing, for edges to notice
+    /// [default: 5s; of `up`: 0s]
+    #[arg(long, env = "FPRS_DRAIN_DELAY")]
+    pub drain_delay: Option<String>,
+    /// How long exchanges in flight may go on after that [default: 30s]
     #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
     /// How log lines look [default: text]
@@ -96,12 +101,21 @@ pub struct Settings {
     pub capacity: u32,
     /// Threads of the data plane.
     pub cores: usize,
-    /// For exchanges in flight after SIGTERM.
-    pub drain_timeout: std::time::Duration,
+    /// What happens after SIGTERM.
+    pub drain: Drain,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Written once everything serves.
     pub ready_file: Option<PathBuf>,
+}
+
+/// How a proxy ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    /// Goes on serving for so long after it said that it is leaving.
+    pub delay: Duration,
+    /// For exchanges in flight, after that.
+    pub timeout: Duration,
 }
 
 /// Which process is started; decides the defaults.
@@ -155,6 +169,8 @@ impl Settings {
             Role::Proxy => ("127.0.0.1:8080", "127.0.0.1:0"),
             Role::Autoscaler | Role::Relay => ("127.0.0.1:0", "127.0.0.1:0"),
         };
+        // Twice what edges take between two looks at readiness, and one timeout.
+        let drain_delay = if role == Role::Up { "0s" } else { "5s" };
         if role.follows() && given.control.is_empty() {
             return Err(Failure::usage(format!(
                 "`fprs {}` needs the admin address of control: give `--control HOST:PORT`",
@@ -172,7 +188,16 @@ impl Settings {
             compute_region: given.compute_region.unwrap_or_else(|| "local".to_owned()),
             capacity: positive("capacity", given.capacity.unwrap_or(64))?,
             cores: positive("cores", given.cores.unwrap_or_else(all_cores))?,
-            drain_timeout: duration("drain-timeout", given.drain_timeout.as_deref())?,
+            drain: Drain {
+                delay: duration(
+                    "drain-delay",
+                    given.drain_delay.as_deref().unwrap_or(drain_delay),
+                )?,
+                timeout: duration(
+                    "drain-timeout",
+                    given.drain_timeout.as_deref().unwrap_or("30s"),
+                )?,
+            },
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
         })
@@ -201,6 +226,7 @@ impl Given {
             compute_region: self.compute_region.or(file.compute_region),
             capacity: self.capacity.or(file.capacity),
             cores: self.cores.or(file.cores),
+            drain_delay: self.drain_delay.or(file.drain_delay),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             log_format: self.log_format.or(file.log_format),
             ready_file: self.ready_file.or(file.ready_file),
@@ -298,8 +324,7 @@ fn positive<T: Default + PartialEq>(name: &str, number: T) -> Result<T, Failure>
     Ok(number)
 }
 
-fn duration(name: &str, text: Option<&str>) -> Result<std::time::Duration, Failure> {
-    let text = text.unwrap_or("30s");
+fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
     humantime::parse_duration(text)
         .map_err(|_| Failure::usage(format!("`--{name} {text}`: not a duration like 30s")))
 }

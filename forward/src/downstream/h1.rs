@@ -79,10 +79,6 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: Rc<Client>, connected: 
                 connection.linger().await;
                 break;
             }
-            After::Shutdown => {
-                connection.shutdown().await;
-                break;
-            }
             After::Reset => {
                 connection.io.reset_on_close();
                 break;
@@ -144,13 +140,22 @@ enum Next {
 }
 
 impl<T: Socket> Connection<T> {
-    /// The next request's head; `End` when the client closes, stays silent or we drain.
+    /// The next request's head; `End` when the client closes or stays silent, in a drain not for long.
     async fn next(&mut self) -> Next {
         self.clock.restart(limits::CLIENT_IDLE);
-        poll_fn(|cx| self.poll_next(cx)).await
+        let silent_at = Instant::now() + limits::PARTING;
+        let mut head_at = None;
+        poll_fn(|cx| self.poll_next(silent_at, &mut head_at, cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    /// `silent_at`: when a drain ends a connection on which no head begins; `head_at`: when one that
+    /// has begun must be whole.
+    fn poll_next(
+        &mut self,
+        silent_at: Instant,
+        head_at: &mut Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Next> {
         loop {
             // RFC 9112 §2.2: an empty line before a request line is not part of it.
             while self.searched == 0 && self.read.bytes().starts_with(b"\r\n") {
@@ -167,11 +172,11 @@ impl<T: Socket> Connection<T> {
                 Err(malformed) => return Poll::Ready(Next::Malformed(malformed)),
             }
             let begun = !self.read.is_empty();
-            if !begun && self.drain.poll(Phase::Draining, cx) {
-                return Poll::Ready(Next::End);
-            }
             if begun {
-                self.clock.limit(limits::HEAD_TIME);
+                let whole_at = || Instant::now() + limits::HEAD_TIME;
+                self.clock.until(*head_at.get_or_insert_with(whole_at));
+            } else if self.drain.poll(Phase::Draining, cx) {
+                self.clock.until(silent_at);
             }
             // What we answered ourselves may still wait to be written.
             if let Poll::Ready(Err(_)) = self.write.poll_flush(&mut self.io, cx) {
@@ -229,15 +234,6 @@ impl<T: Socket> Connection<T> {
             .unwrap_or(false)
     }
 
-    /// Sends all that is queued and says that nothing follows.
-    async fn shutdown(&mut self) {
-        let all = poll_fn(|cx| {
-            ready!(self.write.poll_flush(&mut self.io, cx))?;
-            Pin::new(&mut self.io).poll_shutdown(cx)
-        });
-        tokio::time::timeout(limits::LINGER, all).await.ok();
-    }
-
     /// Closes so that an answer still on its way isn't overtaken by a reset: sends all, says that
     /// nothing follows, and reads what comes for a while.
     async fn linger(&mut self) {
@@ -278,13 +274,12 @@ impl Clock {
         self.deadline = Instant::now() + after;
     }
 
-    /// Brings the deadline forward, never back.
-    fn limit(&mut self, after: Duration) {
-        let deadline = Instant::now() + after;
+    /// Moves the deadline there, forward or back.
+    fn until(&mut self, deadline: Instant) {
         if deadline < self.deadline {
-            self.deadline = deadline;
             self.sleep.as_mut().reset(deadline);
         }
+        self.deadline = deadline;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -306,8 +301,6 @@ enum After {
     Linger,
     Reset,
     Reuse,
-    /// A tunnel's end.
-    Shutdown,
 }
 
 struct Exchange<'a, T> {
@@ -346,7 +339,8 @@ impl<'a, T: Socket> Exchange<'a, T> {
         if self.aborted || !self.ended {
             After::Reset
         } else if self.tunnel {
-            After::Shutdown
+            // What the client says meanwhile must not make its end a reset.
+            After::Linger
         } else if !self.decoder.is_done() && self.keep_alive && !self.expects_continue {
             After::Discard(self.decoder)
         } else if !self.decoder.is_done() {
@@ -432,7 +426,7 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
         // A body that is still to come can't be told from the next request: this is the last one.
         self.keep_alive = self.keep_alive
             && framing != Framing::UntilClose
-            && !self.connection.drain.began()
+            && !self.connection.drain.leaves()
             && self.version == Version::HTTP_11;
         head::write_response(
             &response,

@@ -2,6 +2,7 @@
 //! refused never reaches a replica, a count or a shadow.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fprs_autoscaler_client::{Guard, clock};
 use fprs_forward::downstream::Inbound;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub tables: Arc<Tables>,
     /// Whose word about clients is believed.
     pub edges: Arc<[IpNet]>,
+    /// Edges are to send nothing new, since nobody will be listening soon.
+    pub leaving: Arc<AtomicBool>,
 }
 
 /// One core of the proxy.
@@ -37,6 +40,7 @@ pub struct Settings {
 pub struct Proxy {
     tables: Arc<Tables>,
     edges: Arc<[IpNet]>,
+    leaving: Arc<AtomicBool>,
     peers: Peers,
     counters: Arc<Core>,
 }
@@ -67,6 +71,7 @@ impl Proxy {
         Self {
             tables: Arc::clone(&settings.tables),
             edges: Arc::clone(&settings.edges),
+            leaving: Arc::clone(&settings.leaving),
             peers: Peers::default(),
             counters,
         }
@@ -81,7 +86,10 @@ impl Proxy {
         let table = self.tables.load();
         match self.tables.find(&table, authority) {
             Found::Route(route) => Ok(route),
-            Found::Internal => Err(Routed::Internal(table.is_loaded())),
+            Found::Internal => {
+                let leaving = self.leaving.load(Ordering::Relaxed);
+                Err(Routed::Internal(table.is_loaded() && !leaving))
+            }
             Found::NoServer => Err(Routed::Refused(Answer::new(Reason::NoReplica))),
             Found::OtherZone => Err(Routed::Refused(Answer::new(Reason::WrongZone))),
         }
@@ -195,7 +203,7 @@ impl Proxy {
 
 /// The request is not for a replica.
 enum Routed {
-    /// For the proxy itself, which has a table or not.
+    /// For the proxy itself, which is ready or not.
     Internal(bool),
     Refused(Answer),
 }
