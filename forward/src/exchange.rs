@@ -3,6 +3,10 @@
 //! The exchange ends with the response, or with either side; never later. Fields of ours stand in
 //! final heads only, where whoever sets them looks after them: interim heads and trailers have none.
 
+mod sending;
+
+pub use sending::Sending;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -48,7 +52,17 @@ pub struct Outcome {
 /// Looks at an exchange as it passes. Must not block; every method is on the request path.
 pub trait Observer {
     /// The response's head, before it goes to the client.
-    fn head(&mut self, response: &mut Response<()>);
+    fn head(&mut self, response: &mut Response<()>) -> Verdict;
+}
+
+/// What is done with a response's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes to the client.
+    Pass,
+    /// It says that nothing of the request was processed: the exchange ends as
+    /// [`Failure::Refused`], if the request can be sent again.
+    Refused,
 }
 
 /// What one exchange is held to.
@@ -80,7 +94,8 @@ impl Rules {
     }
 }
 
-/// Carries the exchange to its end.
+/// Carries the exchange to its end. `sending` is the request's body as far as it was read; a new one
+/// for a new request.
 ///
 /// Cancel-safe in the sense that dropping the future cancels both sides.
 pub async fn run<D: Downstream, U: Upstream, O: Observer>(
@@ -88,8 +103,9 @@ pub async fn run<D: Downstream, U: Upstream, O: Observer>(
     upstream: &mut U,
     observer: &mut O,
     rules: Rules,
+    sending: &mut Sending,
 ) -> Outcome {
-    let mut exchange = Exchange::new(rules);
+    let mut exchange = Exchange::new(rules, sending);
     let end = poll_fn(|cx| exchange.poll(cx, downstream, upstream, observer)).await;
     match end {
         End::Upstream(failure) if rules.grpc && exchange.status.is_some() => {
@@ -128,8 +144,8 @@ pub async fn unless_gone<D: Downstream, F: Future>(
     .await
 }
 
-struct Exchange {
-    request: Leg,
+struct Exchange<'a> {
+    request: &'a mut Sending,
     response: Leg,
     status: Option<StatusCode>,
     rules: Rules,
@@ -142,7 +158,7 @@ struct Exchange {
     sent: u64,
 }
 
-/// One direction.
+/// The response's direction.
 #[derive(Default)]
 struct Leg {
     /// Read but not yet passed on; empty: nothing is.
@@ -156,11 +172,11 @@ enum Step {
     Waits,
 }
 
-impl Exchange {
-    fn new(rules: Rules) -> Self {
+impl<'a> Exchange<'a> {
+    fn new(rules: Rules, request: &'a mut Sending) -> Self {
         let timer = |after: Duration| Box::pin(tokio::time::sleep(after));
         Self {
-            request: Leg::default(),
+            request,
             response: Leg::default(),
             status: None,
             rules,
@@ -272,7 +288,7 @@ impl Exchange {
     ) -> Poll<End> {
         let (limit, end) = if !self.response.held.is_empty() || self.response.done {
             (limits::READER_PROGRESS, End::Client(Gone::Stalled))
-        } else if self.rules.announced && !self.request.done && self.request.held.is_empty() {
+        } else if self.rules.announced && !self.request.is_done() && self.request.held() == 0 {
             (limits::BODY_PROGRESS, End::Client(Gone::Stalled))
         } else {
             (limits::EXCHANGE_IDLE, End::Upstream(Failure::Timeout))
@@ -292,42 +308,44 @@ impl Exchange {
         downstream: &mut D,
         upstream: &mut U,
     ) -> Result<Step, End> {
-        if self.request.done {
+        if self.request.is_done() {
             return Ok(Step::Waits);
         }
-        let held = &mut self.request.held;
-        if !held.is_empty() {
-            let room = match upstream.poll_room(held.len(), cx) {
+        let held = self.request.held();
+        if held > 0 {
+            let room = match upstream.poll_room(held, cx) {
                 Poll::Pending => return Ok(Step::Waits),
                 Poll::Ready(Ok(room)) => room,
                 Poll::Ready(Err(_)) => return Ok(self.stop_request()),
             };
-            let piece = held.split_to(room.min(held.len()));
+            let piece = self.request.take(room);
             let length = piece.len();
-            let end = held.is_empty() && downstream.is_body_done();
+            let end = self.request.held() == 0 && downstream.is_body_done();
             if upstream.send_data(piece, end).is_err() {
                 return Ok(self.stop_request());
             }
-            self.request.done = end;
+            if end {
+                self.request.end();
+            }
             self.received += length as u64;
-            downstream.consumed(length);
+            downstream.consumed(self.request.passed(length));
             return Ok(Step::Moved);
         }
         match downstream.poll_body(cx) {
             Poll::Pending => Ok(Step::Waits),
             Poll::Ready(Some(Ok(Frame::Data(data)))) => {
-                self.request.held = data;
+                self.request.read(data);
                 Ok(Step::Moved)
             }
             Poll::Ready(Some(Ok(Frame::Trailers(mut trailers)))) => {
                 strip_ours(&mut trailers);
-                self.request.done = true;
+                self.request.end_with_trailers();
                 // See `stop_request` for a failure here.
                 upstream.send_trailers(trailers).ok();
                 Ok(Step::Moved)
             }
             Poll::Ready(None) => {
-                self.request.done = true;
+                self.request.end();
                 upstream.send_data(Bytes::new(), true).ok();
                 Ok(Step::Moved)
             }
@@ -338,8 +356,7 @@ impl Exchange {
     /// The upstream takes no more of the request. That is no failure yet: it may have answered, and
     /// its read side tells.
     fn stop_request(&mut self) -> Step {
-        self.request.held = Bytes::new();
-        self.request.done = true;
+        self.request.stop();
         Step::Moved
     }
 
@@ -405,12 +422,17 @@ impl Exchange {
             Poll::Pending => Ok(Step::Waits),
             Poll::Ready(Err(failure)) => Err(End::Upstream(failure)),
             Poll::Ready(Ok(Head::Interim(mut interim))) => {
+                self.request.spend();
                 strip_ours(&mut interim.fields);
                 downstream.send_interim(interim).map_err(End::Client)?;
                 Ok(Step::Moved)
             }
             Poll::Ready(Ok(Head::Final(mut response, body))) => {
-                observer.head(&mut response);
+                let verdict = observer.head(&mut response);
+                if verdict == Verdict::Refused && self.request.can_rewind() {
+                    return Err(End::Upstream(Failure::Refused));
+                }
+                self.request.spend();
                 let status = response.status();
                 downstream.send_head(response, body).map_err(End::Client)?;
                 self.status = Some(status);

@@ -18,7 +18,7 @@ pub mod websocket;
 
 pub use answer::{Answer, Reason};
 pub use downstream::Downstream;
-pub use exchange::{End, Observer, Outcome, Rules};
+pub use exchange::{End, Observer, Outcome, Rules, Sending, Verdict};
 pub use message::{Body, Frame, Gone, Interim};
 pub use shard::{Service, Shards};
 pub use upstream::{Failure, Upstream};

@@ -23,6 +23,9 @@ pub enum Failure {
     /// Not what it says it speaks.
     #[error("broke the protocol")]
     Protocol,
+    /// It says that it has processed nothing of the request.
+    #[error("refused")]
+    Refused,
     /// It reset or closed before its answer was whole.
     #[error("reset")]
     Reset,

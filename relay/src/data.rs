@@ -12,7 +12,9 @@ use fprs_forward::exchange::{self, End, Outcome, unless_gone};
 use fprs_forward::fields::{self, strip_ours};
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::{Failure, h1, h2};
-use fprs_forward::{Answer, Body, Downstream, Observer, Reason, Rules, Service, grpc};
+use fprs_forward::{
+    Answer, Body, Downstream, Observer, Reason, Rules, Sending, Service, Verdict, grpc,
+};
 use http::{HeaderValue, Method, Request, Response};
 
 use crate::replicas::{InFlight, NotServing, ReplicaTable, Running};
@@ -71,7 +73,8 @@ impl Data {
                 let slot = unless_gone(downstream, peer.reserve()).await??;
                 let mut upstream = slot.send(request, body)?;
                 let mut observer = Counting { replica };
-                Ok(exchange::run(downstream, &mut upstream, &mut observer, rules).await)
+                let sending = &mut Sending::once();
+                Ok(exchange::run(downstream, &mut upstream, &mut observer, rules, sending).await)
             }
         }
     }
@@ -89,7 +92,9 @@ impl Data {
             let reused = connection.is_reused();
             let mut upstream = connection.send(request, body);
             let mut observer = Counting { replica };
-            let outcome = exchange::run(downstream, &mut upstream, &mut observer, rules).await;
+            let sending = &mut Sending::once();
+            let outcome =
+                exchange::run(downstream, &mut upstream, &mut observer, rules, sending).await;
             if reused && may_repeat(request, body, &outcome) {
                 // The program closed the idle connection while the request was on its way.
                 pool.clear();
@@ -213,12 +218,13 @@ struct Counting<'a> {
 }
 
 impl Observer for Counting<'_> {
-    fn head(&mut self, response: &mut Response<()>) {
+    fn head(&mut self, response: &mut Response<()>) -> Verdict {
         let headers = response.headers_mut();
         strip_ours(headers);
         headers.insert(
             fields::IN_FLIGHT,
             HeaderValue::from(self.replica.in_flight()),
         );
+        Verdict::Pass
     }
 }

@@ -123,14 +123,23 @@ impl Upstream for Program {
 struct Nobody;
 
 impl Observer for Nobody {
-    fn head(&mut self, _: &mut Response<()>) {}
+    fn head(&mut self, _: &mut Response<()>) -> Verdict {
+        Verdict::Pass
+    }
 }
 
 async fn carry(client: &mut Client) -> Outcome {
     let mut program = Program {
         piece: Some(Bytes::from_static(b"hello")),
     };
-    run(client, &mut program, &mut Nobody, Rules::default()).await
+    run(
+        client,
+        &mut program,
+        &mut Nobody,
+        Rules::default(),
+        &mut Sending::once(),
+    )
+    .await
 }
 
 #[tokio::test]

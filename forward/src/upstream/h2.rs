@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, StatusCode};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -331,8 +331,17 @@ impl Upstream for Stream {
     }
 }
 
+/// A stream is refused by itself (RFC 9113 §8.7), or by a GOAWAY that ends its connection in good
+/// order and came before the peer had looked at it. An error's GOAWAY says less: it ends streams that
+/// were looked at too.
 fn failure(error: &h2::Error) -> Failure {
-    if error.is_library() && error.is_reset() {
+    let reason = error.reason();
+    if error.is_remote()
+        && (error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
+            || error.is_go_away() && reason == Some(Reason::NO_ERROR))
+    {
+        Failure::Refused
+    } else if error.is_library() && error.is_reset() {
         Failure::Protocol
     } else {
         Failure::Reset
