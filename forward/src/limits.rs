@@ -68,6 +68,14 @@ pub const RESET_AFTER: Duration = Duration::from_millis(50);
 /// Connections one shard opens to one replica. One carries [`STREAMS_PER_CONNECTION`] exchanges.
 pub const CONNECTIONS_PER_PEER: usize = 8;
 
+/// Exchanges of one core that wait for room at one peer whose connections are all full. As many as a
+/// connection carries: more would not come to their turn in time.
+pub const WAITING_PER_PEER: usize = 1024;
+
+/// How long one of them waits before it is refused: a moment's peak passes, a lasting one is for
+/// another replica.
+pub const ROOM_PATIENCE: Duration = Duration::from_secs(10);
+
 /// From dialling to a usable connection. On one continent a round trip is below 100 ms.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
