@@ -17,6 +17,7 @@ use http::{HeaderMap, Response, StatusCode};
 use tokio::time::Sleep;
 
 use crate::answer::Reason;
+use crate::budget::{Account, Holds};
 use crate::downstream::Downstream;
 use crate::fields::strip_ours;
 use crate::message::{Body, Frame, Gone};
@@ -32,6 +33,9 @@ pub enum End {
     Client(Gone),
     /// The whole response went to the client.
     Complete,
+    /// Too much is held in memory, most of it for the exchange's owner; the upstream was cancelled.
+    /// With the head already sent, the client got a reset.
+    Shed,
     /// The upstream failed. With the head already sent, the client got a reset.
     Upstream(Failure),
 }
@@ -95,7 +99,7 @@ impl Rules {
 }
 
 /// Carries the exchange to its end. `sending` is the request's body as far as it was read; a new one
-/// for a new request.
+/// for a new request. What the exchange holds is counted on `account`.
 ///
 /// Cancel-safe in the sense that dropping the future cancels both sides.
 pub async fn run<D: Downstream, U: Upstream, O: Observer>(
@@ -104,9 +108,11 @@ pub async fn run<D: Downstream, U: Upstream, O: Observer>(
     observer: &mut O,
     rules: Rules,
     sending: &mut Sending,
+    account: &mut Account<'_>,
 ) -> Outcome {
-    let mut exchange = Exchange::new(rules, sending);
+    let mut exchange = Exchange::new(rules, sending, account);
     let end = poll_fn(|cx| exchange.poll(cx, downstream, upstream, observer)).await;
+    exchange.account.leave();
     match end {
         End::Upstream(failure) if rules.grpc && exchange.status.is_some() => {
             let reason = Reason::from(failure);
@@ -115,8 +121,10 @@ pub async fn run<D: Downstream, U: Upstream, O: Observer>(
                 downstream.abort();
             }
         }
-        End::Client(_) | End::Upstream(_) if exchange.status.is_some() => downstream.abort(),
-        End::Client(_) | End::Complete | End::Upstream(_) => {}
+        End::Client(_) | End::Shed | End::Upstream(_) if exchange.status.is_some() => {
+            downstream.abort();
+        }
+        End::Client(_) | End::Complete | End::Shed | End::Upstream(_) => {}
     }
     Outcome {
         end,
@@ -144,8 +152,9 @@ pub async fn unless_gone<D: Downstream, F: Future>(
     .await
 }
 
-struct Exchange<'a> {
+struct Exchange<'a, 'b> {
     request: &'a mut Sending,
+    account: &'a mut Account<'b>,
     response: Leg,
     status: Option<StatusCode>,
     rules: Rules,
@@ -172,11 +181,12 @@ enum Step {
     Waits,
 }
 
-impl<'a> Exchange<'a> {
-    fn new(rules: Rules, request: &'a mut Sending) -> Self {
+impl<'a, 'b> Exchange<'a, 'b> {
+    fn new(rules: Rules, request: &'a mut Sending, account: &'a mut Account<'b>) -> Self {
         let timer = |after: Duration| Box::pin(tokio::time::sleep(after));
         Self {
             request,
+            account,
             response: Leg::default(),
             status: None,
             rules,
@@ -199,7 +209,7 @@ impl<'a> Exchange<'a> {
         for turn in 0..limits::STEPS_PER_TURN {
             // Looked at before anything else: what has ended must not be ended again.
             if self.response.done {
-                return self.poll_sent(cx, turn > 0, downstream);
+                return self.poll_sent(cx, turn > 0, downstream, upstream);
             }
             let request = match self.step_request(cx, downstream, upstream) {
                 Ok(step) => step,
@@ -233,7 +243,7 @@ impl<'a> Exchange<'a> {
             && self.status == Some(StatusCode::OK)
             && downstream.poll_ending(cx)
         {
-            return self.close_tunnel(cx, downstream);
+            return self.close_tunnel(cx, downstream, upstream);
         }
         // A failed upstream write is told by its read side, which may still hold an answer.
         let _failed_or_not = upstream.poll_flush(cx);
@@ -248,44 +258,50 @@ impl<'a> Exchange<'a> {
                 return Poll::Ready(End::Upstream(Failure::Timeout));
             }
         }
-        self.poll_stalled(cx, moved, downstream)
+        self.poll_stalled(cx, moved, downstream, upstream)
     }
 
     /// The process ends, and no frame is half sent: tells the client in the tunnel's own words.
-    fn close_tunnel<D: Downstream>(
+    fn close_tunnel<D: Downstream, U: Upstream>(
         &mut self,
         cx: &mut Context<'_>,
         downstream: &mut D,
+        upstream: &mut U,
     ) -> Poll<End> {
         self.response.done = true;
         let close = Bytes::from_static(websocket::GOING_AWAY);
         if let Err(gone) = downstream.send_data(close, true) {
             return Poll::Ready(End::Client(gone));
         }
-        self.poll_sent(cx, true, downstream)
+        self.poll_sent(cx, true, downstream, upstream)
     }
 
     /// The response has ended: pushes out what is left of it.
-    fn poll_sent<D: Downstream>(
+    fn poll_sent<D: Downstream, U: Upstream>(
         &mut self,
         cx: &mut Context<'_>,
         moved: bool,
         downstream: &mut D,
+        upstream: &mut U,
     ) -> Poll<End> {
         match downstream.poll_flush(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(End::Complete),
             Poll::Ready(Err(gone)) => Poll::Ready(End::Client(gone)),
-            Poll::Pending => self.poll_stalled(cx, moved, downstream),
+            Poll::Pending => self.poll_stalled(cx, moved, downstream, upstream),
         }
     }
 
     /// Ready when nothing has moved for longer than whoever is to move next may take.
-    fn poll_stalled<D: Downstream>(
+    fn poll_stalled<D: Downstream, U: Upstream>(
         &mut self,
         cx: &Context<'_>,
         moved: bool,
-        downstream: &D,
+        downstream: &mut D,
+        upstream: &mut U,
     ) -> Poll<End> {
+        if self.poll_counted(cx, downstream, upstream).is_ready() {
+            return Poll::Ready(End::Shed);
+        }
         let (limit, end) = if !self.response.held.is_empty() || self.response.done {
             (limits::READER_PROGRESS, End::Client(Gone::Stalled))
         } else if self.rules.announced && !self.request.is_done() && self.request.held() == 0 {
@@ -300,6 +316,28 @@ impl<'a> Exchange<'a> {
             watched.moved();
         }
         watched.poll(limit, cx).map(|()| end)
+    }
+
+    /// Counts what is held; ready when that is to end.
+    fn poll_counted<D: Downstream, U: Upstream>(
+        &mut self,
+        cx: &Context<'_>,
+        downstream: &mut D,
+        upstream: &mut U,
+    ) -> Poll<()> {
+        let (request, kept) = (self.request.held(), self.request.kept());
+        let response = self.response.held.len();
+        let holds = request > 0 || response > 0 || kept >= limits::COUNTED_BYTES;
+        if !holds && !self.account.is_entered() {
+            return Poll::Pending;
+        }
+        let holds = Holds {
+            request,
+            response,
+            beside: kept + downstream.buffered() + upstream.buffered(),
+        };
+        self.account
+            .poll(cx, holds, || downstream.window(), || upstream.window())
     }
 
     fn step_request<D: Downstream, U: Upstream>(

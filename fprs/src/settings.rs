@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use fprs_forward::limits;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -47,6 +48,10 @@ pub struct Given {
     /// Threads of the data plane, one a core [default: all cores]
     #[arg(long, env = "FPRS_CORES")]
     pub cores: Option<usize>,
+    /// Memory for what exchanges hold that can't go on; beyond it the largest are ended
+    /// [default: 1GiB]
+    #[arg(long, env = "FPRS_BUFFER_LIMIT")]
+    pub buffer_limit: Option<String>,
     /// How long exchanges in flight may go on after SIGTERM [default: 30s]
     #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
@@ -96,6 +101,8 @@ pub struct Settings {
     pub capacity: u32,
     /// Threads of the data plane.
     pub cores: usize,
+    /// For what exchanges hold that can't go on, in bytes.
+    pub buffer_limit: usize,
     /// For exchanges in flight after SIGTERM.
     pub drain_timeout: std::time::Duration,
     /// How log lines look.
@@ -172,6 +179,7 @@ impl Settings {
             compute_region: given.compute_region.unwrap_or_else(|| "local".to_owned()),
             capacity: positive("capacity", given.capacity.unwrap_or(64))?,
             cores: positive("cores", given.cores.unwrap_or_else(all_cores))?,
+            buffer_limit: bytes("buffer-limit", given.buffer_limit.as_deref())?,
             drain_timeout: duration("drain-timeout", given.drain_timeout.as_deref())?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
@@ -201,6 +209,7 @@ impl Given {
             compute_region: self.compute_region.or(file.compute_region),
             capacity: self.capacity.or(file.capacity),
             cores: self.cores.or(file.cores),
+            buffer_limit: self.buffer_limit.or(file.buffer_limit),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             log_format: self.log_format.or(file.log_format),
             ready_file: self.ready_file.or(file.ready_file),
@@ -304,6 +313,37 @@ fn duration(name: &str, text: Option<&str>) -> Result<std::time::Duration, Failu
         .map_err(|_| Failure::usage(format!("`--{name} {text}`: not a duration like 30s")))
 }
 
+/// A number of bytes, with or without a unit of 1,024.
+fn bytes(name: &str, text: Option<&str>) -> Result<usize, Failure> {
+    let Some(text) = text else {
+        return Ok(limits::BUFFERED_BYTES);
+    };
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit: Option<usize> = match text.get(digits.len()..) {
+        Some("" | "B") => Some(1),
+        Some("KiB") => Some(1 << 10),
+        Some("MiB") => Some(1 << 20),
+        Some("GiB") => Some(1 << 30),
+        Some(_) | None => None,
+    };
+    let number: Option<usize> = digits.trim_end().parse().ok();
+    match unit
+        .zip(number)
+        .map(|(unit, number)| unit.checked_mul(number))
+    {
+        Some(Some(limit)) if limit >= LEAST_BUFFER => Ok(limit),
+        Some(Some(_)) => Err(Failure::usage(format!(
+            "`--{name} {text}`: must be at least 1MiB, or ordinary exchanges would be ended"
+        ))),
+        Some(None) | None => Err(Failure::usage(format!(
+            "`--{name} {text}`: not a size like 512MiB"
+        ))),
+    }
+}
+
+/// One stalled exchange holds up to half of this.
+const LEAST_BUFFER: usize = 1 << 20;
+
 fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -331,6 +371,17 @@ mod tests {
             ..given
         };
         assert_eq!(Settings::resolve(given, Role::Up).unwrap().listen.port(), 2);
+    }
+
+    #[test]
+    fn sizes_have_units_of_1024() {
+        let size = |text| bytes("buffer-limit", Some(text)).ok();
+        assert_eq!(size("2097152"), Some(2 << 20));
+        assert_eq!(size("64MiB"), Some(64 << 20));
+        assert_eq!(size("2 GiB"), Some(2 << 30));
+        for wrong in ["", "MiB", "1.5GiB", "-1", "1023KiB", "99999999999999GiB"] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
@@ -364,6 +415,13 @@ mod tests {
                     ..given()
                 },
                 "--drain-timeout",
+            ),
+            (
+                Given {
+                    buffer_limit: Some("1GB".to_owned()),
+                    ..given()
+                },
+                "--buffer-limit",
             ),
         ];
         for (given, name) in table {

@@ -477,6 +477,10 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
         Poll::Pending
     }
 
+    fn buffered(&self) -> usize {
+        self.connection.read.len() + self.connection.write.len()
+    }
+
     fn stalls(&self) -> &Rc<Stalls> {
         &self.connection.stalls
     }

@@ -14,6 +14,8 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::answer::{Answer, Reason as Why};
+use crate::budget::Window;
+use crate::downstream::turns::{Accepted, Turn, Turns};
 use crate::downstream::{Client, Downstream, Inbound};
 use crate::fields;
 use crate::h1::head::{Malformed, content_length};
@@ -29,6 +31,7 @@ where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let (io, turn) = Turns::new(io);
     let mut connection = match builder().handshake::<_, Bytes>(io).await {
         Ok(connection) => connection,
         Err(error) => {
@@ -37,7 +40,7 @@ where
         }
     };
     let mut drain = connected.drain();
-    while let Some(accepted) = accept(&mut connection, &mut drain).await {
+    while let Some(accepted) = accept(&mut connection, &turn, &mut drain).await {
         match accepted {
             Ok((request, respond)) => {
                 let (service, client) = (connected.service(), Rc::clone(&client));
@@ -59,10 +62,12 @@ where
     }
 }
 
-type Accepted = Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>;
-
 /// The next stream; starts the two-step GOAWAY when told to drain, and goes on with what was begun.
-async fn accept<T>(connection: &mut Connection<T, Bytes>, drain: &mut Drain) -> Option<Accepted>
+async fn accept<T>(
+    connection: &mut Connection<T, Bytes>,
+    turn: &Turn,
+    drain: &mut Drain,
+) -> Option<Accepted>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -70,7 +75,7 @@ where
         if drain.poll(Phase::Draining, cx) {
             connection.graceful_shutdown();
         }
-        connection.poll_accept(cx)
+        turn.poll_accept(connection, cx)
     })
     .await
 }
@@ -120,7 +125,7 @@ async fn serve_stream<S: Service>(
 }
 
 /// The settings every HTTP/2 listener of ours starts from; reasons in [`limits`].
-fn builder() -> h2::server::Builder {
+pub(super) fn builder() -> h2::server::Builder {
     let mut builder = h2::server::Builder::new();
     builder
         .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
@@ -293,6 +298,10 @@ impl Downstream for Stream {
             None => self.respond.poll_reset(cx),
         };
         reset.map(|_| Gone::Left)
+    }
+
+    fn window(&mut self) -> Option<Window> {
+        Some(Window::new(self.body.flow_control().clone()))
     }
 
     fn stalls(&self) -> &Rc<Stalls> {

@@ -45,14 +45,9 @@ impl Sending {
         !self.spent
     }
 
-    /// Bytes it keeps in memory.
-    pub fn len(&self) -> usize {
-        self.held.len().max(self.first.len())
-    }
-
-    /// It keeps nothing.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Bytes kept that have gone on.
+    pub(super) const fn kept(&self) -> usize {
+        self.first.len().saturating_sub(self.held.len())
     }
 
     /// Bytes read and not yet passed on.
@@ -170,7 +165,7 @@ mod tests {
         assert_eq!(pass(&mut second, 5).1, 5);
         second.read(Bytes::from_static(b"world"));
         assert!(!second.rewind());
-        assert_eq!(second.len(), 5, "the first piece is given back");
+        assert_eq!(second.kept(), 0, "the first piece is given back");
         let mut trailers = Sending::default();
         trailers.end_with_trailers();
         assert!(!trailers.rewind());

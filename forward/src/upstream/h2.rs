@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::budget::Window;
 use crate::downstream::h2::room;
 use crate::h1::head::content_length;
 use crate::limits;
@@ -374,6 +375,11 @@ impl Upstream for Stream {
 
     fn is_body_done(&self) -> bool {
         self.body.as_ref().is_some_and(RecvStream::is_end_stream)
+    }
+
+    fn window(&mut self) -> Option<Window> {
+        let body = self.body.as_mut()?;
+        Some(Window::new(body.flow_control().clone()))
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) fn proxy(settings: Settings) -> Result<(), Failure> {
         async |settings: &Settings, process: &mut Process| {
             let listen = bind("listen", settings.listen)?;
             process.listen = Some(bound(&listen)?);
-            let mut proxy = Proxying::start(settings, &process.registry)?;
+            let budget = roles::budget(settings.buffer_limit, &process.registry)?;
+            let mut proxy = Proxying::start(settings, &budget, &process.registry)?;
             let store = process.feed(settings, Role::Proxy)?;
             let last_good = Some(process.dir.last_good(Role::Proxy.name()));
             let following = Following::new(store, last_good).observe(proxy.observer());
@@ -132,6 +133,7 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
             let listen = bind("listen", settings.listen)?;
             let data_address = bound(&listen)?;
             process.listen = Some(data_address);
+            let budget = roles::budget(settings.buffer_limit, &process.registry)?;
             let relay = Relaying::start(
                 RelaySettings {
                     worker_id: None,
@@ -144,7 +146,7 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                     kill_after: RelaySettings::KILL_AFTER,
                     shutdown_timeout: RelaySettings::SHUTDOWN_TIMEOUT,
                 },
-                settings.cores,
+                (settings.cores, &budget),
                 listen,
                 &process.registry,
                 &mut process.parts,

@@ -3,6 +3,7 @@
 
 mod choose;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use fprs_autoscaler_client::clock;
@@ -12,7 +13,8 @@ use fprs_forward::fields;
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::Failure;
 use fprs_forward::{
-    Answer, Body, Downstream, Observer, Reason, Rules, Sending, Service, Verdict, grpc,
+    Account, Answer, Body, Budget, Downstream, Ledger, Observer, Reason, Rules, Sending, Service,
+    Verdict, grpc,
 };
 use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
@@ -31,6 +33,8 @@ pub struct Settings {
     pub tables: Arc<Tables>,
     /// Whose word about clients is believed.
     pub edges: Arc<[IpNet]>,
+    /// What may be held in memory.
+    pub budget: Arc<Budget>,
 }
 
 /// One core of the proxy.
@@ -39,6 +43,7 @@ pub struct Proxy {
     tables: Arc<Tables>,
     edges: Arc<[IpNet]>,
     peers: Peers,
+    ledger: Rc<Ledger>,
     counters: Arc<Core>,
 }
 
@@ -49,6 +54,7 @@ impl Proxy {
             tables: Arc::clone(&settings.tables),
             edges: Arc::clone(&settings.edges),
             peers: Peers::default(),
+            ledger: Ledger::new(&settings.budget),
             counters,
         }
     }
@@ -76,21 +82,31 @@ impl Proxy {
         body: Body,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
+        let owner = route.owner.clone();
+        if self.ledger.refuses(&owner) {
+            return Err(Answer::new(Reason::Overloaded).into());
+        }
         let mut offers = Offers::default();
-        let mut sending = Sending::default();
+        let mut holding = Holding {
+            sending: Sending::default(),
+            account: self.ledger.account(&owner),
+        };
         loop {
-            let chosen = self.choose(&mut route, &mut offers, downstream).await?;
+            let account = &mut holding.account;
+            let chosen = self
+                .choose(&mut route, &mut offers, account, downstream)
+                .await?;
             // A copy of the head costs two allocations: made only where there is a replica left that
             // it could be for.
             let copy = offers.may_follow(&route).then(|| request.clone());
             if copy.is_none() {
-                sending.spend();
+                holding.sending.spend();
             }
             let replica = Arc::clone(&chosen.replica);
             let rules = Rules::of(request.headers(), body, route.request_timeout);
-            let ended = carry(chosen, request, (body, rules), &mut sending, downstream).await;
+            let ended = carry(chosen, request, (body, rules), &mut holding, downstream).await;
             match (ended, copy) {
-                (Ended::Refused(reason), Some(copy)) if sending.rewind() => {
+                (Ended::Refused(reason), Some(copy)) if holding.sending.rewind() => {
                     if reason != Reason::Overloaded {
                         replica.eject(clock::now_us() / 1_000);
                     }
@@ -117,7 +133,10 @@ impl Proxy {
             (End::Upstream(failure), None) => {
                 self.answer(&Answer::new(failure.into()), grpc, downstream);
             }
-            (End::Upstream(_), Some(_)) => self.counters.cut(),
+            (End::Shed, None) => {
+                self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
+            }
+            (End::Shed | End::Upstream(_), Some(_)) => self.counters.cut(),
         }
     }
 
@@ -125,6 +144,12 @@ impl Proxy {
         self.counters.answered(answer.reason());
         answer.send_as(grpc, downstream);
     }
+}
+
+/// What a request holds, over all its offers.
+struct Holding<'a> {
+    sending: Sending,
+    account: Account<'a>,
 }
 
 /// What came of offering a request to a replica.
@@ -138,7 +163,7 @@ async fn carry<D: Downstream>(
     chosen: Chosen,
     mut request: Request<()>,
     (body, rules): (Body, Rules),
-    sending: &mut Sending,
+    holding: &mut Holding<'_>,
     downstream: &mut D,
 ) -> Ended {
     let Chosen {
@@ -157,7 +182,16 @@ async fn carry<D: Downstream>(
         replica: &replica,
         refusal: None,
     };
-    let outcome = exchange::run(downstream, &mut upstream, &mut observer, rules, sending).await;
+    let Holding { sending, account } = holding;
+    let outcome = exchange::run(
+        downstream,
+        &mut upstream,
+        &mut observer,
+        rules,
+        sending,
+        account,
+    )
+    .await;
     drop(counted);
     match (outcome.end, observer.refusal) {
         (End::Upstream(Failure::Refused), reason) if outcome.status.is_none() => {

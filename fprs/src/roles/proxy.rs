@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fprs_autoscaler_client::{Demand, Reporter, reporter};
 use fprs_config::View;
-use fprs_forward::Shards;
+use fprs_forward::{Budget, Shards};
 use prometheus::Registry;
 use tokio::sync::mpsc;
 
@@ -16,6 +16,7 @@ use crate::proxy::metrics::Metrics;
 use crate::proxy::table::Edit;
 use crate::proxy::{Proxy, Settings, Tables};
 use crate::roles::follow::Observer;
+use crate::roles::in_flight;
 
 /// Edits that may wait for the cores; what doesn't fit is told with the next one.
 const EDITS: usize = 1024;
@@ -37,6 +38,7 @@ impl Proxying {
     /// The system gives no threads, or the metrics are registered already.
     pub fn start(
         settings: &crate::settings::Settings,
+        budget: &Arc<Budget>,
         registry: &Registry,
     ) -> Result<Self, Failure> {
         let cores = settings.cores;
@@ -46,9 +48,13 @@ impl Proxying {
         registry
             .register(Box::new(metrics.clone()))
             .map_err(Failure::new)?;
+        let counted = Arc::clone(&demand);
+        let in_flight = move || counted.in_flight();
+        in_flight::register(registry, "fprs_proxy_exchanges_in_flight", in_flight)?;
         let settings = Settings {
             tables: Arc::clone(&tables),
             edges: settings.trusted_edges.clone().into(),
+            budget: Arc::clone(budget),
         };
         let shards = Shards::start("proxy", cores, move |core| {
             Proxy::new(&settings, metrics.core(core))

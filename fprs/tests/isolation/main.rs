@@ -12,6 +12,7 @@
 mod churn;
 mod dials;
 mod frames;
+mod memory;
 mod readers;
 mod requests;
 mod resets;

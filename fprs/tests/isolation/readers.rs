@@ -3,7 +3,7 @@
 use fprs_testkit::client::{H2, H2Receiver, get};
 use h2::client::Builder;
 
-use crate::world::{World, pace, unnoticed};
+use crate::world::{Neighbour, Quiet, World, size, unnoticed};
 
 /// Events of the stream that is not read; many times what the windows on the way hold.
 const EVENTS: usize = 30_000;
@@ -15,17 +15,19 @@ const MEMORY_MIB: u64 = 16;
 #[tokio::test]
 async fn tiny_events_that_are_not_read_leave_their_neighbours_alone() {
     let world = World::start_h2().await;
+    let quiet = Quiet::beside(World::start_h2().await).await;
     let host = world.host();
     let client = connect(&world).await;
     let other = world.plane.h2().await;
-    let quiet = pace(&client, &host).await;
     let path = format!("/sse?n={EVENTS}");
     let mut stalled = client.open(get(&host, &path), true).await.unwrap();
     assert_eq!(stalled.receiver.head().await.unwrap().status, 200);
-    world.busy(1).await;
-    let what = "30,000 events that are not read";
-    unnoticed(what, quiet, pace(&client, &host).await);
-    unnoticed(what, quiet, pace(&other, &host).await);
+    world.stalled().await;
+    let neighbours = [
+        Neighbour::Posts(&client, &host),
+        Neighbour::Posts(&other, &host),
+    ];
+    unnoticed("30,000 events that are not read", &quiet, &neighbours).await;
     assert_eq!(read_events(&mut stalled.receiver).await, EVENTS);
     assert!(client.is_open());
     world.settled().await;
@@ -34,16 +36,16 @@ async fn tiny_events_that_are_not_read_leave_their_neighbours_alone() {
 #[tokio::test]
 async fn a_large_response_that_is_not_read_waits_at_its_source() {
     let world = World::start().await;
+    let quiet = Quiet::beside(World::start().await).await;
     let host = world.host();
     let client = connect(&world).await;
-    let quiet = pace(&client, &host).await;
     let memory = world.plane.memory();
-    let stream = client.open(get(&host, "/bytes/1073741824"), true).await;
-    let mut stalled = stream.unwrap();
+    let path = format!("/bytes/{}", size(64 << 20, 1 << 30));
+    let mut stalled = client.open(get(&host, &path), true).await.unwrap();
     assert_eq!(stalled.receiver.head().await.unwrap().status, 200);
-    world.busy(1).await;
-    let what = "1 GiB that is not read";
-    unnoticed(what, quiet, pace(&client, &host).await);
+    world.stalled().await;
+    let what = "a large response that is not read";
+    unnoticed(what, &quiet, &[Neighbour::Posts(&client, &host)]).await;
     let grown = world.grown_mib(memory);
     println!("{what}: {grown} MiB");
     assert!(grown < MEMORY_MIB, "{grown} MiB");

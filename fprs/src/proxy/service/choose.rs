@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use fprs_autoscaler_client::{Guard, clock};
+use fprs_forward::budget::Shed;
 use fprs_forward::exchange::unless_gone;
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::Failure;
 use fprs_forward::upstream::h2::Slot;
-use fprs_forward::{Answer, Downstream, Reason};
+use fprs_forward::{Account, Answer, Downstream, Reason};
 use tokio::time::Instant;
 
 use super::Proxy;
@@ -27,6 +28,12 @@ pub(super) enum Refused {
 impl From<Gone> for Refused {
     fn from(_: Gone) -> Self {
         Self::Left
+    }
+}
+
+impl From<Shed> for Refused {
+    fn from(_: Shed) -> Self {
+        Self::Answer(Answer::new(Reason::Overloaded))
     }
 }
 
@@ -76,6 +83,7 @@ impl Proxy {
         &self,
         route: &mut Arc<Route>,
         offers: &mut Offers,
+        account: &mut Account<'_>,
         downstream: &mut D,
     ) -> Result<Chosen, Refused> {
         while offers.tried.len() < ATTEMPTS {
@@ -83,7 +91,7 @@ impl Proxy {
             let chosen = balance::choose(&route.ready, &offers.tried, now_ms, fastrand::u64(..));
             let Some(replica) = chosen.map(Arc::clone) else {
                 if offers.tried.is_empty() {
-                    *route = self.hold(Arc::clone(route), downstream).await?;
+                    *route = self.hold(Arc::clone(route), account, downstream).await?;
                     continue;
                 }
                 break;
@@ -118,6 +126,7 @@ impl Proxy {
     async fn hold<D: Downstream>(
         &self,
         route: Arc<Route>,
+        account: &mut Account<'_>,
         downstream: &mut D,
     ) -> Result<Arc<Route>, Refused> {
         route.demand.unserved();
@@ -141,7 +150,9 @@ impl Proxy {
                 return Ok(latest);
             }
             let wait = tokio::time::timeout_at(deadline, edited);
-            if unless_gone(downstream, wait).await?.is_err() {
+            // The body that comes meanwhile is held in its window.
+            let wait = account.unless_shed(downstream.window(), wait);
+            if unless_gone(downstream, wait).await??.is_err() {
                 return Err(no_replica(&latest).into());
             }
         }

@@ -141,6 +141,7 @@ impl Scene {
         let settings = Settings {
             tables: Arc::clone(&world.tables),
             edges: Arc::default(),
+            budget: Budget::new(usize::MAX),
         };
         let shards = Shards::start("test", 1, move |_| Proxy::new(&settings, Arc::default()));
         let shards = shards.unwrap();
