@@ -72,6 +72,11 @@ pub const DATA_FRAME_BUDGET: usize = 256 * 1024 * 1024;
 /// fewer streams opened and reset (27 bytes) than [`PENDING_RESETS`].
 pub const TURN_BYTES: usize = 32 * 1024;
 
+/// Bytes of content that all streams of one client's HTTP/2 connection may have waiting to be written:
+/// four streams' worth, enough for any socket to be kept busy. A stream adds at most
+/// [`SEND_BUFFER_BYTES`] to it.
+pub const CONNECTION_WRITE_BYTES: usize = 1024 * 1024;
+
 /// Streams reset before we accepted them. An edge whose clients vanish together resets hundreds in
 /// one read; the default of 20 ends the connection with every neighbour on it.
 pub const PENDING_RESETS: usize = 4096;

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
@@ -48,6 +48,7 @@ where
                 let core = Core {
                     stalls: connected.stalls(),
                     drain: is_websocket(&request).then(|| connected.drain()),
+                    turn: turn.clone(),
                 };
                 tokio::task::spawn_local(async move {
                     serve_stream(service, client, request, respond, core).await;
@@ -213,6 +214,8 @@ struct Core {
     stalls: Rc<Stalls>,
     /// Of a WebSocket only: others are not ended by us.
     drain: Option<Drain>,
+    /// Its connection's.
+    turn: Turn,
 }
 
 impl Downstream for Stream {
@@ -260,6 +263,7 @@ impl Downstream for Stream {
         if self.ended {
             return Poll::Ready(Ok(wanted));
         }
+        ready!(self.core.turn.poll_room(cx));
         room(response, wanted, cx).map_err(|()| Gone::Left)
     }
 
@@ -271,6 +275,7 @@ impl Downstream for Stream {
             return Ok(());
         }
         self.ended = end;
+        self.core.turn.sent(data.len());
         response.send_data(data, end).map_err(|error| gone(&error))
     }
 

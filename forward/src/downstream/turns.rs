@@ -1,12 +1,13 @@
-//! Reads of one HTTP/2 connection, in turns: what was read is taken on before more is. The h2 crate
-//! reads for as long as there is something to read, and meanwhile nobody accepts what came: streams
-//! that were opened and reset would add up to the end of the connection, however fast we are.
+//! One HTTP/2 connection's bytes, in turns, where the h2 crate would go on for as long as it can. What
+//! was read is taken on before more is read: streams that were opened and reset would add up to the
+//! end of the connection, however fast we are. What waits to be written is written before more is
+//! taken: a client with wide windows that doesn't read its socket would have us keep it all.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -16,18 +17,62 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::limits;
 
-/// A connection that is read one turn at a time.
+/// A connection that is read and written one turn at a time.
 #[derive(Debug)]
 pub(super) struct Turns<T> {
     io: T,
     turn: Turn,
 }
 
-/// How much may be read before the next turn begins.
+/// How far the turn is; shared by the connection and its streams.
 #[derive(Clone, Debug)]
-pub(super) struct Turn(Rc<Cell<usize>>);
+pub(super) struct Turn(Rc<State>);
+
+#[derive(Debug)]
+struct State {
+    /// Bytes that may be read in this turn.
+    left: Cell<usize>,
+    /// Bytes of content that streams have sent since everything was last written.
+    unwritten: Cell<usize>,
+    /// Streams that wait for that.
+    waiting: RefCell<Vec<Waker>>,
+}
 
 impl Turn {
+    fn new() -> Self {
+        Self(Rc::new(State {
+            left: Cell::new(limits::TURN_BYTES),
+            unwritten: Cell::new(0),
+            waiting: RefCell::default(),
+        }))
+    }
+
+    /// A stream has sent that much.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.0.unwritten.set(self.0.unwritten.get() + bytes);
+    }
+
+    /// Ready when a stream may send more; it is woken when it can.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.0.unwritten.get() < limits::CONNECTION_WRITE_BYTES {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.0.waiting.borrow_mut();
+        // An exchange asks again whenever anything happens to it.
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn written(&self) {
+        if self.0.unwritten.replace(0) >= limits::CONNECTION_WRITE_BYTES {
+            for waker in self.0.waiting.take() {
+                waker.wake();
+            }
+        }
+    }
+
     /// The next stream; once there is none left, the next turn begins.
     pub(super) fn poll_accept<T: AsyncRead + AsyncWrite + Unpin>(
         &self,
@@ -35,7 +80,7 @@ impl Turn {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Accepted>> {
         let accepted = connection.poll_accept(cx);
-        if accepted.is_pending() && self.0.replace(limits::TURN_BYTES) == 0 {
+        if accepted.is_pending() && self.0.left.replace(limits::TURN_BYTES) == 0 {
             // There may be more to read that nobody will be woken for.
             cx.waker().wake_by_ref();
         }
@@ -48,7 +93,7 @@ pub(super) type Accepted = Result<(Request<RecvStream>, SendResponse<Bytes>), h2
 
 impl<T> Turns<T> {
     pub(super) fn new(io: T) -> (Self, Turn) {
-        let turn = Turn(Rc::new(Cell::new(limits::TURN_BYTES)));
+        let turn = Turn::new();
         let turns = Self {
             io,
             turn: turn.clone(),
@@ -63,14 +108,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Turns<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let left = self.turn.0.get();
+        let left = self.turn.0.left.get();
         if left == 0 {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
         let read = buffer.filled().len() - before;
-        self.turn.0.set(left.saturating_sub(read));
+        self.turn.0.left.set(left.saturating_sub(read));
         Poll::Ready(Ok(()))
     }
 }
@@ -97,7 +142,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Turns<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        // The library flushes when it has handed over all that it could send, and a stream sends only
+        // what its windows have room for.
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.turn.written();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

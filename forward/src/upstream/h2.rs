@@ -35,6 +35,8 @@ pub struct Peer {
     /// How many wait for room.
     waiting: Cell<usize>,
     changed: Notify,
+    /// A dial has ended, well or not.
+    dialled: Notify,
 }
 
 #[derive(Debug)]
@@ -55,14 +57,19 @@ impl Peer {
             failures: Cell::new(0),
             waiting: Cell::new(0),
             changed: Notify::new(),
+            dialled: Notify::new(),
         })
     }
 
-    /// Dials in the background unless there is a connection, so that the first exchange finds one.
-    pub fn warm(self: &Rc<Self>) {
-        if self.connections.borrow().is_empty() {
-            self.dial();
+    /// Dials unless there is a connection, so that the first exchange finds one; returns once there
+    /// is one or there can be none.
+    pub async fn warm(self: &Rc<Self>) {
+        if self.closed.get() || !self.connections.borrow().is_empty() {
+            return;
         }
+        let dialled = self.dialled.notified();
+        self.dial();
+        dialled.await;
     }
 
     /// Takes no new exchanges; connections close when their last exchange ends.
@@ -149,7 +156,7 @@ impl Peer {
         }
         let peer = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            let Some((driver, peer, connection)) = peer.dialled().await else {
+            let Some((driver, peer, connection)) = peer.finish_dial().await else {
                 return;
             };
             drive(driver, &peer, connection).await;
@@ -161,7 +168,7 @@ impl Peer {
     }
 
     /// Dials, and tells those who wait. What is returned keeps neither peer nor connection.
-    async fn dialled(self: Rc<Self>) -> Option<(Driver, Weak<Self>, Weak<Connection>)> {
+    async fn finish_dial(self: Rc<Self>) -> Option<(Driver, Weak<Self>, Weak<Connection>)> {
         let dialled = dial::h2(self.address).await;
         self.dialling.set(false);
         let dialled = match dialled {
@@ -183,6 +190,7 @@ impl Peer {
             }
         };
         self.changed.notify_waiters();
+        self.dialled.notify_waiters();
         dialled
     }
 }

@@ -42,7 +42,7 @@ pub struct Settings {
 pub struct Proxy {
     tables: Arc<Tables>,
     edges: Arc<[IpNet]>,
-    peers: Peers,
+    peers: Rc<Peers>,
     ledger: Rc<Ledger>,
     counters: Arc<Core>,
 }
@@ -53,7 +53,7 @@ impl Proxy {
         Self {
             tables: Arc::clone(&settings.tables),
             edges: Arc::clone(&settings.edges),
-            peers: Peers::default(),
+            peers: Rc::default(),
             ledger: Ledger::new(&settings.budget),
             counters,
         }

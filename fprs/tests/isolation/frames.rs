@@ -62,12 +62,7 @@ impl Frames {
             next: AtomicU32::new(1),
             came,
         };
-        let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        let mut setting = INITIAL_WINDOW.to_be_bytes().to_vec();
-        setting.extend(WINDOW.to_be_bytes());
-        opening.extend(frame(SETTINGS, 0, 0, &setting));
-        opening.extend(frame(WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes()));
-        frames.write(&opening).await;
+        frames.write(&opening()).await;
         frames
     }
 
@@ -142,6 +137,34 @@ impl Drop for Frames {
     fn drop(&mut self) {
         self.reader.abort();
     }
+}
+
+/// A connection with windows that never fill, on which nothing is ever read.
+#[derive(Debug)]
+pub(crate) struct Unread(#[expect(dead_code, reason = "held open")] TcpStream);
+
+impl Unread {
+    /// Connects and asks for so many responses of 200 KiB.
+    pub(crate) async fn connect(address: SocketAddr, authority: &str, responses: usize) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&opening()).await.unwrap();
+        for number in 0..responses {
+            let number = 2 * u32::try_from(number).unwrap() + 1;
+            let get = headers(number, true, &request("GET", authority, "/bytes/204800"));
+            stream.write_all(&get).await.unwrap();
+        }
+        Self(stream)
+    }
+}
+
+/// Preface and settings.
+fn opening() -> Vec<u8> {
+    let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let mut setting = INITIAL_WINDOW.to_be_bytes().to_vec();
+    setting.extend(WINDOW.to_be_bytes());
+    opening.extend(frame(SETTINGS, 0, 0, &setting));
+    opening.extend(frame(WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes()));
+    opening
 }
 
 async fn read(

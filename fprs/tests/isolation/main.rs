@@ -10,6 +10,7 @@
 )]
 
 mod churn;
+mod crowd;
 mod dials;
 mod frames;
 mod memory;

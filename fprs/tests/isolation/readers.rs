@@ -3,6 +3,7 @@
 use fprs_testkit::client::{H2, H2Receiver, get};
 use h2::client::Builder;
 
+use crate::frames::Unread;
 use crate::world::{Neighbour, Quiet, World, size, unnoticed};
 
 /// Events of the stream that is not read; many times what the windows on the way hold.
@@ -11,6 +12,12 @@ const EVENTS: usize = 30_000;
 /// What a response that isn't read may hold: a stream window in relay and proxy each and sockets'
 /// buffers.
 const MEMORY_MIB: u64 = 16;
+
+/// Responses of 200 KiB that one client asks for and doesn't read: 98 MiB.
+const RESPONSES: usize = 500;
+
+/// What the allocator, the exchanges' own state and the sockets may take beside what is counted.
+const UNCOUNTED_MIB: u64 = 90;
 
 #[tokio::test]
 async fn tiny_events_that_are_not_read_leave_their_neighbours_alone() {
@@ -55,6 +62,26 @@ async fn a_large_response_that_is_not_read_waits_at_its_source() {
     }
     drop(stalled);
     assert!(client.is_open());
+    world.settled().await;
+}
+
+/// Windows of 1 GiB, and a socket that nobody reads. Each response alone fits a stream's send buffer,
+/// where nobody would count it.
+#[tokio::test]
+async fn what_a_client_that_does_not_read_its_socket_holds_is_counted() {
+    let world = World::start().await;
+    let host = world.host();
+    let memory = world.plane.memory();
+    let client = Unread::connect(world.plane.listen(), &host, RESPONSES).await;
+    world.busy(1).await;
+    world.stalled().await;
+    let grown = world.grown_mib(memory);
+    let counted = world.metric("fprs_buffered_bytes").await >> 20;
+    println!(
+        "{RESPONSES} responses into a socket that is not read: {grown} MiB, {counted} counted"
+    );
+    assert!(grown < counted + UNCOUNTED_MIB, "{grown} MiB");
+    drop(client);
     world.settled().await;
 }
 
