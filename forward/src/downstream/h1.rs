@@ -21,6 +21,7 @@ use crate::h1::head::{self, Malformed};
 use crate::limits;
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Phase, Service};
+use crate::socket::ResetWatch;
 use crate::stall::Stalls;
 use crate::websocket;
 
@@ -34,6 +35,7 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: Rc<Client>, connected: 
         drain: connected.drain(),
         stalls: connected.stalls(),
         clock: Clock::new(limits::CLIENT_IDLE),
+        reset: None,
     };
     loop {
         let head = match connection.next().await {
@@ -131,6 +133,8 @@ struct Connection<T> {
     drain: Drain,
     stalls: Rc<Stalls>,
     clock: Clock,
+    /// Only once bytes that nobody takes hid the client's end.
+    reset: Option<ResetWatch>,
 }
 
 enum Next {
@@ -181,6 +185,17 @@ impl<T: Socket> Connection<T> {
                     return self.clock.poll(cx).map(|()| Next::End);
                 }
             }
+        }
+    }
+
+    /// Ready once the client reset the connection, whatever it sent before.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.reset.is_none() {
+            self.reset = self.io.watch_reset();
+        }
+        match &mut self.reset {
+            Some(reset) => reset.poll(cx),
+            None => Poll::Pending,
         }
     }
 
@@ -345,6 +360,10 @@ impl<'a, T: Socket> Exchange<'a, T> {
         }
     }
 
+    const fn is_open_tunnel(&self) -> bool {
+        self.tunnel && self.encoder.is_some()
+    }
+
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Gone> {
         let Some(encoder) = &self.encoder else {
             return Err(Gone::Left);
@@ -369,6 +388,9 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
             }
             match ready!(self.connection.read.poll_read(&mut self.connection.io, cx)) {
                 Ok(1..) => {}
+                // Half of a tunnel has ended, after all that was sent in it: the program is to see
+                // just that (RFC 8441 §5). It closes the other half when it has answered.
+                Ok(0) if self.is_open_tunnel() => return Poll::Ready(None),
                 Ok(0) | Err(_) => return Poll::Ready(Some(Err(Gone::Left))),
             }
         }
@@ -461,20 +483,25 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
-        // While a body is still to come, whoever reads it sees the client leave. What follows the
-        // body is the next request; it is left alone once there is a buffer of it.
-        if self.tunnel || !self.decoder.is_done() {
-            return Poll::Pending;
-        }
+        // What follows the body is the next request; it is left alone once there is a buffer of it.
+        let more = self.tunnel || !self.decoder.is_done();
+        let enough = match more {
+            // The end of what a client sends in a tunnel is not the client's.
+            _ if self.is_open_tunnel() => 0,
+            true => 1,
+            false => limits::FIRST_READ_BYTES,
+        };
         let Connection { io, read, .. } = &mut *self.connection;
         // Only a read that waits is woken when the client leaves.
-        while read.len() < limits::FIRST_READ_BYTES {
+        while read.len() < enough {
             match ready!(read.poll_read(io, cx)) {
+                // Whoever waits for the body was not told of this part of it.
+                Ok(1..) if more => cx.waker().wake_by_ref(),
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Poll::Ready(Gone::Left),
             }
         }
-        Poll::Pending
+        self.connection.poll_reset(cx).map(|()| Gone::Left)
     }
 
     fn buffered(&self) -> usize {

@@ -342,6 +342,17 @@ impl<T: Socket> Upstream for Stream<T> {
     }
 }
 
+impl<T: Socket> Drop for Stream<T> {
+    /// A program that takes nothing never comes to the end of what was sent: a request that is given
+    /// up in the middle is reset.
+    fn drop(&mut self) {
+        let whole = self.request_done && self.write.is_empty();
+        if let (false, Some(io)) = (whole, &self.io) {
+            io.reset_on_close();
+        }
+    }
+}
+
 impl Stream<TcpStream> {
     /// Ends the exchange: the connection goes back to its pool if both messages ended whole.
     pub fn finish(mut self) {

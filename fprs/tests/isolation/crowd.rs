@@ -22,6 +22,9 @@ use crate::world::{DEADLINE, Neighbour, Quiet, size, unnoticed};
 /// Between two commits, each of which takes one crowd away and brings the next.
 const EVERY: Duration = Duration::from_millis(100);
 
+/// Files that the process may open beside; a connection that is left behind is one of hundreds.
+const OTHERS: usize = 8;
+
 /// Replicas that appear with one commit; a second has ten. Few without a soak: in a build for tests,
 /// beside other tests, their work alone would show.
 fn crowd() -> usize {
@@ -123,7 +126,7 @@ async fn replicas_that_appear_and_vanish_by_the_thousand_leave_other_servers_alo
     assert!(client.is_open());
     raw.expect_open(what);
     eventually("their connections are closed", DEADLINE, || {
-        open_files() <= before
+        open_files() <= before + OTHERS
     })
     .await;
     assert_eq!(client.get(&host(), "/").await.unwrap().status, 200);

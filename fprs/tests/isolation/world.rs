@@ -150,9 +150,7 @@ impl World {
                 let count = replica["in_flight"].as_i64().unwrap();
                 counts.push((format!("`fprs replicas {server}`"), count));
             }
-            let mut events = program::events(&self.record(server));
-            // A program that doesn't read can't see that its client left.
-            events.retain(|event| event["target"] != "/never");
+            let events = program::events(&self.record(server));
             let began = events.iter().filter(|event| event["event"] == "begin");
             let (began, events) = (began.count(), events.len());
             let open = i64::try_from(2 * began).unwrap() - i64::try_from(events).unwrap();
