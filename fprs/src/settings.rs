@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use fprs_forward::limits;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -52,6 +53,10 @@ pub struct Given {
     /// [default: 5s; of `up`: 0s]
     #[arg(long, env = "FPRS_DRAIN_DELAY")]
     pub drain_delay: Option<String>,
+    /// Memory for what exchanges hold that can't go on; beyond it the largest are ended
+    /// [default: 1GiB]
+    #[arg(long, env = "FPRS_BUFFER_LIMIT")]
+    pub buffer_limit: Option<String>,
     /// How long exchanges in flight may go on after that [default: 30s]
     #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
@@ -103,6 +108,8 @@ pub struct Settings {
     pub cores: usize,
     /// What happens after SIGTERM.
     pub drain: Drain,
+    /// For what exchanges hold that can't go on, in bytes.
+    pub buffer_limit: usize,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Written once everything serves.
@@ -198,6 +205,7 @@ impl Settings {
                     given.drain_timeout.as_deref().unwrap_or("30s"),
                 )?,
             },
+            buffer_limit: bytes("buffer-limit", given.buffer_limit.as_deref())?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
         })
@@ -227,6 +235,7 @@ impl Given {
             capacity: self.capacity.or(file.capacity),
             cores: self.cores.or(file.cores),
             drain_delay: self.drain_delay.or(file.drain_delay),
+            buffer_limit: self.buffer_limit.or(file.buffer_limit),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             log_format: self.log_format.or(file.log_format),
             ready_file: self.ready_file.or(file.ready_file),
@@ -329,6 +338,37 @@ fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
         .map_err(|_| Failure::usage(format!("`--{name} {text}`: not a duration like 30s")))
 }
 
+/// A number of bytes, with or without a unit of 1,024.
+fn bytes(name: &str, text: Option<&str>) -> Result<usize, Failure> {
+    let Some(text) = text else {
+        return Ok(limits::BUFFERED_BYTES);
+    };
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit: Option<usize> = match text.get(digits.len()..) {
+        Some("" | "B") => Some(1),
+        Some("KiB") => Some(1 << 10),
+        Some("MiB") => Some(1 << 20),
+        Some("GiB") => Some(1 << 30),
+        Some(_) | None => None,
+    };
+    let number: Option<usize> = digits.trim_end().parse().ok();
+    match unit
+        .zip(number)
+        .map(|(unit, number)| unit.checked_mul(number))
+    {
+        Some(Some(limit)) if limit >= LEAST_BUFFER => Ok(limit),
+        Some(Some(_)) => Err(Failure::usage(format!(
+            "`--{name} {text}`: must be at least 1MiB, or ordinary exchanges would be ended"
+        ))),
+        Some(None) | None => Err(Failure::usage(format!(
+            "`--{name} {text}`: not a size like 512MiB"
+        ))),
+    }
+}
+
+/// One stalled exchange holds up to half of this.
+const LEAST_BUFFER: usize = 1 << 20;
+
 fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -356,6 +396,17 @@ mod tests {
             ..given
         };
         assert_eq!(Settings::resolve(given, Role::Up).unwrap().listen.port(), 2);
+    }
+
+    #[test]
+    fn sizes_have_units_of_1024() {
+        let size = |text| bytes("buffer-limit", Some(text)).ok();
+        assert_eq!(size("2097152"), Some(2 << 20));
+        assert_eq!(size("64MiB"), Some(64 << 20));
+        assert_eq!(size("2 GiB"), Some(2 << 30));
+        for wrong in ["", "MiB", "1.5GiB", "-1", "1023KiB", "99999999999999GiB"] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
@@ -389,6 +440,13 @@ mod tests {
                     ..given()
                 },
                 "--drain-timeout",
+            ),
+            (
+                Given {
+                    buffer_limit: Some("1GB".to_owned()),
+                    ..given()
+                },
+                "--buffer-limit",
             ),
         ];
         for (given, name) in table {

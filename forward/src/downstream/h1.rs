@@ -498,6 +498,10 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
         self.connection.poll_reset(cx).map(|()| Gone::Left)
     }
 
+    fn buffered(&self) -> usize {
+        self.connection.read.len() + self.connection.write.len()
+    }
+
     fn stalls(&self) -> &Rc<Stalls> {
         &self.connection.stalls
     }

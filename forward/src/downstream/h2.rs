@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
@@ -14,6 +14,8 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::answer::{Answer, Reason as Why};
+use crate::budget::Window;
+use crate::downstream::turns::{Accepted, Turn, Turns};
 use crate::downstream::{Client, Downstream, Inbound};
 use crate::fields;
 use crate::h1::head::{Malformed, content_length};
@@ -29,6 +31,7 @@ where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let (io, turn) = Turns::new(io);
     let mut connection = match builder().handshake::<_, Bytes>(io).await {
         Ok(connection) => connection,
         Err(error) => {
@@ -37,7 +40,7 @@ where
         }
     };
     let mut drain = connected.drain();
-    while let Some(accepted) = accept(&mut connection, &mut drain).await {
+    while let Some(accepted) = accept(&mut connection, &turn, &mut drain).await {
         match accepted {
             Ok((request, respond)) => {
                 let (service, client) = (connected.service(), Rc::clone(&client));
@@ -45,6 +48,7 @@ where
                 let core = Core {
                     stalls: connected.stalls(),
                     drain: is_websocket(&request).then(|| connected.drain()),
+                    turn: turn.clone(),
                 };
                 // Boxed here, for a task is moved several times on its way to its first poll.
                 let served = Box::pin(serve_stream(service, client, request, respond, core));
@@ -61,10 +65,12 @@ where
     }
 }
 
-type Accepted = Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>;
-
 /// The next stream; starts the two-step GOAWAY when told to drain, and goes on with what was begun.
-async fn accept<T>(connection: &mut Connection<T, Bytes>, drain: &mut Drain) -> Option<Accepted>
+async fn accept<T>(
+    connection: &mut Connection<T, Bytes>,
+    turn: &Turn,
+    drain: &mut Drain,
+) -> Option<Accepted>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -72,7 +78,7 @@ where
         if drain.poll(Phase::Draining, cx) {
             connection.graceful_shutdown();
         }
-        connection.poll_accept(cx)
+        turn.poll_accept(connection, cx)
     })
     .await
 }
@@ -122,7 +128,7 @@ async fn serve_stream<S: Service>(
 }
 
 /// The settings every HTTP/2 listener of ours starts from; reasons in [`limits`].
-fn builder() -> h2::server::Builder {
+pub(super) fn builder() -> h2::server::Builder {
     let mut builder = h2::server::Builder::new();
     builder
         .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
@@ -210,6 +216,8 @@ struct Core {
     stalls: Rc<Stalls>,
     /// Of a WebSocket only: others are not ended by us.
     drain: Option<Drain>,
+    /// Its connection's.
+    turn: Turn,
 }
 
 impl Downstream for Stream {
@@ -258,6 +266,7 @@ impl Downstream for Stream {
         if self.ended {
             return Poll::Ready(Ok(wanted));
         }
+        ready!(self.core.turn.poll_room(cx));
         room(response, wanted, cx).map_err(|()| Gone::Left)
     }
 
@@ -269,6 +278,7 @@ impl Downstream for Stream {
             return Ok(());
         }
         self.ended = end;
+        self.core.turn.sent(data.len());
         response.send_data(data, end).map_err(|error| gone(&error))
     }
 
@@ -296,6 +306,10 @@ impl Downstream for Stream {
             None => self.respond.poll_reset(cx),
         };
         reset.map(|_| Gone::Left)
+    }
+
+    fn window(&mut self) -> Option<Window> {
+        Some(Window::new(self.body.flow_control().clone()))
     }
 
     fn stalls(&self) -> &Rc<Stalls> {

@@ -336,6 +336,10 @@ impl<T: Socket> Upstream for Stream<T> {
     fn is_body_done(&self) -> bool {
         self.decoder.as_ref().is_some_and(Decoder::is_done)
     }
+
+    fn buffered(&self) -> usize {
+        self.read.len() + self.write.len()
+    }
 }
 
 impl<T: Socket> Drop for Stream<T> {

@@ -107,6 +107,7 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
             let listen = bind("listen", settings.listen)?;
             let data_address = bound(&listen)?;
             process.listen = Some(data_address);
+            let budget = roles::budget(settings.buffer_limit, &process.registry)?;
             let relay = Relaying::start(
                 RelaySettings {
                     worker_id: None,
@@ -119,7 +120,7 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                     kill_after: RelaySettings::KILL_AFTER,
                     shutdown_timeout: RelaySettings::SHUTDOWN_TIMEOUT,
                 },
-                settings.cores,
+                (settings.cores, &budget),
                 listen,
                 &process.registry,
                 &mut process.parts,

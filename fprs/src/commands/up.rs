@@ -70,7 +70,8 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
 
     let registry = Registry::new();
     let mut parts = Parts::default();
-    let mut proxy = Proxying::start(&settings, &registry)?;
+    let budget = roles::budget(settings.buffer_limit, &registry)?;
+    let mut proxy = Proxying::start(&settings, &budget, &registry)?;
     let last_good = Some(dir.last_good("up"));
     let following = Following::new(Arc::clone(&store), last_good).observe(proxy.observer());
     let (view, status) = (following.view(), following.status());
@@ -102,7 +103,7 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
     roles::serve(admin, routes, &mut parts, std::future::pending())?;
     let relay = Relaying::start(
         relay_settings(&settings, &dir, addresses, &token),
-        settings.cores,
+        (settings.cores, &budget),
         relay,
         &registry,
         &mut parts,

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fprs_autoscaler_client::{Demand, Reporter, reporter};
 use fprs_config::View;
 use fprs_control::ReadyCheck;
-use fprs_forward::Shards;
+use fprs_forward::{Budget, Shards};
 use prometheus::Registry;
 use tokio::sync::mpsc;
 
@@ -18,6 +18,7 @@ use crate::proxy::metrics::Metrics;
 use crate::proxy::table::Edit;
 use crate::proxy::{Proxy, Settings, Tables};
 use crate::roles::follow::Observer;
+use crate::roles::in_flight;
 use crate::roles::load_metrics::LoadMetrics;
 use crate::settings::Drain;
 
@@ -43,6 +44,7 @@ impl Proxying {
     /// The system gives no threads, or the metrics are registered already.
     pub fn start(
         settings: &crate::settings::Settings,
+        budget: &Arc<Budget>,
         registry: &Registry,
     ) -> Result<Self, Failure> {
         let cores = settings.cores;
@@ -57,7 +59,11 @@ impl Proxying {
             tables: Arc::clone(&tables),
             edges: settings.trusted_edges.clone().into(),
             leaving: Arc::clone(&leaving),
+            budget: Arc::clone(budget),
         };
+        let counted = Arc::clone(&demand);
+        let in_flight = move || counted.in_flight();
+        in_flight::register(registry, "fprs_proxy_exchanges_in_flight", in_flight)?;
         let counters = metrics.clone();
         let shards = Shards::start("proxy", cores, move |core| {
             Proxy::new(&settings, counters.core(core))

@@ -10,7 +10,7 @@ use super::{Process, run};
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::process::{self, bound};
-use crate::roles::{Following, Proxying};
+use crate::roles::{self, Following, Proxying};
 use crate::settings::{Role, Settings};
 use crate::take_over::{Answered, Holding, Newcomer, Offer, Relief};
 
@@ -56,7 +56,8 @@ async fn serve(
 ) -> Result<(), Failure> {
     let listen = clone(&holding)?.listen;
     process.listen = Some(bound(&listen)?);
-    let mut proxy = Proxying::start(settings, &process.registry)?;
+    let budget = roles::budget(settings.buffer_limit, &process.registry)?;
+    let mut proxy = Proxying::start(settings, &budget, &process.registry)?;
     let store = process.feed(settings, Role::Proxy)?;
     let last_good = Some(process.dir.last_good(Role::Proxy.name()));
     let following = Following::new(store, last_good).observe(proxy.observer());
