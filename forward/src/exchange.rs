@@ -215,6 +215,7 @@ impl Exchange {
         }
         if self.frames.as_ref().is_some_and(Frames::at_boundary)
             && self.status == Some(StatusCode::OK)
+            && !self.response.done
             && downstream.poll_ending(cx)
         {
             return self.close_tunnel(cx, downstream);

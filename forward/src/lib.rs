@@ -3,6 +3,7 @@
 //! HTTP/1.1 or HTTP/2; the engine doesn't know which. Knows nothing of routing, scaling or auth.
 
 pub mod answer;
+pub mod canonical;
 pub mod downstream;
 pub mod exchange;
 pub mod fields;

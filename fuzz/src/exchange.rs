@@ -45,15 +45,24 @@ pub fn check(data: &[u8]) {
         End::Complete => {
             assert!(client.ended && !client.aborted, "{outcome:?}");
             assert!(program.ended_whole || client.closed_by_us, "{outcome:?}");
-            assert!(client.received == program.sent || client.closed_by_us, "{outcome:?}");
+            assert!(
+                client.received == program.sent || client.closed_by_us,
+                "{outcome:?}"
+            );
         }
         End::Client(_) => assert!(client.aborted || outcome.status.is_none(), "{outcome:?}"),
         End::Upstream(_) => {
-            assert!(client.aborted || told || outcome.status.is_none(), "{outcome:?}");
+            assert!(
+                client.aborted || told || outcome.status.is_none(),
+                "{outcome:?}"
+            );
             assert!(!client.ended || client.aborted || told, "{outcome:?}");
         }
     }
-    assert!(!program.ended_by_us || client.body_ended, "an end that never was");
+    assert!(
+        !program.ended_by_us || client.body_ended,
+        "an end that never was"
+    );
 }
 
 /// What one side does next, a byte a decision; at the end it does what lets the exchange end.

@@ -15,7 +15,10 @@ pub fn check(data: &[u8]) {
     };
     let authority = head.request.uri().authority().expect("a canonical request");
     let name = authority.as_str().to_ascii_lowercase();
-    assert!(!name.is_empty() && !name.contains(['@', '/', '?', '#', ' ', ',']), "{name}");
+    assert!(
+        !name.is_empty() && !name.contains(['@', '/', '?', '#', ' ', ',']),
+        "{name}"
+    );
     let host = read(&name, ZONE);
     match host {
         Host::Server(server) => {

@@ -23,7 +23,10 @@ pub fn check(data: &[u8]) {
         }
     }
     assert_eq!(found, arrived, "in pieces of {piece}");
-    assert!(matches!(found, Err(_)) || whole == buffer, "what follows the head stays");
+    assert!(
+        matches!(found, Err(_)) || whole == buffer,
+        "what follows the head stays"
+    );
     let Ok(Some(head)) = found else {
         return;
     };
@@ -46,14 +49,19 @@ fn reads_back(head: &Bytes) {
     };
     let mut wire = BytesMut::new();
     write_request(&request, body, &mut wire);
-    let canonical = take_head(&mut wire, &mut 0).unwrap().expect("one whole head");
+    let canonical = take_head(&mut wire, &mut 0)
+        .unwrap()
+        .expect("one whole head");
     assert!(wire.is_empty(), "and nothing behind it");
     let again = parse_request(&canonical).unwrap_or_else(|error| panic!("{error}: {canonical:?}"));
     assert_eq!(again.framing, framing, "{canonical:?}");
     let mut second = again.request;
     strip_hop_by_hop(second.headers_mut());
     assert_eq!(second.method(), request.method());
-    assert_eq!(second.uri().path_and_query(), request.uri().path_and_query());
+    assert_eq!(
+        second.uri().path_and_query(),
+        request.uri().path_and_query()
+    );
     assert_eq!(second.uri().authority(), request.uri().authority());
     assert_eq!(second.headers(), request.headers());
 }

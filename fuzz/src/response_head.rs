@@ -29,7 +29,9 @@ pub fn check(data: &[u8]) {
     assert!(!head.keep_alive || head.framing != Framing::UntilClose);
     let mut wire = BytesMut::new();
     write_response(&response, &method, head.framing, false, &mut wire);
-    let canonical = take_head(&mut wire, &mut 0).unwrap().expect("one whole head");
+    let canonical = take_head(&mut wire, &mut 0)
+        .unwrap()
+        .expect("one whole head");
     assert!(wire.is_empty(), "and nothing behind it");
     let again = parse_response(&canonical, &method)
         .unwrap_or_else(|error| panic!("{error}: {canonical:?}"));

@@ -13,7 +13,11 @@ pub fn check(data: &[u8]) {
     for bytes in wire.chunks(usize::from(*piece).max(1)) {
         frames.pass(bytes);
         passed += bytes.len();
-        assert_eq!(frames.at_boundary(), ends_here(&wire[..passed]), "at {passed}");
+        assert_eq!(
+            frames.at_boundary(),
+            ends_here(&wire[..passed]),
+            "at {passed}"
+        );
     }
 }
 
@@ -25,10 +29,9 @@ fn ends_here(mut bytes: &[u8]) -> bool {
         };
         let (length, rest) = match (second & 0x7f, rest) {
             (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest),
-            (127, [a, b, c, d, e, f, g, h, rest @ ..]) => (
-                u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
-                rest,
-            ),
+            (127, [a, b, c, d, e, f, g, h, rest @ ..]) => {
+                (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest)
+            }
             (126 | 127, _) => return false,
             (length, rest) => (u64::from(length), rest),
         };
@@ -36,7 +39,10 @@ fn ends_here(mut bytes: &[u8]) -> bool {
         let Some(rest) = rest.get(mask..) else {
             return false;
         };
-        let Some(next) = usize::try_from(length).ok().and_then(|length| rest.get(length..)) else {
+        let Some(next) = usize::try_from(length)
+            .ok()
+            .and_then(|length| rest.get(length..))
+        else {
             return false;
         };
         bytes = next;

@@ -365,7 +365,11 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
                 Ok(Decoded::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Ok(Decoded::End) => return Poll::Ready(None),
                 Ok(Decoded::More) => {}
-                Err(_) => return Poll::Ready(Some(Err(Gone::Broken))),
+                Err(_) => {
+                    // Where the next request would begin is not known: there is none.
+                    self.keep_alive = false;
+                    return Poll::Ready(Some(Err(Gone::Broken)));
+                }
             }
             match ready!(self.connection.read.poll_read(&mut self.connection.io, cx)) {
                 Ok(1..) => {}

@@ -9,19 +9,18 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{HOST, PROXY_AUTHORIZATION, TE};
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::answer::{Answer, Reason as Why};
 use crate::downstream::{Client, Downstream, Inbound};
-use crate::fields;
 use crate::h1::head::{Malformed, content_length};
-use crate::limits;
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Phase, Service};
 use crate::stall::Stalls;
 use crate::websocket::{is_other_connect, is_websocket};
+use crate::{canonical, fields, limits};
 
 /// Serves one connection to its end.
 pub async fn serve<S, T>(io: T, client: Rc<Client>, connected: Connected<S>)
@@ -152,22 +151,27 @@ fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> 
     };
     match (request.uri().authority(), &host) {
         (None, None) => return Err(Malformed("there is no :authority")),
-        (Some(authority), _) if authority.as_str().contains('@') => {
-            return Err(Malformed(":authority has user information"));
-        }
         (Some(authority), Some(host)) if authority.as_str().as_bytes() != host.as_bytes() => {
             return Err(Malformed(":authority and host differ"));
         }
-        (Some(_), _) => {}
+        (Some(authority), _) => {
+            canonical::authority(authority.as_str().as_bytes())?;
+        }
         (None, Some(host)) => {
             let uri = with_authority(request.uri(), host.as_bytes())?;
             *request.uri_mut() = uri;
         }
     }
+    target(request)?;
     let fields = request.headers_mut();
     if host.is_some() {
         fields.remove(HOST);
     }
+    if fields.values().any(is_padded) {
+        // RFC 9113 §8.2.1. Who writes it on an HTTP/1.1 wire loses it.
+        return Err(Malformed("a field value begins or ends with white space"));
+    }
+    canonical::request_fields(fields)?;
     fields.remove(PROXY_AUTHORIZATION);
     if fields.contains_key(TE) {
         fields::strip_hop_by_hop(fields);
@@ -183,13 +187,28 @@ fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> 
     })
 }
 
-fn with_authority(uri: &Uri, host: &[u8]) -> Result<Uri, Malformed> {
-    if host.contains(&b'@') {
-        return Err(Malformed("host has user information"));
+/// The scheme is one of ours, and the target a path, or `*` for OPTIONS (RFC 9113 §8.3.1).
+fn target(request: &Request<()>) -> Result<(), Malformed> {
+    let uri = request.uri();
+    if ![None, Some("http"), Some("https")].contains(&uri.scheme_str()) {
+        return Err(Malformed(":scheme is neither http nor https"));
     }
+    let path = uri.path();
+    if path.starts_with('/') || (path == "*" && *request.method() == Method::OPTIONS) {
+        Ok(())
+    } else {
+        Err(Malformed("the target is not a path"))
+    }
+}
+
+fn is_padded(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    value.trim_ascii().len() != value.len()
+}
+
+fn with_authority(uri: &Uri, host: &[u8]) -> Result<Uri, Malformed> {
     let mut parts = uri.clone().into_parts();
-    parts.authority =
-        Some(Authority::try_from(host).map_err(|_| Malformed("host is not an authority"))?);
+    parts.authority = Some(canonical::authority(host)?);
     parts.scheme.get_or_insert(Scheme::HTTP);
     Uri::from_parts(parts).map_err(|_| Malformed("the target is not a path"))
 }

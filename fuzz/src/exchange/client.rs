@@ -54,14 +54,20 @@ impl<'a> Client<'a> {
     }
 
     fn may_write(&self) {
-        assert!(self.head && !self.ended && !self.aborted, "written out of turn");
+        assert!(
+            self.head && !self.ended && !self.aborted,
+            "written out of turn"
+        );
     }
 }
 
 impl Downstream for Client<'_> {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Gone>>> {
         assert!(!self.body_failed, "read after a failure");
-        assert!(!self.body_ended || self.is_body_done(), "read after the end");
+        assert!(
+            !self.body_ended || self.is_body_done(),
+            "read after the end"
+        );
         match self.script.next() {
             None | Some(0) => {
                 self.body_ended = true;

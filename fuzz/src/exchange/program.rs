@@ -74,7 +74,10 @@ impl Upstream for Program<'_> {
 
     fn send_data(&mut self, data: Bytes, end: bool) -> Result<(), Failure> {
         assert!(!self.ended_by_us && !self.refuses, "written out of turn");
-        assert!(data.len() <= self.room || data.is_empty(), "more than there is room for");
+        assert!(
+            data.len() <= self.room || data.is_empty(),
+            "more than there is room for"
+        );
         self.room = 0;
         assert_eq!(data, content(self.received, data.len()));
         self.received += data.len() as u64;
