@@ -114,6 +114,7 @@ fn join_cookies(fields: &mut HeaderMap) -> Result<(), Malformed> {
         .get_all(COOKIE)
         .iter()
         .map(HeaderValue::as_bytes)
+        .filter(|crumb| !crumb.is_empty())
         .collect();
     let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
         .map_err(|_| Malformed("a field value has a byte that is not allowed"))?;

@@ -199,6 +199,9 @@ impl Exchange {
         }
         // A busy exchange lets its neighbours on this core go first.
         cx.waker().wake_by_ref();
+        if self.response.done {
+            return self.poll_sent(cx, true, downstream);
+        }
         self.poll_waiting(cx, true, downstream, upstream)
     }
 
@@ -215,7 +218,6 @@ impl Exchange {
         }
         if self.frames.as_ref().is_some_and(Frames::at_boundary)
             && self.status == Some(StatusCode::OK)
-            && !self.response.done
             && downstream.poll_ending(cx)
         {
             return self.close_tunnel(cx, downstream);

@@ -44,13 +44,13 @@ pub fn strip_hop_by_hop(fields: &mut HeaderMap) {
     for name in &HOP_BY_HOP {
         fields.remove(name);
     }
-    if let Some(te) = fields.get(TE)
-        && !te.as_bytes().eq_ignore_ascii_case(b"trailers")
-    {
-        let trailers = te.to_str().is_ok_and(|te| {
-            te.split(',')
-                .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
-        });
+    if fields.contains_key(TE) {
+        let trailers = fields
+            .get_all(TE)
+            .iter()
+            .filter_map(|te| te.to_str().ok())
+            .flat_map(|te| te.split(','))
+            .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
         if trailers {
             fields.insert(TE, HeaderValue::from_static("trailers"));
         } else {
@@ -133,7 +133,8 @@ mod tests {
             ("content-length", "5"),
             ("x-hop", "1"),
             ("x-end", "2"),
-            ("te", "trailers, deflate;q=0.5"),
+            ("te", "deflate;q=0.5"),
+            ("te", "gzip, Trailers"),
         ]);
         strip_hop_by_hop(&mut fields);
         assert_eq!(fields.len(), 3, "{fields:?}");

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{HOST, PROXY_AUTHORIZATION, TE};
-use http::uri::Scheme;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::answer::{Answer, Reason as Why};
 use crate::downstream::{Client, Downstream, Inbound};
-use crate::h1::head::{Malformed, content_length};
+use crate::h1::head::{Malformed, content_length, strip_from_trailers};
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Phase, Service};
 use crate::stall::Stalls;
@@ -172,6 +172,9 @@ fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> 
         return Err(Malformed("a field value begins or ends with white space"));
     }
     canonical::request_fields(fields)?;
+    if fields.len() > limits::HEADER_COUNT {
+        return Err(Malformed("there are too many header fields"));
+    }
     fields.remove(PROXY_AUTHORIZATION);
     if fields.contains_key(TE) {
         fields::strip_hop_by_hop(fields);
@@ -193,8 +196,11 @@ fn target(request: &Request<()>) -> Result<(), Malformed> {
     if ![None, Some("http"), Some("https")].contains(&uri.scheme_str()) {
         return Err(Malformed(":scheme is neither http nor https"));
     }
-    let path = uri.path();
-    if path.starts_with('/') || (path == "*" && *request.method() == Method::OPTIONS) {
+    let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    if target.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Err(Malformed("the target has a byte that is not allowed"));
+    }
+    if target.starts_with('/') || (target == "*" && *request.method() == Method::OPTIONS) {
         Ok(())
     } else {
         Err(Malformed("the target is not a path"))
@@ -236,7 +242,10 @@ impl Downstream for Stream {
             Poll::Ready(Some(Ok(data))) => Poll::Ready(Some(Ok(Frame::Data(data)))),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(gone(&error)))),
             Poll::Ready(None) => self.body.poll_trailers(cx).map(|trailers| match trailers {
-                Ok(trailers) => trailers.map(|trailers| Ok(Frame::Trailers(trailers))),
+                Ok(trailers) => trailers.map(|mut trailers| {
+                    strip_from_trailers(&mut trailers);
+                    Ok(Frame::Trailers(trailers))
+                }),
                 Err(error) => Some(Err(gone(&error))),
             }),
         }
