@@ -2,6 +2,7 @@
 
 pub mod h1;
 pub mod h2;
+mod idle;
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -140,6 +140,20 @@ struct Exchange {
     frames: Option<Frames>,
     received: u64,
     sent: u64,
+    /// Of the bytes passed on, those that were counted as progress.
+    credited: u64,
+    turn: Turn,
+}
+
+/// Whom an exchange waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// The client, to take its response.
+    Reader,
+    /// The client, to send a body of announced length.
+    Sender,
+    /// The program, or a stream that may be silent.
+    Nobody,
 }
 
 /// One direction.
@@ -170,6 +184,8 @@ impl Exchange {
             frames: rules.tunnel.then(Frames::default),
             received: 0,
             sent: 0,
+            credited: 0,
+            turn: Turn::Nobody,
         }
     }
 
@@ -273,18 +289,25 @@ impl Exchange {
         moved: bool,
         downstream: &D,
     ) -> Poll<End> {
-        let (limit, end) = if !self.response.held.is_empty() || self.response.done {
-            (limits::READER_PROGRESS, End::Client(Gone::Stalled))
+        let deadlines = downstream.stalls().deadlines();
+        let stalled = End::Client(Gone::Stalled);
+        let (turn, limit, end) = if !self.response.held.is_empty() || self.response.done {
+            (Turn::Reader, deadlines.reader, stalled)
         } else if self.rules.announced && !self.request.done && self.request.held.is_empty() {
-            (limits::BODY_PROGRESS, End::Client(Gone::Stalled))
+            (Turn::Sender, deadlines.body, stalled)
         } else {
-            (limits::EXCHANGE_IDLE, End::Upstream(Failure::Timeout))
+            let silent = End::Upstream(Failure::Timeout);
+            (Turn::Nobody, limits::EXCHANGE_IDLE, silent)
         };
+        let passed = self.received + self.sent;
+        let enough = turn == Turn::Nobody || passed - self.credited >= limits::PROGRESS_BYTES;
+        let begins = std::mem::replace(&mut self.turn, turn) != turn;
         let watched = self
             .watched
             .get_or_insert_with(|| downstream.stalls().add());
-        if moved {
+        if begins || (moved && enough) {
             watched.moved();
+            self.credited = passed;
         }
         watched.poll(limit, cx).map(|()| end)
     }

@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod canonical;
+pub mod deadlines;
 pub mod downstream;
 pub mod exchange;
 pub mod fields;
@@ -18,6 +19,7 @@ pub mod upstream;
 pub mod websocket;
 
 pub use answer::{Answer, Reason};
+pub use deadlines::Deadlines;
 pub use downstream::Downstream;
 pub use exchange::{End, Observer, Outcome, Rules};
 pub use message::{Body, Frame, Gone, Interim};

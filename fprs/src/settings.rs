@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use fprs_forward::Deadlines;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -50,6 +51,10 @@ pub struct Given {
     /// How long exchanges in flight may go on after SIGTERM [default: 30s]
     #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
+    /// How long clients may keep the proxy waiting, where it is not to be the default, e.g.
+    /// idle=10m,head=5s; others: first-byte, body, reader
+    #[arg(long, env = "FPRS_DEADLINES", value_delimiter = ',')]
+    pub deadlines: Vec<String>,
     /// How log lines look [default: text]
     #[arg(long, env = "FPRS_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -98,6 +103,8 @@ pub struct Settings {
     pub cores: usize,
     /// For exchanges in flight after SIGTERM.
     pub drain_timeout: std::time::Duration,
+    /// What clients of the proxy are held to.
+    pub deadlines: Deadlines,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Written once everything serves.
@@ -173,6 +180,7 @@ impl Settings {
             capacity: positive("capacity", given.capacity.unwrap_or(64))?,
             cores: positive("cores", given.cores.unwrap_or_else(all_cores))?,
             drain_timeout: duration("drain-timeout", given.drain_timeout.as_deref())?,
+            deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
         })
@@ -202,6 +210,11 @@ impl Given {
             capacity: self.capacity.or(file.capacity),
             cores: self.cores.or(file.cores),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
+            deadlines: if self.deadlines.is_empty() {
+                file.deadlines
+            } else {
+                self.deadlines
+            },
             log_format: self.log_format.or(file.log_format),
             ready_file: self.ready_file.or(file.ready_file),
             config: self.config,
@@ -304,6 +317,24 @@ fn duration(name: &str, text: Option<&str>) -> Result<std::time::Duration, Failu
         .map_err(|_| Failure::usage(format!("`--{name} {text}`: not a duration like 30s")))
 }
 
+/// `name=duration` each; a deadline of nothing would refuse everybody.
+fn deadlines(name: &str, texts: &[String]) -> Result<Deadlines, Failure> {
+    let mut deadlines = Deadlines::default();
+    for text in texts {
+        let set = text.split_once('=').is_some_and(|(which, after)| {
+            humantime::parse_duration(after)
+                .is_ok_and(|after| !after.is_zero() && deadlines.set(which, after))
+        });
+        if !set {
+            return Err(Failure::usage(format!(
+                "`--{name} {text}`: not a deadline like idle=2m; there are {}",
+                Deadlines::NAMES.join(", ")
+            )));
+        }
+    }
+    Ok(deadlines)
+}
+
 fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -364,6 +395,20 @@ mod tests {
                     ..given()
                 },
                 "--drain-timeout",
+            ),
+            (
+                Given {
+                    deadlines: vec!["head=5s".to_owned(), "headd=5s".to_owned()],
+                    ..given()
+                },
+                "`--deadlines headd=5s`",
+            ),
+            (
+                Given {
+                    deadlines: vec!["idle=0s".to_owned()],
+                    ..given()
+                },
+                "--deadlines",
             ),
         ];
         for (given, name) in table {

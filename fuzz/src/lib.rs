@@ -12,8 +12,11 @@ pub mod request_head;
 pub mod response_head;
 pub mod websocket;
 
+/// What a target does with an input: it panics where a promise is broken.
+pub type Check = fn(&[u8]);
+
 /// Every target by name; its corpus is `corpus/<name>/`.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Check); 9] = [
     ("body", body::check),
     ("exchange", exchange::check),
     ("grpc_timeout", grpc_timeout::check),

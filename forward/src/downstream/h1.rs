@@ -33,7 +33,7 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: Rc<Client>, connected: 
         write: WriteBuffer::default(),
         drain: connected.drain(),
         stalls: connected.stalls(),
-        clock: Clock::new(limits::CLIENT_IDLE),
+        clock: Clock::new(connected.stalls().deadlines().idle),
     };
     loop {
         let head = match connection.next().await {
@@ -142,12 +142,18 @@ enum Next {
 impl<T: Socket> Connection<T> {
     /// The next request's head; `End` when the client closes, stays silent or we drain.
     async fn next(&mut self) -> Next {
-        self.clock.restart(limits::CLIENT_IDLE);
+        self.clock.restart(self.stalls.deadlines().idle);
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
+            // A client that asks and asks, and takes none of what we answer ourselves, waits.
+            match self.write.poll_room(&mut self.io, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Next::End),
+                Poll::Pending => return self.clock.poll(cx).map(|()| Next::End),
+            }
             // RFC 9112 §2.2: an empty line before a request line is not part of it.
             while self.searched == 0 && self.read.bytes().starts_with(b"\r\n") {
                 self.read.bytes().advance(2);
@@ -167,7 +173,7 @@ impl<T: Socket> Connection<T> {
                 return Poll::Ready(Next::End);
             }
             if begun {
-                self.clock.limit(limits::HEAD_TIME);
+                self.clock.limit(self.stalls.deadlines().head);
             }
             // What we answered ourselves may still wait to be written.
             if let Poll::Ready(Err(_)) = self.write.poll_flush(&mut self.io, cx) {

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::answer::{Answer, Reason as Why};
+use crate::downstream::idle::{Idle, Step};
 use crate::downstream::{Client, Downstream, Inbound};
 use crate::h1::head::{Malformed, content_length, strip_from_trailers};
 use crate::message::{Body, Frame, Gone, Interim};
@@ -28,6 +29,7 @@ where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let deadlines = connected.stalls().deadlines();
     let mut connection = match builder().handshake::<_, Bytes>(io).await {
         Ok(connection) => connection,
         Err(error) => {
@@ -36,11 +38,12 @@ where
         }
     };
     let mut drain = connected.drain();
-    while let Some(accepted) = accept(&mut connection, &mut drain).await {
+    let mut idle = Idle::new(deadlines.idle);
+    while let Some(accepted) = accept(&mut connection, &mut drain, &mut idle).await {
         match accepted {
             Ok((request, respond)) => {
                 let (service, client) = (connected.service(), Rc::clone(&client));
-                let counted = connected.begin();
+                let counted = (connected.begin(), idle.open());
                 let core = Core {
                     stalls: connected.stalls(),
                     drain: is_websocket(&request).then(|| connected.drain()),
@@ -60,8 +63,13 @@ where
 
 type Accepted = Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>;
 
-/// The next stream; starts the two-step GOAWAY when told to drain, and goes on with what was begun.
-async fn accept<T>(connection: &mut Connection<T, Bytes>, drain: &mut Drain) -> Option<Accepted>
+/// The next stream; starts the two-step GOAWAY when told to drain or idle for too long, and goes on
+/// with what was begun.
+async fn accept<T>(
+    connection: &mut Connection<T, Bytes>,
+    drain: &mut Drain,
+    idle: &mut Idle,
+) -> Option<Accepted>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -69,7 +77,16 @@ where
         if drain.poll(Phase::Draining, cx) {
             connection.graceful_shutdown();
         }
-        connection.poll_accept(cx)
+        loop {
+            if let Poll::Ready(accepted) = connection.poll_accept(cx) {
+                return Poll::Ready(accepted);
+            }
+            match idle.poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Step::Tell) => connection.graceful_shutdown(),
+                Poll::Ready(Step::Cut) => return Poll::Ready(None),
+            }
+        }
     })
     .await
 }

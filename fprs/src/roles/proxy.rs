@@ -39,7 +39,7 @@ impl Proxying {
         settings: &crate::settings::Settings,
         registry: &Registry,
     ) -> Result<Self, Failure> {
-        let cores = settings.cores;
+        let (cores, deadlines) = (settings.cores, settings.deadlines);
         let demand = Demand::new();
         let tables = Tables::new(&settings.zone, Arc::clone(&demand));
         let metrics = Metrics::new(cores).map_err(Failure::new)?;
@@ -50,7 +50,7 @@ impl Proxying {
             tables: Arc::clone(&tables),
             edges: settings.trusted_edges.clone().into(),
         };
-        let shards = Shards::start("proxy", cores, move |core| {
+        let shards = Shards::start_with("proxy", cores, deadlines, move |core| {
             Proxy::new(&settings, metrics.core(core))
         })
         .map_err(|error| Failure::new(format!("can't start the proxy's threads: {error}")))?;

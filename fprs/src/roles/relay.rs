@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use fprs_forward::Shards;
+use fprs_forward::{Deadlines, Shards, limits};
 use fprs_relay::data::{Data, Edited};
 use fprs_relay::{Relay, RelaySettings};
 use prometheus::Registry;
@@ -19,6 +19,14 @@ pub struct Relaying {
     worker: String,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
+}
+
+/// Proxies keep their connections warm, and the system tells when one is gone.
+fn for_proxies() -> Deadlines {
+    Deadlines {
+        idle: limits::EXCHANGE_IDLE,
+        ..Deadlines::default()
+    }
 }
 
 impl Relaying {
@@ -38,8 +46,10 @@ impl Relaying {
         let table = relay.table();
         let of_cores = Arc::clone(&table);
         let threads = |error| Failure::new(format!("can't start the relay's data path: {error}"));
-        let shards = Shards::start("relay", cores, move |_| Data::new(Arc::clone(&of_cores)))
-            .map_err(threads)?;
+        let shards = Shards::start_with("relay", cores, for_proxies(), move |_| {
+            Data::new(Arc::clone(&of_cores))
+        })
+        .map_err(threads)?;
         shards.listen(listener).map_err(threads)?;
         let mut edits = table.edits();
         parts.run("the relay's editor", async move {

@@ -45,10 +45,16 @@ pub(crate) fn curl() -> Option<PathBuf> {
 
 /// A tool that comes from the system; `None`: skip.
 pub(crate) fn tool(name: &str, version: &str) -> Option<PathBuf> {
-    match run(Command::new(name).arg(version), Path::new(".")) {
-        Ok(()) => Some(PathBuf::from(name)),
-        Err(why) => skipped(name, &why),
+    let mut why = String::new();
+    // Servers are not on everybody's path.
+    for folder in ["", "/usr/sbin"] {
+        let tool = Path::new(folder).join(name);
+        match run(Command::new(&tool).arg(version), Path::new(".")) {
+            Ok(()) => return Some(tool),
+            Err(error) => why += &error,
+        }
     }
+    skipped(name, &why)
 }
 
 /// The directory of one set of clients, installed by `install` unless `list` is what it has.

@@ -9,6 +9,7 @@
     reason = "a broken expectation is a failed test with its place"
 )]
 
+mod attackers;
 mod frames;
 mod h1;
 mod h1_table;
@@ -19,11 +20,18 @@ mod h2_table;
 mod install;
 mod recorder;
 mod row;
+mod slow;
 mod stage;
 
 use std::path::{Path, PathBuf};
 
 use stage::Stage;
+
+#[test]
+#[ignore = "the program that the slow clients' tests deploy"]
+fn program() {
+    fprs_testkit::program::main();
+}
 
 #[test]
 #[ignore = "the program that the other tests deploy"]

@@ -38,4 +38,4 @@ http {
   }
 }
 CONF
-exec nginx -e stderr -p "$dir" -c "$dir/nginx.conf"
+PATH=$PATH:/usr/sbin exec nginx -e stderr -p "$dir" -c "$dir/nginx.conf"
