@@ -169,6 +169,7 @@ async fn end(mut reader: impl AsyncReadExt + Unpin) {
 
 /// Takes a byte now and then. What has arrived before a reset can still be read, so that is no sign.
 async fn sip(mut stream: TcpStream) {
+    expect_answer(&stream).await;
     while stream.take_error().unwrap().is_none() && stream.read_u8().await.is_ok() {
         sleep(NOW_AND_THEN).await;
     }
@@ -176,9 +177,17 @@ async fn sip(mut stream: TcpStream) {
 
 /// Takes nothing, and only looks whether it was reset.
 async fn ignore(stream: TcpStream) {
+    expect_answer(&stream).await;
     while stream.take_error().unwrap().is_none() {
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// There is a response to be slow with. Takes nothing of it.
+async fn expect_answer(stream: &TcpStream) {
+    let mut seen = [0; 12];
+    while stream.peek(&mut seen).await.unwrap() < seen.len() {}
+    assert_eq!(&seen, b"HTTP/1.1 200");
 }
 
 const NOW_AND_THEN: Duration = Duration::from_millis(250);

@@ -10,6 +10,7 @@
 )]
 
 mod attackers;
+mod flood;
 mod frames;
 mod h1;
 mod h1_table;
@@ -28,9 +29,15 @@ use std::path::{Path, PathBuf};
 use stage::Stage;
 
 #[test]
-#[ignore = "the program that the slow clients' tests deploy"]
+#[ignore = "the program beside slow clients"]
 fn program() {
     fprs_testkit::program::main();
+}
+
+#[test]
+#[ignore = "the program behind slow clients"]
+fn flood_program() {
+    flood::main();
 }
 
 #[test]
@@ -56,13 +63,7 @@ fn every_row_has_a_name_of_its_own_and_the_rfc_it_is_about() {
 
 #[tokio::test]
 async fn the_strictest_origin_reads_every_row_in_one_form_or_not_at_all() {
-    let mut command = fprs_testkit::program::command();
-    for part in &mut command {
-        if part == "program" {
-            "recorder_program".clone_into(part);
-        }
-    }
-    every_row("recorder", &command).await;
+    every_row("recorder", &own_program("recorder_program")).await;
 }
 
 #[tokio::test]
@@ -131,6 +132,20 @@ async fn every_row(origin: &str, command: &[String]) {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// The command of a program in this very executable.
+pub(crate) fn own_program(name: &str) -> Vec<String> {
+    let command = fprs_testkit::program::command().into_iter();
+    command
+        .map(|part| {
+            if part == "program" {
+                name.to_owned()
+            } else {
+                part
+            }
+        })
+        .collect()
 }
 
 fn python() -> Option<PathBuf> {
