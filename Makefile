@@ -1,6 +1,6 @@
 # Two targets do all their set-up on a fresh Debian or Ubuntu machine with Rust: demo and test.
 
-.PHONY: demo test soak bench microbench lint deny ci
+.PHONY: demo test soak fuzz bench microbench lint deny ci
 
 # Starts a plane, deploys two servers, and shows scaling from zero and back. Cleans up after itself.
 demo:
@@ -16,6 +16,16 @@ test:
 soak:
 	@./.ci/need cc cmake python3 curl
 	@FPRS_SOAK=1 ./.ci/test
+
+# Every fuzz target for FUZZ_SECONDS, one after the other; fuzz/README.md says what they hold to. Wants
+# a nightly toolchain and cargo-fuzz. What a target finds is written to fuzz/artifacts.
+FUZZ_SECONDS ?= 600
+fuzz:
+	@cd fuzz && for target in fuzz_targets/*.rs; do \
+		target=$$(basename $$target .rs); mkdir -p target/found/$$target; \
+		cargo +nightly fuzz run --sanitizer none $$target target/found/$$target corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
 
 # Numbers for this machine; benches/README.md says what they mean.
 bench:

@@ -2,6 +2,7 @@
 
 pub mod h1;
 pub mod h2;
+mod idle;
 mod turns;
 
 use std::net::SocketAddr;

@@ -165,6 +165,20 @@ struct Exchange<'a, 'b> {
     frames: Option<Frames>,
     received: u64,
     sent: u64,
+    /// Of the bytes passed on, those that were counted as progress.
+    credited: u64,
+    turn: Turn,
+}
+
+/// Whom an exchange waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// The client, to take its response.
+    Reader,
+    /// The client, to send a body of announced length.
+    Sender,
+    /// The program, or a stream that may be silent.
+    Nobody,
 }
 
 /// The response's direction.
@@ -196,6 +210,8 @@ impl<'a, 'b> Exchange<'a, 'b> {
             frames: rules.tunnel.then(Frames::default),
             received: 0,
             sent: 0,
+            credited: 0,
+            turn: Turn::Nobody,
         }
     }
 
@@ -225,6 +241,9 @@ impl<'a, 'b> Exchange<'a, 'b> {
         }
         // A busy exchange lets its neighbours on this core go first.
         cx.waker().wake_by_ref();
+        if self.response.done {
+            return self.poll_sent(cx, true, downstream, upstream);
+        }
         self.poll_waiting(cx, true, downstream, upstream)
     }
 
@@ -302,18 +321,25 @@ impl<'a, 'b> Exchange<'a, 'b> {
         if self.poll_counted(cx, downstream, upstream).is_ready() {
             return Poll::Ready(End::Shed);
         }
-        let (limit, end) = if !self.response.held.is_empty() || self.response.done {
-            (limits::READER_PROGRESS, End::Client(Gone::Stalled))
+        let deadlines = downstream.stalls().deadlines();
+        let stalled = End::Client(Gone::Stalled);
+        let (turn, limit, end) = if !self.response.held.is_empty() || self.response.done {
+            (Turn::Reader, deadlines.reader, stalled)
         } else if self.rules.announced && !self.request.is_done() && self.request.held() == 0 {
-            (limits::BODY_PROGRESS, End::Client(Gone::Stalled))
+            (Turn::Sender, deadlines.body, stalled)
         } else {
-            (limits::EXCHANGE_IDLE, End::Upstream(Failure::Timeout))
+            let silent = End::Upstream(Failure::Timeout);
+            (Turn::Nobody, limits::EXCHANGE_IDLE, silent)
         };
+        let passed = self.received + self.sent;
+        let enough = turn == Turn::Nobody || passed - self.credited >= limits::PROGRESS_BYTES;
+        let begins = std::mem::replace(&mut self.turn, turn) != turn;
         let watched = self
             .watched
             .get_or_insert_with(|| downstream.stalls().add());
-        if moved {
+        if begins || (moved && enough) {
             watched.moved();
+            self.credited = passed;
         }
         watched.poll(limit, cx).map(|()| end)
     }

@@ -2,8 +2,8 @@
 //! names of our own.
 
 use http::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 /// Which replica a proxy wants the relay to forward to.
@@ -19,12 +19,14 @@ pub const REASON: HeaderName = HeaderName::from_static("x-fprs-reason");
 pub const OURS: &str = "x-fprs-";
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Fields that are always of one hop. `te` is apart: `te: trailers` crosses, for gRPC needs it, and
 /// `trailer` is of the message since we carry trailers.
-const HOP_BY_HOP: [HeaderName; 7] = [
+const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
+    HTTP2_SETTINGS,
     KEEP_ALIVE,
     PROXY_CONNECTION,
     PROXY_AUTHENTICATE,
@@ -42,13 +44,13 @@ pub fn strip_hop_by_hop(fields: &mut HeaderMap) {
     for name in &HOP_BY_HOP {
         fields.remove(name);
     }
-    if let Some(te) = fields.get(TE)
-        && !te.as_bytes().eq_ignore_ascii_case(b"trailers")
-    {
-        let trailers = te.to_str().is_ok_and(|te| {
-            te.split(',')
-                .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
-        });
+    if fields.contains_key(TE) {
+        let trailers = fields
+            .get_all(TE)
+            .iter()
+            .filter_map(|te| te.to_str().ok())
+            .flat_map(|te| te.split(','))
+            .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
         if trailers {
             fields.insert(TE, HeaderValue::from_static("trailers"));
         } else {
@@ -90,9 +92,9 @@ fn strip_named(fields: &mut HeaderMap) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        // `te` and `trailer` have rules of their own, and a `connection` that names an end-to-end
-        // field which carries the routing would let a client blind us.
-        .filter(|name| ![TE, TRAILER, http::header::HOST].contains(name))
+        // `te` and `trailer` have rules of their own, and a `connection` that names what routes or
+        // frames the message would let whoever sent it blind us.
+        .filter(|name| ![TE, TRAILER, HOST, CONTENT_LENGTH].contains(name))
         .collect();
     for name in named {
         fields.remove(name);
@@ -120,6 +122,7 @@ mod tests {
         let table = [
             ("connection", "close", false),
             ("keep-alive", "timeout=5", false),
+            ("http2-settings", "AAMAAABk", false),
             ("proxy-connection", "keep-alive", false),
             ("proxy-authenticate", "Basic", false),
             ("proxy-authorization", "Basic x", false),
@@ -140,13 +143,15 @@ mod tests {
     #[test]
     fn fields_that_connection_names_are_removed() {
         let mut fields = fields(&[
-            ("connection", "x-hop, close"),
+            ("connection", "x-hop, close, content-length"),
+            ("content-length", "5"),
             ("x-hop", "1"),
             ("x-end", "2"),
-            ("te", "trailers, deflate;q=0.5"),
+            ("te", "deflate;q=0.5"),
+            ("te", "gzip, Trailers"),
         ]);
         strip_hop_by_hop(&mut fields);
-        assert_eq!(fields.len(), 2, "{fields:?}");
+        assert_eq!(fields.len(), 3, "{fields:?}");
         assert_eq!(fields["te"], "trailers");
         assert_eq!(fields["x-end"], "2");
     }

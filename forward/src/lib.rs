@@ -4,6 +4,8 @@
 
 pub mod answer;
 pub mod budget;
+pub mod canonical;
+pub mod deadlines;
 pub mod downstream;
 pub mod exchange;
 pub mod fields;
@@ -19,6 +21,7 @@ pub mod websocket;
 
 pub use answer::{Answer, Reason};
 pub use budget::{Account, Budget, Ledger, Owner};
+pub use deadlines::Deadlines;
 pub use downstream::Downstream;
 pub use exchange::{End, Observer, Outcome, Rules, Sending, Verdict};
 pub use message::{Body, Frame, Gone, Interim};

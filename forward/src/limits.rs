@@ -124,11 +124,19 @@ pub const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Between further questions; after three without an answer the connection is gone.
 pub const KEEPALIVE_RETRY: Duration = Duration::from_secs(10);
 
-/// An idle client connection is closed after this long.
+/// A connection says what it speaks within this: one that says nothing holds a descriptor for
+/// nothing.
+pub const FIRST_BYTE: Duration = Duration::from_secs(10);
+
+/// A client connection without an exchange is closed after this long.
 pub const CLIENT_IDLE: Duration = Duration::from_secs(120);
 
 /// From the first byte of a head to its end.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// What is called progress: less than this within a deadline is a byte now and then, sent or taken
+/// to keep a replica's slot. 4 KiB in 30 s are 1.1 kbit/s, below any link that is in use.
+pub const PROGRESS_BYTES: u64 = 4 * 1024;
 
 /// A body of announced length makes progress within this: a client that has begun to upload and
 /// stops holds a replica's slot for nothing.

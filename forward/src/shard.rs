@@ -14,11 +14,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::deadlines::Deadlines;
 use crate::downstream::{self, Client, Downstream, Inbound};
 use crate::stall::Stalls;
 use crate::{limits, socket};
@@ -96,6 +98,22 @@ impl<S: Service> Shards<S> {
     where
         F: Fn(usize) -> S + Clone + Send + 'static,
     {
+        Self::start_with(name, count, Deadlines::default(), make)
+    }
+
+    /// [`Shards::start`], holding clients to other deadlines.
+    ///
+    /// # Errors
+    /// Like [`Shards::start`].
+    pub fn start_with<F>(
+        name: &str,
+        count: usize,
+        deadlines: Deadlines,
+        make: F,
+    ) -> io::Result<Self>
+    where
+        F: Fn(usize) -> S + Clone + Send + 'static,
+    {
         let mut shards = Vec::with_capacity(count);
         for index in 0..count.max(1) {
             let (orders, received) = mpsc::channel(limits::ACCEPT_QUEUE);
@@ -109,7 +127,10 @@ impl<S: Service> Shards<S> {
             std::thread::Builder::new()
                 .name(format!("{name}-{index}"))
                 .spawn(move || match runtime() {
-                    Ok(runtime) => runtime.block_on(run(Rc::new(make(index)), received, counted)),
+                    Ok(runtime) => {
+                        let stalls = Rc::new(Stalls::new(deadlines));
+                        runtime.block_on(run(Rc::new(make(index)), received, counted, stalls));
+                    }
                     Err(error) => tracing::error!(%error, "no runtime for a core"),
                 })?;
             shards.push(Handle { orders, load });
@@ -284,9 +305,9 @@ async fn run<S: Service>(
     service: Rc<S>,
     mut orders: mpsc::Receiver<Order<S::Message>>,
     load: Arc<Load>,
+    stalls: Rc<Stalls>,
 ) {
     let draining = Rc::new(Draining::default());
-    let stalls = Rc::new(Stalls::default());
     tokio::task::spawn_local(Rc::clone(&stalls).watch());
     while let Some(order) = orders.recv().await {
         match order {
@@ -331,7 +352,7 @@ async fn serve<S: Service>(
     let spoken = tokio::select! {
         // In this order: what has come before the drain is served.
         biased;
-        spoken = speaks_h2(&stream) => spoken,
+        spoken = speaks_h2(&stream, connected.stalls.deadlines()) => spoken,
         () = drained => None,
     };
     let from = Rc::new(Client::new(client));
@@ -343,7 +364,7 @@ async fn serve<S: Service>(
 }
 
 /// The first bytes are HTTP/2's preface (RFC 9113 §3.4); `None`: nothing came.
-async fn speaks_h2(stream: &TcpStream) -> Option<bool> {
+async fn speaks_h2(stream: &TcpStream, deadlines: Deadlines) -> Option<bool> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let first = async {
         loop {
@@ -356,11 +377,14 @@ async fn speaks_h2(stream: &TcpStream) -> Option<bool> {
             if length == PREFACE.len() {
                 return Some(true);
             }
-            // What was peeked at stays readable, so there is no event to wait for.
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            // What was peeked at stays readable: only saying that it isn't makes the next byte an
+            // event to wait for.
+            let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+            stream.try_io(Interest::READABLE, nothing).err()?;
+            stream.readable().await.ok()?;
         }
     };
-    tokio::time::timeout(limits::HEAD_TIME, first)
+    tokio::time::timeout(deadlines.first_byte, first)
         .await
         .ok()
         .flatten()

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::deadlines::Deadlines;
+
 /// How often stalls are looked for; a limit is kept to within this.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -15,6 +17,7 @@ pub struct Stalls {
     now: Cell<u64>,
     slots: RefCell<Vec<Slot>>,
     free: RefCell<Vec<usize>>,
+    deadlines: Deadlines,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +37,19 @@ pub struct Watched {
 }
 
 impl Stalls {
+    /// Without an exchange so far; clients are held to `deadlines`.
+    pub fn new(deadlines: Deadlines) -> Self {
+        Self {
+            deadlines,
+            ..Self::default()
+        }
+    }
+
+    /// What clients are held to.
+    pub const fn deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
     /// Looks for stalls until dropped.
     pub async fn watch(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(TICK);

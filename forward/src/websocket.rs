@@ -41,8 +41,11 @@ pub fn from_upgrade(request: &mut Request<()>) -> Result<bool, Malformed> {
     if request.method() != Method::GET {
         return Err(Malformed("a WebSocket is opened with GET"));
     }
-    if !fields.contains_key(SEC_WEBSOCKET_KEY) {
-        return Err(Malformed("a WebSocket request without sec-websocket-key"));
+    if !one(fields, &SEC_WEBSOCKET_KEY).is_some_and(is_key) {
+        return Err(Malformed("a WebSocket request without a sec-websocket-key"));
+    }
+    if one(fields, &SEC_WEBSOCKET_VERSION) != Some(b"13") {
+        return Err(Malformed("a WebSocket request of another version than 13"));
     }
     *request.method_mut() = Method::CONNECT;
     request
@@ -68,6 +71,21 @@ pub fn upgrade_fields(fields: &mut HeaderMap, random: u128) -> bool {
         fields.insert(SEC_WEBSOCKET_KEY, key);
     }
     true
+}
+
+/// The value of a field that occurs once.
+fn one<'a>(fields: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a [u8]> {
+    let mut values = fields.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value.as_bytes()),
+        _ => None,
+    }
+}
+
+/// 16 bytes in base64.
+fn is_key(key: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    matches!(key.split_at_checked(22), Some((digits, b"==")) if digits.iter().all(digit))
 }
 
 fn names(fields: &HeaderMap, name: http::HeaderName, token: &str) -> bool {
@@ -184,6 +202,7 @@ mod tests {
             ("connection", "keep-alive, Upgrade"),
             ("upgrade", "WebSocket"),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
         ]);
         assert!(from_upgrade(&mut request).unwrap());
         assert!(is_websocket(&request) && !is_other_connect(&request));

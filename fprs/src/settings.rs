@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use fprs_forward::limits;
+use fprs_forward::{Deadlines, limits};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -60,6 +60,10 @@ pub struct Given {
     /// How long exchanges in flight may go on after that [default: 30s]
     #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
+    /// How long clients may keep the proxy waiting, where it is not to be the default, e.g.
+    /// idle=10m,head=5s; others: first-byte, body, reader
+    #[arg(long, env = "FPRS_DEADLINES", value_delimiter = ',')]
+    pub deadlines: Vec<String>,
     /// How log lines look [default: text]
     #[arg(long, env = "FPRS_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -110,6 +114,8 @@ pub struct Settings {
     pub drain: Drain,
     /// For what exchanges hold that can't go on, in bytes.
     pub buffer_limit: usize,
+    /// What clients of the proxy are held to.
+    pub deadlines: Deadlines,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Written once everything serves.
@@ -206,6 +212,7 @@ impl Settings {
                 )?,
             },
             buffer_limit: bytes("buffer-limit", given.buffer_limit.as_deref())?,
+            deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
         })
@@ -237,6 +244,11 @@ impl Given {
             drain_delay: self.drain_delay.or(file.drain_delay),
             buffer_limit: self.buffer_limit.or(file.buffer_limit),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
+            deadlines: if self.deadlines.is_empty() {
+                file.deadlines
+            } else {
+                self.deadlines
+            },
             log_format: self.log_format.or(file.log_format),
             ready_file: self.ready_file.or(file.ready_file),
             config: self.config,
@@ -369,6 +381,24 @@ fn bytes(name: &str, text: Option<&str>) -> Result<usize, Failure> {
 /// One stalled exchange holds up to half of this.
 const LEAST_BUFFER: usize = 1 << 20;
 
+/// `name=duration` each; a deadline of nothing would refuse everybody.
+fn deadlines(name: &str, texts: &[String]) -> Result<Deadlines, Failure> {
+    let mut deadlines = Deadlines::default();
+    for text in texts {
+        let set = text.split_once('=').is_some_and(|(which, after)| {
+            humantime::parse_duration(after)
+                .is_ok_and(|after| !after.is_zero() && deadlines.set(which, after))
+        });
+        if !set {
+            return Err(Failure::usage(format!(
+                "`--{name} {text}`: not a deadline like idle=2m; there are {}",
+                Deadlines::NAMES.join(", ")
+            )));
+        }
+    }
+    Ok(deadlines)
+}
+
 fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -447,6 +477,20 @@ mod tests {
                     ..given()
                 },
                 "--buffer-limit",
+            ),
+            (
+                Given {
+                    deadlines: vec!["head=5s".to_owned(), "headd=5s".to_owned()],
+                    ..given()
+                },
+                "`--deadlines headd=5s`",
+            ),
+            (
+                Given {
+                    deadlines: vec!["idle=0s".to_owned()],
+                    ..given()
+                },
+                "--deadlines",
             ),
         ];
         for (given, name) in table {

@@ -34,7 +34,7 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: Rc<Client>, connected: 
         write: WriteBuffer::default(),
         drain: connected.drain(),
         stalls: connected.stalls(),
-        clock: Clock::new(limits::CLIENT_IDLE),
+        clock: Clock::new(connected.stalls().deadlines().idle),
         reset: None,
     };
     loop {
@@ -142,7 +142,7 @@ enum Next {
 impl<T: Socket> Connection<T> {
     /// The next request's head; `End` when the client closes or stays silent, in a drain not for long.
     async fn next(&mut self) -> Next {
-        self.clock.restart(limits::CLIENT_IDLE);
+        self.clock.restart(self.stalls.deadlines().idle);
         let silent_at = Instant::now() + limits::PARTING;
         let mut head_at = None;
         poll_fn(|cx| self.poll_next(silent_at, &mut head_at, cx)).await
@@ -157,6 +157,12 @@ impl<T: Socket> Connection<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Next> {
         loop {
+            // A client that asks and asks, and takes none of what we answer ourselves, waits.
+            match self.write.poll_room(&mut self.io, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Next::End),
+                Poll::Pending => return self.clock.poll(cx).map(|()| Next::End),
+            }
             // RFC 9112 §2.2: an empty line before a request line is not part of it.
             while self.searched == 0 && self.read.bytes().starts_with(b"\r\n") {
                 self.read.bytes().advance(2);
@@ -173,7 +179,7 @@ impl<T: Socket> Connection<T> {
             }
             let begun = !self.read.is_empty();
             if begun {
-                let whole_at = || Instant::now() + limits::HEAD_TIME;
+                let whole_at = || Instant::now() + self.stalls.deadlines().head;
                 self.clock.until(*head_at.get_or_insert_with(whole_at));
             } else if self.drain.poll(Phase::Draining, cx) {
                 self.clock.until(silent_at);
@@ -378,7 +384,11 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
                 Ok(Decoded::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Ok(Decoded::End) => return Poll::Ready(None),
                 Ok(Decoded::More) => {}
-                Err(_) => return Poll::Ready(Some(Err(Gone::Broken))),
+                Err(_) => {
+                    // Where the next request would begin is not known: there is none.
+                    self.keep_alive = false;
+                    return Poll::Ready(Some(Err(Gone::Broken)));
+                }
             }
             match ready!(self.connection.read.poll_read(&mut self.connection.io, cx)) {
                 Ok(1..) => {}

@@ -9,21 +9,21 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{HOST, PROXY_AUTHORIZATION, TE};
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::answer::{Answer, Reason as Why};
 use crate::budget::Window;
+use crate::downstream::idle::{Idle, Step};
 use crate::downstream::turns::{Accepted, Turn, Turns};
 use crate::downstream::{Client, Downstream, Inbound};
-use crate::fields;
-use crate::h1::head::{Malformed, content_length};
-use crate::limits;
+use crate::h1::head::{Malformed, content_length, strip_from_trailers};
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Phase, Service};
 use crate::stall::Stalls;
 use crate::websocket::{is_other_connect, is_websocket};
+use crate::{canonical, fields, limits};
 
 /// Serves one connection to its end.
 pub async fn serve<S, T>(io: T, client: Rc<Client>, connected: Connected<S>)
@@ -32,6 +32,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let (io, turn) = Turns::new(io);
+    let deadlines = connected.stalls().deadlines();
     let mut connection = match builder().handshake::<_, Bytes>(io).await {
         Ok(connection) => connection,
         Err(error) => {
@@ -40,11 +41,12 @@ where
         }
     };
     let mut drain = connected.drain();
-    while let Some(accepted) = accept(&mut connection, &turn, &mut drain).await {
+    let mut idle = Idle::new(deadlines.idle);
+    while let Some(accepted) = accept(&mut connection, &turn, &mut drain, &mut idle).await {
         match accepted {
             Ok((request, respond)) => {
                 let (service, client) = (connected.service(), Rc::clone(&client));
-                let counted = connected.begin();
+                let counted = (connected.begin(), idle.open());
                 let core = Core {
                     stalls: connected.stalls(),
                     drain: is_websocket(&request).then(|| connected.drain()),
@@ -65,11 +67,13 @@ where
     }
 }
 
-/// The next stream; starts the two-step GOAWAY when told to drain, and goes on with what was begun.
+/// The next stream; starts the two-step GOAWAY when told to drain or idle for too long, and goes on
+/// with what was begun.
 async fn accept<T>(
     connection: &mut Connection<T, Bytes>,
     turn: &Turn,
     drain: &mut Drain,
+    idle: &mut Idle,
 ) -> Option<Accepted>
 where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -78,7 +82,16 @@ where
         if drain.poll(Phase::Draining, cx) {
             connection.graceful_shutdown();
         }
-        turn.poll_accept(connection, cx)
+        loop {
+            if let Poll::Ready(accepted) = turn.poll_accept(connection, cx) {
+                return Poll::Ready(accepted);
+            }
+            match idle.poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Step::Tell) => connection.graceful_shutdown(),
+                Poll::Ready(Step::Cut) => return Poll::Ready(None),
+            }
+        }
     })
     .await
 }
@@ -160,21 +173,29 @@ fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> 
     };
     match (request.uri().authority(), &host) {
         (None, None) => return Err(Malformed("there is no :authority")),
-        (Some(authority), _) if authority.as_str().contains('@') => {
-            return Err(Malformed(":authority has user information"));
-        }
         (Some(authority), Some(host)) if authority.as_str().as_bytes() != host.as_bytes() => {
             return Err(Malformed(":authority and host differ"));
         }
-        (Some(_), _) => {}
+        (Some(authority), _) => {
+            canonical::authority(authority.as_str().as_bytes())?;
+        }
         (None, Some(host)) => {
             let uri = with_authority(request.uri(), host.as_bytes())?;
             *request.uri_mut() = uri;
         }
     }
+    target(request)?;
     let fields = request.headers_mut();
     if host.is_some() {
         fields.remove(HOST);
+    }
+    if fields.values().any(is_padded) {
+        // RFC 9113 §8.2.1. Who writes it on an HTTP/1.1 wire loses it.
+        return Err(Malformed("a field value begins or ends with white space"));
+    }
+    canonical::request_fields(fields)?;
+    if fields.len() > limits::HEADER_COUNT {
+        return Err(Malformed("there are too many header fields"));
     }
     fields.remove(PROXY_AUTHORIZATION);
     if fields.contains_key(TE) {
@@ -191,13 +212,31 @@ fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> 
     })
 }
 
-fn with_authority(uri: &Uri, host: &[u8]) -> Result<Uri, Malformed> {
-    if host.contains(&b'@') {
-        return Err(Malformed("host has user information"));
+/// The scheme is one of ours, and the target a path, or `*` for OPTIONS (RFC 9113 §8.3.1).
+fn target(request: &Request<()>) -> Result<(), Malformed> {
+    let uri = request.uri();
+    if ![None, Some("http"), Some("https")].contains(&uri.scheme_str()) {
+        return Err(Malformed(":scheme is neither http nor https"));
     }
+    let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    if target.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Err(Malformed("the target has a byte that is not allowed"));
+    }
+    if target.starts_with('/') || (target == "*" && *request.method() == Method::OPTIONS) {
+        Ok(())
+    } else {
+        Err(Malformed("the target is not a path"))
+    }
+}
+
+fn is_padded(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    value.trim_ascii().len() != value.len()
+}
+
+fn with_authority(uri: &Uri, host: &[u8]) -> Result<Uri, Malformed> {
     let mut parts = uri.clone().into_parts();
-    parts.authority =
-        Some(Authority::try_from(host).map_err(|_| Malformed("host is not an authority"))?);
+    parts.authority = Some(canonical::authority(host)?);
     parts.scheme.get_or_insert(Scheme::HTTP);
     Uri::from_parts(parts).map_err(|_| Malformed("the target is not a path"))
 }
@@ -227,7 +266,10 @@ impl Downstream for Stream {
             Poll::Ready(Some(Ok(data))) => Poll::Ready(Some(Ok(Frame::Data(data)))),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(gone(&error)))),
             Poll::Ready(None) => self.body.poll_trailers(cx).map(|trailers| match trailers {
-                Ok(trailers) => trailers.map(|trailers| Ok(Frame::Trailers(trailers))),
+                Ok(trailers) => trailers.map(|mut trailers| {
+                    strip_from_trailers(&mut trailers);
+                    Ok(Frame::Trailers(trailers))
+                }),
                 Err(error) => Some(Err(gone(&error))),
             }),
         }

@@ -49,6 +49,8 @@ enum State {
     Trailers,
     UntilClose,
     Done,
+    /// Where the message ends is no longer known, and never will be.
+    Broken,
 }
 
 impl Decoder {
@@ -78,9 +80,19 @@ impl Decoder {
     /// # Errors
     /// The framing is broken; where the next message begins is no longer known.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Decoded, Malformed> {
+        let decoded = self.next(buffer);
+        if decoded.is_err() {
+            // What follows may look like an end: nothing of it is believed.
+            self.state = State::Broken;
+        }
+        decoded
+    }
+
+    fn next(&mut self, buffer: &mut BytesMut) -> Result<Decoded, Malformed> {
         loop {
             match self.state {
                 State::Done => return Ok(Decoded::End),
+                State::Broken => return Err(Malformed("the body was broken before")),
                 State::UntilClose => return Ok(take(buffer, u64::MAX).map_or(Decoded::More, data)),
                 State::Length(left) => {
                     let Some(bytes) = take(buffer, left) else {
@@ -147,7 +159,8 @@ fn take(buffer: &mut BytesMut, most: u64) -> Option<Bytes> {
 /// Takes one line without its CRLF. A bare LF is not a line's end.
 fn line(buffer: &mut BytesMut, limit: usize) -> Result<Option<Bytes>, Malformed> {
     let Some(end) = memchr::memchr(b'\n', buffer) else {
-        return if buffer.len() > limit {
+        // The CR of a line that is just short enough may be here already.
+        return if buffer.len() > limit + 1 {
             Err(Malformed("a chunk's size line is too long"))
         } else {
             Ok(None)
@@ -196,7 +209,8 @@ fn trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
         return Ok(Some(HeaderMap::new()));
     }
     let Some(end) = memchr::memmem::find(buffer, b"\r\n\r\n") else {
-        return if buffer.len() > limits::TRAILER_BYTES {
+        // All but the last byte of an end may be here already.
+        return if buffer.len() >= limits::TRAILER_BYTES + 4 {
             Err(Malformed("the trailers are too large"))
         } else {
             Ok(None)

@@ -4,15 +4,15 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
 };
 
 use super::body::Framing;
-use crate::limits;
 use crate::message::Body;
+use crate::{canonical, limits};
 
 /// What is wrong with a message, for whoever sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +84,11 @@ pub fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| Malformed("the method is not a token"))?;
     let mut fields = fields(head, parsed.headers)?;
+    canonical::request_fields(&mut fields)?;
+    if minor == 0 {
+        // Whoever speaks HTTP/1.0 waits for no 100 (RFC 9110 §10.1.1).
+        fields.remove(EXPECT);
+    }
     let framing = request_framing(&fields, minor)?;
     let keep_alive = keep_alive(&fields, minor);
     let uri = canonical_uri(head, &method, target, &mut fields)?;
@@ -121,7 +126,8 @@ pub fn parse_response(head: &Bytes, method: &Method) -> Result<ResponseHead, Mal
     let mut fields = fields(head, parsed.headers)?;
     let framing = response_framing(&fields, minor, status, method)?;
     let keep_alive = keep_alive(&fields, minor) && framing != Framing::UntilClose;
-    if status == StatusCode::NO_CONTENT {
+    if status == StatusCode::NO_CONTENT || status.is_informational() {
+        // RFC 9110 §8.6: there is none to be told of.
         fields.remove(CONTENT_LENGTH);
     }
     let mut response = Response::new(());
@@ -422,7 +428,7 @@ fn canonical_uri(
         PathAndQuery::from_maybe_shared(head.slice_ref(target.as_bytes()))
             .map_err(|_| Malformed("the target is not a path"))?
     } else {
-        absolute(target, &authority)?
+        absolute(target, method, &authority)?
     };
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(Scheme::HTTP);
@@ -431,16 +437,35 @@ fn canonical_uri(
     Uri::from_parts(parts).map_err(|_| Malformed("the target is not a path"))
 }
 
-fn absolute(target: &str, authority: &Authority) -> Result<PathAndQuery, Malformed> {
-    let uri: Uri = target
-        .parse()
-        .map_err(|_| Malformed("the target is neither a path nor an absolute URI"))?;
-    if uri.scheme().is_none() || uri.authority() != Some(authority) {
+/// What an origin is asked for that absolute URI: a path always begins with a slash, and OPTIONS
+/// without one is about the whole server (RFC 9112 §3.2.4).
+fn absolute(
+    target: &str,
+    method: &Method,
+    authority: &Authority,
+) -> Result<PathAndQuery, Malformed> {
+    let (_, rest) = target
+        .split_once("://")
+        .filter(|(scheme, _)| {
+            ["http", "https"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known))
+        })
+        .ok_or(Malformed(
+            "the target is neither a path nor an absolute URI",
+        ))?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (named, path) = rest.split_at(end);
+    if !authority.as_str().eq_ignore_ascii_case(named) {
         return Err(Malformed("the target's authority is not that of host"));
     }
-    uri.into_parts()
-        .path_and_query
-        .ok_or(Malformed("the target has no path"))
+    let path = match path {
+        "" if *method == Method::OPTIONS => return Ok(PathAndQuery::from_static("*")),
+        "" => return Ok(PathAndQuery::from_static("/")),
+        query if query.starts_with('?') => PathAndQuery::try_from(format!("/{query}")),
+        path => PathAndQuery::try_from(path),
+    };
+    path.map_err(|_| Malformed("the target is not a path"))
 }
 
 /// Takes the one `host` out of the fields.
@@ -449,13 +474,7 @@ fn host(fields: &mut HeaderMap) -> Result<Authority, Malformed> {
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(Malformed("there must be exactly one host"));
     };
-    let bytes = value.as_bytes();
-    // `user@host` would be routed by what follows the @ and read otherwise by others.
-    if bytes.is_empty() || bytes.contains(&b'@') {
-        return Err(Malformed("host is empty or has user information"));
-    }
-    let authority =
-        Authority::try_from(bytes).map_err(|_| Malformed("host is not an authority"))?;
+    let authority = canonical::authority(value.as_bytes())?;
     fields.remove(HOST);
     Ok(authority)
 }

@@ -47,7 +47,7 @@ impl Proxying {
         budget: &Arc<Budget>,
         registry: &Registry,
     ) -> Result<Self, Failure> {
-        let cores = settings.cores;
+        let (cores, deadlines) = (settings.cores, settings.deadlines);
         let demand = Demand::new();
         let tables = Tables::new(&settings.zone, Arc::clone(&demand));
         let metrics = Metrics::new(cores).map_err(Failure::new)?;
@@ -65,7 +65,7 @@ impl Proxying {
         let in_flight = move || counted.in_flight();
         in_flight::register(registry, "fprs_proxy_exchanges_in_flight", in_flight)?;
         let counters = metrics.clone();
-        let shards = Shards::start("proxy", cores, move |core| {
+        let shards = Shards::start_with("proxy", cores, deadlines, move |core| {
             Proxy::new(&settings, counters.core(core))
         })
         .map_err(|error| Failure::new(format!("can't start the proxy's threads: {error}")))?;

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use fprs_forward::{Budget, Shards};
+use fprs_forward::{Budget, Deadlines, Shards, limits};
 use fprs_relay::data::{Data, Edited};
 use fprs_relay::{Relay, RelaySettings};
 use prometheus::Registry;
@@ -20,6 +20,14 @@ pub struct Relaying {
     worker: String,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
+}
+
+/// Proxies keep their connections warm, and the system tells when one is gone.
+fn for_proxies() -> Deadlines {
+    Deadlines {
+        idle: limits::EXCHANGE_IDLE,
+        ..Deadlines::default()
+    }
 }
 
 impl Relaying {
@@ -43,7 +51,7 @@ impl Relaying {
         let of_cores = Arc::clone(&table);
         let threads = |error| Failure::new(format!("can't start the relay's data path: {error}"));
         let budget = Arc::clone(budget);
-        let shards = Shards::start("relay", cores, move |_| {
+        let shards = Shards::start_with("relay", cores, for_proxies(), move |_| {
             Data::new(Arc::clone(&of_cores), &budget)
         })
         .map_err(threads)?;

@@ -13,9 +13,14 @@ const PACKAGE_LOCK: &str = include_str!("package-lock.json");
 
 /// A Python with the clients in it; `None`: skip.
 pub(crate) fn python() -> Option<PathBuf> {
-    let dir = installed("python", REQUIREMENTS, |dir| {
+    venv("python", REQUIREMENTS)
+}
+
+/// A Python with those requirements in it; `None`: skip.
+pub(crate) fn venv(name: &str, requirements: &str) -> Option<PathBuf> {
+    let dir = installed(name, requirements, |dir| {
         run(Command::new("python3").args(["-m", "venv", "."]), dir)?;
-        write(&dir.join("requirements.txt"), REQUIREMENTS)?;
+        write(&dir.join("requirements.txt"), requirements)?;
         let mut pip = Command::new(dir.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--only-binary", ":all:"]);
         run(pip.args(["--requirement", "requirements.txt"]), dir)
@@ -35,10 +40,21 @@ pub(crate) fn node_modules() -> Option<PathBuf> {
 
 /// curl, which comes from the system; `None`: skip.
 pub(crate) fn curl() -> Option<PathBuf> {
-    match run(Command::new("curl").arg("--version"), Path::new(".")) {
-        Ok(()) => Some(PathBuf::from("curl")),
-        Err(why) => skipped("curl", &why),
+    tool("curl", "--version")
+}
+
+/// A tool that comes from the system; `None`: skip.
+pub(crate) fn tool(name: &str, version: &str) -> Option<PathBuf> {
+    let mut why = String::new();
+    // Servers are not on everybody's path.
+    for folder in ["", "/usr/sbin"] {
+        let tool = Path::new(folder).join(name);
+        match run(Command::new(&tool).arg(version), Path::new(".")) {
+            Ok(()) => return Some(tool),
+            Err(error) => why += &error,
+        }
     }
+    skipped(name, &why)
 }
 
 /// Chromium, which comes from the system; `None`: skip.
