@@ -1,6 +1,6 @@
 //! What a process and its children have used, read from `/proc`.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, ops::AddAssign, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,14 @@ impl Usage {
             switches: self.switches.saturating_sub(before.switches),
             rss: self.rss,
         }
+    }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_ns += other.cpu_ns;
+        self.switches += other.switches;
+        self.rss += other.rss;
     }
 }
 

@@ -4,8 +4,8 @@ use std::fs;
 
 use anyhow::Result;
 
-use super::{Pair, Proxy, Running, Site, first_line, free_address, launch};
-use crate::load::session::Protocol;
+use super::{Proxy, Running, Site, first_line, free_address, launch};
+use crate::{cases::Case, load::session::Protocol};
 
 /// The Debian package.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ impl Proxy for Haproxy {
         first_line("haproxy", "-v")
     }
 
-    fn supports(&self, _pair: Pair) -> bool {
-        true
+    fn supports(&self, case: Case) -> bool {
+        !case.is_ours_alone()
     }
 
     fn start(&self, site: &Site<'_>) -> Result<Running> {
@@ -33,8 +33,8 @@ impl Proxy for Haproxy {
         };
         let config = format!(
             "global
-  nbthread 1
-  maxconn 8000
+  nbthread {cores}
+  maxconn 30000
   tune.h2.initial-window-size 1048576
   tune.h2.max-concurrent-streams 2048
 defaults
@@ -43,10 +43,12 @@ defaults
   timeout connect 5s
   timeout client 10m
   timeout server 10m
+  timeout tunnel 10m
 listen bench
   bind {address}
   server origin {upstream} {up}
 ",
+            cores = site.cores,
             upstream = site.upstream,
         );
         let file = site.folder.join("haproxy.cfg");
