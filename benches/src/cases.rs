@@ -57,8 +57,10 @@ pub struct Effort {
     pub window: Duration,
     /// Bytes of one bulk run, over all its responses.
     pub bulk: u64,
-    /// Exchanges held for the memory case.
+    /// Exchanges held for the memory case, and ten times as many in the largest.
     pub held: u32,
+    /// The most that can be held: a proxy needs two descriptors for each.
+    pub most_held: u32,
 }
 
 /// What is asked of the proxies.
@@ -183,6 +185,16 @@ impl Case {
     #[must_use]
     pub fn is_ours_alone(self) -> bool {
         matches!(self.kind, Kind::Churn | Kind::Cold)
+    }
+
+    /// Whether it is about one process under pressure: no need for a second flavour of the same
+    /// program.
+    #[must_use]
+    pub fn is_of_one_process(self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Memory { .. } | Kind::Idle { .. } | Kind::Stalled | Kind::Flood
+        )
     }
 
     /// Threads that a proxy gets.
@@ -401,11 +413,8 @@ impl Case {
 const BULK_RESPONSES: u64 = 8;
 
 fn held(effort: Effort, tenfold: bool) -> u32 {
-    if tenfold {
-        10 * effort.held
-    } else {
-        effort.held
-    }
+    let times = if tenfold { 10 } else { 1 };
+    (times * effort.held).min(effort.most_held.saturating_sub(HELD_BEFORE))
 }
 
 /// A request on each of `count` HTTP/1.1 connections, which then stay.

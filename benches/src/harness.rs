@@ -93,13 +93,7 @@ impl Comparison {
             folder,
             store: store.map(|folder| folder.path().join(STORE)),
         };
-        let mut entrants = Vec::new();
-        for proxy in self.proxies.iter().filter(|proxy| proxy.supports(case)) {
-            match stage.enter(*proxy) {
-                Ok(running) => entrants.push((*proxy, running)),
-                Err(error) => report.note(format!("{} {}: {error:#}", case.name(), proxy.name())),
-            }
-        }
+        let mut entrants = stage.enter_all(&self.proxies, report);
         let mut rows: BTreeMap<(usize, usize), Row> = BTreeMap::new();
         for round in 0..case.rounds(self.effort) as usize {
             let direct = case.has_direct().then(|| stage.direct()).transpose()?;
@@ -179,6 +173,35 @@ impl Stage {
                 Err(_) => thread::sleep(POLL),
             }
         }
+    }
+
+    /// Starts all that can take part, at the same time: most of a start is waiting.
+    fn enter_all(
+        &self,
+        proxies: &[&'static dyn Proxy],
+        report: &mut Report,
+    ) -> Vec<(&'static dyn Proxy, Running)> {
+        let supporting = proxies.iter().filter(|proxy| proxy.supports(self.case));
+        let started: Vec<_> = thread::scope(|scope| {
+            let starting: Vec<_> = supporting
+                .map(|proxy| (*proxy, scope.spawn(|| self.enter(*proxy))))
+                .collect();
+            let done = starting.into_iter();
+            done.map(|(proxy, start)| (proxy, start.join())).collect()
+        });
+        let mut entrants = Vec::new();
+        for (proxy, start) in started {
+            let why = match start {
+                Ok(Ok(running)) => {
+                    entrants.push((proxy, running));
+                    continue;
+                }
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(_) => "its start broke off".to_owned(),
+            };
+            report.note(format!("{} {}: {why}", self.case.name(), proxy.name()));
+        }
+        entrants
     }
 
     fn direct(&self) -> Result<Outcome> {

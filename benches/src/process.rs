@@ -2,6 +2,7 @@
 
 use std::{fs, io, ops::AddAssign, path::Path};
 
+use nix::sys::resource::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
 /// Totals of a process tree since it started.
@@ -73,6 +74,12 @@ impl AddAssign for Usage {
         self.switches += other.switches;
         self.rss += other.rss;
     }
+}
+
+/// File descriptors that a process may have, as this one's children inherit it.
+#[must_use]
+pub fn descriptors() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(now, _)| now)
 }
 
 fn is_origin(pid: &str) -> bool {

@@ -11,11 +11,13 @@ pub mod nginx;
 pub mod own;
 
 use std::{
+    collections::BTreeSet,
     fmt::Debug,
     fs::File,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
@@ -153,7 +155,7 @@ pub struct Running {
     /// Request headers without which it would refuse to forward.
     pub headers: Vec<(String, String)>,
     /// What it needs around it, which ends after it.
-    pub kept: Vec<Box<dyn Debug>>,
+    pub kept: Vec<Box<dyn Debug + Send>>,
 }
 
 impl Running {
@@ -233,8 +235,18 @@ pub fn pinned_to_first(cores: u32) -> Vec<String> {
 /// # Errors
 /// When none is left.
 pub fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    loop {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        // Proxies start at the same time, and this process is the one that asks most.
+        let given = GIVEN.lock();
+        if given.map_or(true, |mut given| given.insert(address.port())) {
+            return Ok(address);
+        }
+    }
 }
+
+/// Ports that somebody was told to use.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
 /// Runs `command` behind the wrapper with its output in `log` and waits until `address` accepts.
 ///

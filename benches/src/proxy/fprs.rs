@@ -60,22 +60,23 @@ impl Proxy for Fprs {
         let version = first_line(&program()?, "--version")?;
         Ok(match self {
             Self::Hop => {
-                format!("{version}: `fprs proxy` to HTTP/2, `fprs relay` to HTTP/1.1, 1 core")
+                format!("{version}: `fprs proxy` to HTTP/2, `fprs relay` to HTTP/1.1")
             }
-            Self::Relay => format!("{version}: `fprs relay`, 1 core"),
-            Self::Whole => format!("{version}: `fprs up`, proxy and relay on 1 core"),
+            Self::Relay => format!("{version}: `fprs relay`"),
+            Self::Whole => format!("{version}: `fprs up`, proxy and relay in one process"),
         })
     }
 
     fn supports(&self, case: Case) -> bool {
         match (self, case.kind) {
             (Self::Whole, Kind::TwoCores | Kind::Churn) => false,
-            (Self::Whole, _) => true,
+            (Self::Whole, _) => !case.is_of_one_process(),
             (_, Kind::Cold) => false,
             (Self::Hop, _) => true,
             // Everywhere else it is the one hop that there is.
             (Self::Relay, kind) => {
-                case.pair == Pair::H2_H2 && !matches!(kind, Kind::TwoCores | Kind::Churn)
+                let alone = matches!(kind, Kind::Saturation | Kind::LowRate | Kind::Bulk);
+                case.pair == Pair::H2_H2 && alone
             }
         }
     }

@@ -5,7 +5,10 @@ use std::fs;
 use anyhow::Result;
 
 use super::{Proxy, Running, Site, first_line, free_address, launch};
-use crate::{cases::Case, load::session::Protocol};
+use crate::{cases::Case, load::session::Protocol, process::descriptors};
+
+/// Descriptors that HAProxy needs beside two for each connection; with too few it does not start.
+const SPARE: u64 = 100;
 
 /// The Debian package.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ impl Proxy for Haproxy {
         let config = format!(
             "global
   nbthread {cores}
-  maxconn 30000
+  maxconn {connections}
   tune.h2.initial-window-size 1048576
   tune.h2.max-concurrent-streams 2048
 defaults
@@ -48,6 +51,7 @@ listen bench
   bind {address}
   server origin {upstream} {up}
 ",
+            connections = descriptors().saturating_sub(SPARE) / 2,
             cores = site.cores,
             upstream = site.upstream,
         );

@@ -43,6 +43,7 @@ impl Proxy for Own {
                 case.pair == Pair::H2_H2 && case.kind != Kind::TwoCores && !case.is_ours_alone()
             }
             // pingora carries upgrades from HTTP/1.1 to HTTP/1.1 only.
+            Self::Pingora if case.is_of_one_process() => false,
             _ if case.kind == Kind::WebSocket => case.pair == Pair::H1_H1,
             _ => !case.is_ours_alone(),
         }
