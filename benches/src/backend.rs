@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
+
 use crate::{
     clock,
     poll::{Link, Poller},
@@ -153,8 +155,7 @@ impl Backend {
     /// # Errors
     /// When the address is taken or not ours.
     pub fn bind(address: SocketAddr, serve: Serve) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
+        let listener = listen(address)?;
         let poller = Poller::new()?;
         poller.add(&listener, LISTENER)?;
         Ok(Self {
@@ -173,8 +174,7 @@ impl Backend {
     /// # Errors
     /// When the address is taken or not ours.
     pub fn tick_at(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
+        let listener = listen(address)?;
         self.poller.add(&listener, TICKS)?;
         let bound = listener.local_addr()?;
         self.ticks = Some(listener);
@@ -304,6 +304,18 @@ impl Backend {
         }
     }
 }
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A proxy may open ten thousand connections at once; the kernel takes as much of this as it allows.
+const BACKLOG: i32 = 16_384;
 
 /// Spreads the low bits of the clock over a whole period.
 const PHASE_MIX: u64 = 0x9e37_79b9_7f4a_7c15;

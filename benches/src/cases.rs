@@ -197,6 +197,23 @@ impl Case {
         )
     }
 
+    /// Whether our table is full. Reading a hundred thousand records leaves free memory behind, in
+    /// which a thousand exchanges would not show.
+    #[must_use]
+    pub fn has_table(self) -> bool {
+        !matches!(self.kind, Kind::Memory { .. } | Kind::Idle { .. })
+    }
+
+    /// Replicas of our server: one carries fewer exchanges from a core than are held at the most.
+    #[must_use]
+    pub fn replicas(self) -> u32 {
+        match self.kind {
+            Kind::Cold => 0,
+            Kind::Memory { tenfold: true } => 2,
+            _ => 1,
+        }
+    }
+
     /// Threads that a proxy gets.
     #[must_use]
     pub fn cores(self) -> u32 {

@@ -108,7 +108,7 @@ impl Subject {
             wrapper: &wrapper(folder.path()),
             cores: 1,
             store: None,
-            cold: false,
+            replicas: 1,
         };
         let running = proxy.start(&site)?;
         let plan = case.plan(running.address, effort);

@@ -150,8 +150,8 @@ impl Stage {
             backend: &self.arguments,
             wrapper: &wrapper,
             cores: self.case.cores(),
-            store: self.store.as_deref(),
-            cold: self.case.kind == Kind::Cold,
+            store: self.store.as_deref().filter(|_| self.case.has_table()),
+            replicas: self.case.replicas(),
         })?;
         if self.case.kind == Kind::Cold {
             // The first request is what is measured.

@@ -90,8 +90,9 @@ pub struct Site<'a> {
     pub cores: u32,
     /// A store to begin with, for a proxy that has one; none: an empty one.
     pub store: Option<&'a Path>,
-    /// Start without a replica: the first requests find none.
-    pub cold: bool,
+    /// Replicas of the origin that a proxy which has such counts it as; 0: the first requests find
+    /// none.
+    pub replicas: u32,
 }
 
 /// A proxy that can be compared.

@@ -14,7 +14,7 @@ use crate::wire::{
 };
 
 /// Never what limits a proxy.
-const MAX_STREAMS: u32 = 4096;
+const MAX_STREAMS: u32 = 16_384;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 256 << 20;
 const ZEROS: [u8; MAX_DATA] = [0; MAX_DATA];

@@ -99,7 +99,7 @@ impl Proxy for Fprs {
             let listen = free_address()?;
             let plane = Plane::up(site, listen, &data)?;
             plane.deploy(&manifest(site, &plane)?)?;
-            if !site.cold {
+            if site.replicas > 0 {
                 plane.ready_replica()?;
             }
             return plane.into_running();
@@ -174,15 +174,16 @@ fn manifest(site: &Site<'_>, plane: &Plane) -> Result<PathBuf> {
     command.push("backend".to_owned());
     command.extend(site.backend.iter().cloned());
     let h2 = site.pair.up == Protocol::H2;
-    let (least, hold) = if site.cold { (0, "20s") } else { (1, "0s") };
+    let hold = if site.replicas == 0 { "20s" } else { "0s" };
     let auth = if plane.headers().is_empty() {
         "public"
     } else {
         "required"
     };
+    let (least, most) = (site.replicas, site.replicas.max(1));
     let text = format!(
         "name = \"{SERVER}\"\ncommand = {command:?}\nh2 = {h2}\nauth = \"{auth}\"\n\
-         min_replicas = {least}\nmax_replicas = 1\nhold = \"{hold}\"\n"
+         min_replicas = {least}\nmax_replicas = {most}\nhold = \"{hold}\"\n"
     );
     let file = Path::new(site.folder).join("hello.toml");
     fs::write(&file, text)?;
