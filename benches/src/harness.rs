@@ -143,9 +143,14 @@ impl Stage {
         // One of its own each time: a process that is about to end may still use its last one.
         let folder = tempfile::tempdir_in(&self.folder)?.keep();
         let wrapper = pinned_to_first(self.case.cores());
-        let running = proxy.start(&Site {
+        // Ports that thousands of closed connections still keep are only kept towards one origin.
+        let own = (self.case.needs_fresh_process() && !proxy.has_origin(self.case.pair))
+            .then(|| Origin::start(&self.arguments))
+            .transpose()?;
+        let origin = own.as_ref().unwrap_or(&self.origin);
+        let mut running = proxy.start(&Site {
             pair: self.case.pair,
-            upstream: self.origin.address,
+            upstream: origin.address,
             folder: &folder,
             backend: &self.arguments,
             wrapper: &wrapper,
@@ -153,6 +158,9 @@ impl Stage {
             store: self.store.as_deref().filter(|_| self.case.has_table()),
             replicas: self.case.replicas(),
         })?;
+        if let Some(own) = own {
+            running.kept.push(Box::new(own));
+        }
         if self.case.kind == Kind::Cold {
             // The first request is what is measured.
             return Ok(running);

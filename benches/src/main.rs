@@ -213,8 +213,8 @@ const QUICK: Effort = Effort {
 const FULL: Effort = Effort {
     rounds: 5,
     costly_rounds: 3,
-    warm_up: Duration::from_millis(200),
-    window: Duration::from_millis(600),
+    warm_up: Duration::from_millis(150),
+    window: Duration::from_millis(500),
     bulk: 256 << 20,
     held: 1_000,
     most_held: u32::MAX,
