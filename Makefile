@@ -1,6 +1,6 @@
 # Two targets do all their set-up on a fresh Debian or Ubuntu machine with Rust: demo and test.
 
-.PHONY: demo test soak fuzz bench microbench lint deny ci
+.PHONY: demo test soak fuzz bench microbench gate baseline lint deny ci
 
 # Starts a plane, deploys two servers, and shows scaling from zero and back. Cleans up after itself.
 demo:
@@ -36,6 +36,23 @@ bench:
 # The pieces of the request path one by one: lookup, choice, count, apply.
 microbench:
 	cargo bench --locked -p fprs-benches
+
+# What a request costs fprs in instructions and allocations, beside the committed baseline. Only
+# what is counted is built for release.
+gate: counted
+	$(COUNTER) gate
+
+# Accepts the costs of now: commit benches/baseline.json and say why.
+baseline: counted
+	$(COUNTER) gate --write
+
+.PHONY: counted
+counted:
+	@./.ci/need cc cmake valgrind
+	cargo build --release --locked -p fprs
+	cargo build --locked -p fprs-benches
+
+COUNTER = FPRS=$${CARGO_TARGET_DIR:-target}/release/fprs $${CARGO_TARGET_DIR:-target}/debug/fprs-bench
 
 lint:
 	cargo fmt --all --check

@@ -31,6 +31,9 @@ pub struct LoadArgs {
     /// Stop after exactly so many exchanges instead of after the window.
     #[arg(long)]
     requests: Option<u64>,
+    /// Stop after so many events.
+    #[arg(long, conflicts_with = "requests", requires = "event")]
+    events: Option<u64>,
     /// Stop when every slot holds an exchange whose first event has arrived.
     #[arg(long, conflicts_with = "requests")]
     hold: bool,
@@ -46,6 +49,9 @@ pub struct LoadArgs {
     /// Send a body of one byte.
     #[arg(long)]
     post: bool,
+    /// Open WebSockets and send a message at a time on each.
+    #[arg(long)]
+    websocket: bool,
     /// Never give back flow-control windows.
     #[arg(long)]
     stall: bool,
@@ -55,9 +61,12 @@ pub struct LoadArgs {
     /// The size of the server-sent events that bodies are made of, in bytes.
     #[arg(long)]
     event: Option<usize>,
-    /// The process whose CPU time, context switches and memory are read.
+    /// Where the origin is asked for the next event whenever one has arrived (its --tick-port).
+    #[arg(long, requires = "event")]
+    tick: Option<SocketAddr>,
+    /// A process whose CPU time, context switches and memory are read; may be repeated.
     #[arg(long)]
-    watch: Option<u32>,
+    watch: Vec<u32>,
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -77,19 +86,22 @@ impl From<LoadArgs> for Plan {
                 args.streams
             },
             pace: args.rate.map_or(Pace::Closed, |rate| Pace::Open { rate }),
-            stop: match args.requests {
-                Some(count) => Stop::Requests(count),
-                None if args.hold => Stop::Held,
-                None => Stop::After {
+            stop: match (args.requests, args.events) {
+                (Some(count), _) => Stop::Requests(count),
+                (None, Some(count)) => Stop::Events(count),
+                (None, None) if args.hold => Stop::Held,
+                (None, None) => Stop::After {
                     warm_up: Duration::from_millis(args.warm_up_ms),
                     window: Duration::from_millis(args.window_ms),
                 },
             },
             headers: args.headers,
             post: args.post,
+            websocket: args.websocket,
             stall: args.stall,
             expect: args.expect,
             event: args.event,
+            tick: args.tick,
             watch: args.watch,
         }
     }
@@ -113,6 +125,7 @@ pub fn of_plan(plan: &Plan) -> Vec<String> {
     }
     match plan.stop {
         Stop::Requests(count) => flag("requests", Some(count.to_string())),
+        Stop::Events(count) => flag("events", Some(count.to_string())),
         Stop::Held => {}
         Stop::After { warm_up, window } => {
             flag("warm-up-ms", Some(warm_up.as_millis().to_string()));
@@ -124,10 +137,14 @@ pub fn of_plan(plan: &Plan) -> Vec<String> {
     }
     flag("expect", plan.expect.map(|bytes| bytes.to_string()));
     flag("event", plan.event.map(|bytes| bytes.to_string()));
-    flag("watch", plan.watch.map(|pid| pid.to_string()));
+    flag("tick", plan.tick.map(|origin| origin.to_string()));
+    for pid in &plan.watch {
+        flag("watch", Some(pid.to_string()));
+    }
     let hold = matches!(plan.stop, Stop::Held);
     for (set, word) in [
         (plan.post, "--post"),
+        (plan.websocket, "--websocket"),
         (plan.stall, "--stall"),
         (hold, "--hold"),
     ] {
@@ -150,6 +167,9 @@ pub struct BackendArgs {
     /// events: microseconds from one to the next. sleep: microseconds before the answer.
     #[arg(long, default_value_t = 5_000)]
     every_us: u64,
+    /// hold: a second loopback port, where each byte is a wish for another event.
+    #[arg(long)]
+    pub tick_port: Option<u16>,
     /// events, hold: bytes of an event. bulk, mixed: bytes of the body.
     #[arg(long, default_value_t = 200)]
     bytes: u64,
@@ -169,6 +189,8 @@ enum Kind {
     Bulk,
     /// Zeros if the request has a body, 13 bytes if not.
     Mixed,
+    /// WebSockets, each message answered with one.
+    Echo,
 }
 
 impl From<BackendArgs> for Serve {
@@ -182,6 +204,7 @@ impl From<BackendArgs> for Serve {
             Kind::Hold => Self::Hold { size },
             Kind::Bulk => Self::Bulk { bytes: args.bytes },
             Kind::Mixed => Self::Mixed { bytes: args.bytes },
+            Kind::Echo => Self::Echo,
         }
     }
 }
@@ -196,6 +219,7 @@ pub fn of_serve(serve: Serve) -> Vec<String> {
         Serve::Hold { size } => ("hold", Duration::ZERO, size as u64),
         Serve::Bulk { bytes } => ("bulk", Duration::ZERO, bytes),
         Serve::Mixed { bytes } => ("mixed", Duration::ZERO, bytes),
+        Serve::Echo => ("echo", Duration::ZERO, 0),
     };
     let every = every.as_micros().to_string();
     [
@@ -230,10 +254,12 @@ mod tests {
             },
             headers: vec![("a".to_owned(), "b: c".to_owned())],
             post: true,
+            websocket: true,
             stall: true,
             expect: Some(8),
             event: Some(200),
-            watch: Some(9),
+            tick: Some("127.0.0.1:2".parse().expect("an address")),
+            watch: vec![9, 10],
         };
         let command = LoadArgs::augment_args(clap::Command::new("load").no_binary_name(true));
         let matches = command.get_matches_from(of_plan(&plan));

@@ -8,9 +8,11 @@ pub mod timers;
 use std::{
     collections::HashMap,
     io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
+
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     clock,
@@ -22,6 +24,10 @@ use timers::{Timers, Wake};
 /// A peer that reads slowly makes the origin keep at most about this much for it.
 pub const HIGH_WATER: usize = 256 * 1024;
 const LISTENER: u64 = 0;
+const TICKS: u64 = 1;
+/// Asks for the next event, on a port of its own and past the proxy: whoever counts wants each event
+/// by itself, however slow the proxy is.
+pub const TICK: u8 = b'!';
 
 /// What the origin answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +56,8 @@ pub enum Serve {
         /// Its length.
         bytes: u64,
     },
+    /// A message to each message of a WebSocket.
+    Echo,
     /// 13 bytes to a request without a body, a body of zeros to one with a body.
     Mixed {
         /// Its length.
@@ -66,6 +74,8 @@ pub enum Answer {
     Zeros(u64),
     /// A body without a length.
     Endless,
+    /// The acceptance of a WebSocket, or a message on one.
+    Message,
 }
 
 impl Serve {
@@ -75,6 +85,7 @@ impl Serve {
         match self {
             Self::Tiny | Self::Sleep { .. } => Answer::Tiny,
             Self::Events { .. } | Self::Hold { .. } => Answer::Endless,
+            Self::Echo => Answer::Message,
             Self::Mixed { .. } if !has_body => Answer::Tiny,
             Self::Bulk { bytes } | Self::Mixed { bytes } => Answer::Zeros(bytes),
         }
@@ -87,6 +98,7 @@ impl Serve {
             Answer::Tiny => ("text/plain", Some(TINY.len() as u64)),
             Answer::Zeros(bytes) => ("application/octet-stream", Some(bytes)),
             Answer::Endless => ("text/event-stream", None),
+            Answer::Message => return Vec::new(),
         };
         let mut headers = vec![("content-type".to_owned(), kind.to_owned())];
         headers.extend(length.map(|length| ("content-length".to_owned(), length.to_string())));
@@ -114,6 +126,7 @@ impl Serve {
 pub struct Backend {
     serve: Serve,
     listener: TcpListener,
+    ticks: Option<TcpListener>,
     poller: Poller,
     connections: HashMap<u64, Connection>,
     next: u64,
@@ -132,6 +145,8 @@ enum State {
     New,
     H1(h1::Server),
     H2(h2::Server),
+    /// Not HTTP: each [`TICK`] is a wish for an event on every stream of the others.
+    Ticker,
 }
 
 impl Backend {
@@ -140,18 +155,30 @@ impl Backend {
     /// # Errors
     /// When the address is taken or not ours.
     pub fn bind(address: SocketAddr, serve: Serve) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
+        let listener = listen(address)?;
         let poller = Poller::new()?;
         poller.add(&listener, LISTENER)?;
         Ok(Self {
             serve,
             listener,
+            ticks: None,
             poller,
             connections: HashMap::new(),
-            next: LISTENER + 1,
+            next: TICKS + 1,
             timers: Timers::default(),
         })
+    }
+
+    /// Takes ticks at `address` too; returns where that is.
+    ///
+    /// # Errors
+    /// When the address is taken or not ours.
+    pub fn tick_at(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = listen(address)?;
+        self.poller.add(&listener, TICKS)?;
+        let bound = listener.local_addr()?;
+        self.ticks = Some(listener);
+        Ok(bound)
     }
 
     /// Where it listens.
@@ -169,7 +196,7 @@ impl Backend {
     pub fn run(mut self) -> io::Result<()> {
         loop {
             for token in self.poller.wait(self.timers.next())?.to_vec() {
-                if token == LISTENER {
+                if token == LISTENER || token == TICKS {
                     self.accept()?;
                 } else if !self.serve_connection(token) {
                     self.connections.remove(&token);
@@ -181,18 +208,20 @@ impl Backend {
 
     fn accept(&mut self) -> io::Result<()> {
         while let Ok((stream, _)) = self.listener.accept() {
-            let token = self.next;
-            self.next += 1;
-            let link = Link::new(stream)?;
-            self.poller.add(link.socket(), token)?;
-            self.connections.insert(
-                token,
-                Connection {
-                    link,
-                    state: State::New,
-                },
-            );
+            self.take(stream, State::New)?;
         }
+        while let Some(Ok((stream, _))) = self.ticks.as_ref().map(TcpListener::accept) {
+            self.take(stream, State::Ticker)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, stream: TcpStream, state: State) -> io::Result<()> {
+        let token = self.next;
+        self.next += 1;
+        let link = Link::new(stream)?;
+        self.poller.add(link.socket(), token)?;
+        self.connections.insert(token, Connection { link, state });
         Ok(())
     }
 
@@ -204,6 +233,11 @@ impl Backend {
         let Ok(true) = connection.link.read() else {
             return false;
         };
+        let ticks = connection.ticks();
+        if ticks > 0 {
+            (0..ticks).for_each(|_| self.tick());
+            return true;
+        }
         let mut requests = Vec::new();
         if !connection.ingest(self.serve, &mut requests) {
             return false;
@@ -235,6 +269,17 @@ impl Backend {
         connection.settle(&self.poller, token)
     }
 
+    /// Sends an event on every stream that is held.
+    fn tick(&mut self) {
+        let now = clock::now();
+        self.connections.retain(|token, connection| {
+            for stream in connection.streams() {
+                connection.event(self.serve, stream, now);
+            }
+            connection.settle(&self.poller, *token)
+        });
+    }
+
     /// Does what the timers have waited for.
     fn ring(&mut self) {
         let now = clock::now();
@@ -260,10 +305,38 @@ impl Backend {
     }
 }
 
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A proxy may open ten thousand connections at once; the kernel takes as much of this as it allows.
+const BACKLOG: i32 = 16_384;
+
 /// Spreads the low bits of the clock over a whole period.
 const PHASE_MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Connection {
+    /// How many ticks arrived, on a connection that has nothing else.
+    fn ticks(&mut self) -> usize {
+        let State::Ticker = self.state else { return 0 };
+        let ticks = self.link.received().len();
+        self.link.consume(ticks);
+        ticks
+    }
+
+    fn streams(&self) -> Vec<u32> {
+        match &self.state {
+            State::New | State::Ticker => Vec::new(),
+            State::H1(_) => vec![0],
+            State::H2(server) => server.streams(),
+        }
+    }
+
     /// Understands what was received; `false` when the peer breaks the protocol.
     fn ingest(&mut self, serve: Serve, requests: &mut Vec<(u32, bool)>) -> bool {
         if let State::New = self.state {
@@ -278,7 +351,7 @@ impl Connection {
         }
         let (received, out) = self.link.parts();
         let used = match &mut self.state {
-            State::New => Some(0),
+            State::New | State::Ticker => Some(0),
             State::H1(server) => server.ingest(received, requests),
             State::H2(server) => server.ingest(received, out, requests),
         };
@@ -288,7 +361,7 @@ impl Connection {
     fn respond(&mut self, serve: Serve, stream: u32, has_body: bool) {
         let answer = serve.answer(has_body);
         match &mut self.state {
-            State::New => {}
+            State::New | State::Ticker => {}
             State::H1(server) => server.respond(serve, answer, &mut self.link.out),
             State::H2(server) => server.respond(stream, serve, answer, &mut self.link.out),
         }
@@ -299,7 +372,7 @@ impl Connection {
         let mut body = Vec::with_capacity(serve.event_size());
         event::put(&mut body, serve.event_size(), now);
         match &mut self.state {
-            State::New => false,
+            State::New | State::Ticker => false,
             State::H1(server) => server.event(&body, &mut self.link.out),
             State::H2(server) => server.event(stream, body, &mut self.link.out),
         }
@@ -310,7 +383,7 @@ impl Connection {
         loop {
             let unsent = self.link.unsent();
             let more = match &mut self.state {
-                State::New => false,
+                State::New | State::Ticker => false,
                 State::H1(server) => server.pump(unsent, &mut self.link.out),
                 State::H2(server) => server.pump(unsent, &mut self.link.out),
             };

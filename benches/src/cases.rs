@@ -9,7 +9,7 @@ use crate::{
     backend::Serve,
     load::{Plan, Stop, pace::Pace, session::Protocol},
     proxy::Pair,
-    wire::TINY,
+    wire::{TINY, websocket},
 };
 
 /// Connections and streams at saturation: enough outstanding to keep the proxy's core busy.
@@ -27,13 +27,19 @@ const EVENT_PERIOD: Duration = Duration::from_millis(5);
 const EVENT_SIZE: usize = 200;
 const EVENT_CONNECTIONS: u32 = 5;
 const BULK_CONNECTIONS: u32 = 2;
+/// WebSockets that carry a message each at a time.
+const SOCKETS: u32 = 64;
+const SOCKET_CONNECTIONS: u32 = 4;
 /// Held exchanges in the first look at memory, so that what is allocated once is not counted.
 const HELD_BEFORE: u32 = 100;
-const HELD_CONNECTIONS: u32 = 10;
+const HELD_STREAMS: u32 = 100;
 /// Interference: the victim's rate, and a body that a stalled reader never takes whole.
-const VICTIM_RATE: u32 = 500;
+const VICTIM_RATE: u32 = 1_000;
 const STALLED: u32 = 8;
 const STALLED_BODY: u64 = 64 << 20;
+/// Requests at once to a cold server.
+const BURST: u32 = 200;
+const BURST_CONNECTIONS: u32 = 4;
 const FLOOD_STREAMS: u32 = 64;
 /// An aggressor is stopped when its victim has been measured; at the latest after this.
 const AGGRESSION: Duration = Duration::from_secs(60);
@@ -51,8 +57,10 @@ pub struct Effort {
     pub window: Duration,
     /// Bytes of one bulk run, over all its responses.
     pub bulk: u64,
-    /// Exchanges held for the memory case.
+    /// Exchanges held for the memory case, and ten times as many in the largest.
     pub held: u32,
+    /// The most that can be held: a proxy needs two descriptors for each.
+    pub most_held: u32,
 }
 
 /// What is asked of the proxies.
@@ -64,14 +72,30 @@ pub enum Kind {
     LowRate,
     /// Streams of small events.
     Events,
+    /// Messages on WebSockets, as fast as they are answered.
+    WebSocket,
     /// Large bodies.
     Bulk,
-    /// Exchanges that are held open.
-    Memory,
+    /// Tiny requests as fast as they go, on two cores that the proxy shares with both ends.
+    TwoCores,
+    /// Exchanges that are held open: a thousand, or ten.
+    Memory {
+        /// Ten thousand.
+        tenfold: bool,
+    },
+    /// Connections that have had one exchange and wait for another.
+    Idle {
+        /// Ten thousand.
+        tenfold: bool,
+    },
+    /// Requests all at once to a server without a replica.
+    Cold,
     /// A victim at a low rate while others stop reading.
     Stalled,
     /// A victim at a low rate while another sends as fast as it can.
     Flood,
+    /// A victim at a low rate while the routing table changes ten thousand times a second.
+    Churn,
 }
 
 /// One case.
@@ -97,15 +121,26 @@ pub fn all(quick: bool) -> Vec<Case> {
     ];
     if !quick {
         cases.extend([
+            case(Pair::H1_H2, Kind::Saturation),
             case(Pair::H1_H1, Kind::LowRate),
             case(Pair::H2_H1, Kind::LowRate),
             case(Pair::H2_H1, Kind::Events),
+            case(Pair::H1_H2, Kind::WebSocket),
+            case(Pair::H2_H1, Kind::WebSocket),
+            case(Pair::H1_H1, Kind::WebSocket),
             case(Pair::H1_H1, Kind::Bulk),
             case(Pair::H2_H1, Kind::Bulk),
-            case(Pair::H2_H2, Kind::Memory),
-            case(Pair::H1_H1, Kind::Memory),
+            case(Pair::H2_H2, Kind::TwoCores),
+            case(Pair::H2_H2, Kind::Memory { tenfold: false }),
+            case(Pair::H1_H1, Kind::Memory { tenfold: false }),
+            case(Pair::H1_H1, Kind::Idle { tenfold: false }),
+            case(Pair::H2_H2, Kind::Memory { tenfold: true }),
+            case(Pair::H1_H1, Kind::Memory { tenfold: true }),
+            case(Pair::H1_H1, Kind::Idle { tenfold: true }),
             case(Pair::H2_H2, Kind::Stalled),
             case(Pair::H2_H2, Kind::Flood),
+            case(Pair::H2_H2, Kind::Churn),
+            case(Pair::H2_H1, Kind::Cold),
         ]);
     }
     cases
@@ -119,10 +154,17 @@ impl Case {
             Kind::Saturation => "",
             Kind::LowRate => "-low",
             Kind::Events => "-sse",
+            Kind::WebSocket => "-ws",
             Kind::Bulk => "-bulk",
-            Kind::Memory => "-memory",
+            Kind::TwoCores => "-two-cores",
+            Kind::Memory { tenfold: false } => "-memory",
+            Kind::Memory { tenfold: true } => "-memory-10k",
+            Kind::Idle { tenfold: false } => "-idle",
+            Kind::Idle { tenfold: true } => "-idle-10k",
+            Kind::Cold => "-cold",
             Kind::Stalled => "-stalled-readers",
             Kind::Flood => "-flood",
+            Kind::Churn => "-churn",
         };
         format!("{}{suffix}", self.pair.name())
     }
@@ -139,19 +181,64 @@ impl Case {
         matches!(self.kind, Kind::LowRate | Kind::Events)
     }
 
+    /// Whether only fprs has what is measured.
+    #[must_use]
+    pub fn is_ours_alone(self) -> bool {
+        matches!(self.kind, Kind::Churn | Kind::Cold)
+    }
+
+    /// Whether it is about one process under pressure: no need for a second flavour of the same
+    /// program.
+    #[must_use]
+    pub fn is_of_one_process(self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Memory { .. } | Kind::Idle { .. } | Kind::Stalled | Kind::Flood
+        )
+    }
+
+    /// Whether our table is full. Reading a hundred thousand records leaves free memory behind, in
+    /// which a thousand exchanges would not show.
+    #[must_use]
+    pub fn has_table(self) -> bool {
+        !matches!(self.kind, Kind::Memory { .. } | Kind::Idle { .. })
+    }
+
+    /// Replicas of our server: one carries fewer exchanges from a core than are held at the most.
+    #[must_use]
+    pub fn replicas(self) -> u32 {
+        match self.kind {
+            Kind::Cold => 0,
+            Kind::Memory { tenfold: true } => 2,
+            _ => 1,
+        }
+    }
+
+    /// Threads that a proxy gets.
+    #[must_use]
+    pub fn cores(self) -> u32 {
+        if self.kind == Kind::TwoCores { 2 } else { 1 }
+    }
+
     /// What the origin serves.
     #[must_use]
     pub fn serve(self, effort: Effort) -> Serve {
         match self.kind {
-            Kind::Saturation | Kind::LowRate => Serve::Tiny,
+            Kind::Saturation
+            | Kind::TwoCores
+            | Kind::LowRate
+            | Kind::Idle { .. }
+            | Kind::Churn
+            | Kind::Cold => Serve::Tiny,
             Kind::Events => Serve::Events {
                 every: EVENT_PERIOD,
                 size: EVENT_SIZE,
             },
+            Kind::WebSocket => Serve::Echo,
             Kind::Bulk => Serve::Bulk {
                 bytes: bulk_body(effort),
             },
-            Kind::Memory => Serve::Hold { size: EVENT_SIZE },
+            Kind::Memory { .. } => Serve::Hold { size: EVENT_SIZE },
             Kind::Stalled | Kind::Flood => Serve::Mixed {
                 bytes: STALLED_BODY,
             },
@@ -173,13 +260,15 @@ impl Case {
             },
             headers: ordinary_headers(),
             post: false,
+            websocket: false,
             stall: false,
             expect: Some(TINY.len() as u64),
             event: None,
-            watch: None,
+            tick: None,
+            watch: Vec::new(),
         };
         match self.kind {
-            Kind::Saturation => self.spread(
+            Kind::Saturation | Kind::TwoCores => self.spread(
                 base,
                 BUSY_CONNECTIONS,
                 BUSY_CONNECTIONS * BUSY_STREAMS,
@@ -199,14 +288,29 @@ impl Case {
                 event: Some(EVENT_SIZE),
                 ..self.spread(base, EVENT_CONNECTIONS, EVENT_STREAMS, EVENT_STREAMS)
             },
+            Kind::WebSocket => Plan {
+                websocket: true,
+                expect: Some(websocket::FROM_SERVER as u64),
+                ..self.spread(base, SOCKET_CONNECTIONS, SOCKETS, SOCKETS)
+            },
             Kind::Bulk => Plan {
                 stop: Stop::Requests(BULK_RESPONSES),
                 expect: Some(bulk_body(effort)),
                 ..self.spread(base, BULK_CONNECTIONS, BULK_CONNECTIONS, BULK_CONNECTIONS)
             },
-            Kind::Memory => self.hold(base, HELD_BEFORE + effort.held),
-            Kind::Stalled | Kind::Flood => Plan {
+            Kind::Memory { tenfold } => self.hold(base, HELD_BEFORE + held(effort, tenfold)),
+            Kind::Idle { tenfold } => idle(base, HELD_BEFORE + held(effort, tenfold)),
+            Kind::Cold => Plan {
+                stop: Stop::Requests(u64::from(BURST)),
+                ..self.spread(base, BURST_CONNECTIONS, BURST, BURST)
+            },
+            Kind::Stalled | Kind::Flood | Kind::Churn => Plan {
                 pace: Pace::Open { rate: VICTIM_RATE },
+                // A p99 of a few hundred requests is chance.
+                stop: Stop::After {
+                    warm_up: effort.warm_up,
+                    window: 2 * effort.window,
+                },
                 ..self.spread(base, 1, LOW_SLOTS, LOW_SLOTS)
             },
         }
@@ -217,8 +321,9 @@ impl Case {
     pub fn base_plan(self, target: SocketAddr, effort: Effort) -> Option<Plan> {
         let plan = self.plan(target, effort);
         match self.kind {
-            Kind::Memory => Some(self.hold(plan, HELD_BEFORE)),
-            Kind::Stalled | Kind::Flood => Some(plan),
+            Kind::Memory { .. } => Some(self.hold(plan, HELD_BEFORE)),
+            Kind::Idle { .. } => Some(idle(plan, HELD_BEFORE)),
+            Kind::Stalled | Kind::Flood | Kind::Churn => Some(plan),
             _ => None,
         }
     }
@@ -253,7 +358,8 @@ impl Case {
             stop: Stop::Held,
             ..plan
         };
-        self.spread(plan, HELD_CONNECTIONS, count, count)
+        // A hundred streams or so each, as clients do.
+        self.spread(plan, count / HELD_STREAMS, count, count)
     }
 
     /// Spreads slots over connections as the client's protocol needs.
@@ -276,14 +382,23 @@ impl Case {
     /// seldom given back.
     #[must_use]
     pub fn needs_fresh_process(self) -> bool {
-        self.kind == Kind::Memory
+        matches!(
+            self.kind,
+            Kind::Memory { .. } | Kind::Idle { .. } | Kind::Cold
+        )
     }
 
     /// How often it is measured: what has wide gates or starts processes, at most so often.
     #[must_use]
     pub fn rounds(self, effort: Effort) -> u32 {
         match self.kind {
-            Kind::Memory | Kind::Stalled | Kind::Flood => effort.rounds.min(effort.costly_rounds),
+            Kind::Memory { tenfold: true } | Kind::Idle { tenfold: true } => 1,
+            Kind::Memory { .. }
+            | Kind::Idle { .. }
+            | Kind::Cold
+            | Kind::Stalled
+            | Kind::Flood
+            | Kind::Churn => effort.rounds.min(effort.costly_rounds),
             _ => effort.rounds,
         }
     }
@@ -291,25 +406,43 @@ impl Case {
     /// Whether an error spoils the run; with interference it is what is measured.
     #[must_use]
     pub fn tolerates_errors(self) -> bool {
-        matches!(self.kind, Kind::Stalled | Kind::Flood)
+        matches!(self.kind, Kind::Stalled | Kind::Flood | Kind::Churn)
     }
 
     /// The figure that plots and ratios show, smaller being better.
     #[must_use]
     pub fn headline(self) -> &'static str {
         match self.kind {
-            Kind::Saturation => "cpu_us_per_request",
+            Kind::Saturation | Kind::TwoCores => "cpu_us_per_request",
             Kind::LowRate => "p50_us",
             Kind::Events => "cpu_us_per_chunk",
+            Kind::WebSocket => "cpu_us_per_message",
             Kind::Bulk => "cpu_s_per_gib",
-            Kind::Memory => "kib_per_held_exchange",
-            Kind::Stalled | Kind::Flood => "victim_p99_us",
+            Kind::Memory { .. } => "kib_per_held_exchange",
+            Kind::Idle { .. } => "kib_per_connection",
+            Kind::Cold => "p99_ms",
+            Kind::Stalled | Kind::Flood | Kind::Churn => "victim_p99_us",
         }
     }
 }
 
 /// Responses that share a bulk run's bytes.
 const BULK_RESPONSES: u64 = 8;
+
+fn held(effort: Effort, tenfold: bool) -> u32 {
+    let times = if tenfold { 10 } else { 1 };
+    (times * effort.held).min(effort.most_held.saturating_sub(HELD_BEFORE))
+}
+
+/// A request on each of `count` HTTP/1.1 connections, which then stay.
+fn idle(plan: Plan, count: u32) -> Plan {
+    Plan {
+        connections: count,
+        streams: 1,
+        stop: Stop::Requests(u64::from(count)),
+        ..plan
+    }
+}
 
 fn bulk_body(effort: Effort) -> u64 {
     effort.bulk / BULK_RESPONSES

@@ -4,8 +4,9 @@
 use std::{
     collections::BTreeMap,
     env,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read as _},
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -16,9 +17,13 @@ use tempfile::TempDir;
 
 use crate::{
     arguments::{of_plan, of_serve},
-    cases::{Case, Effort, figures::Measured},
+    cases::{Case, Effort, Kind, figures::Measured},
     load::{Outcome, Plan, Stop, pace::Pace},
-    proxy::{OTHER_CORE, PROXY_CORE, Proxy, Running, Site, pinned},
+    proxy::{
+        OTHER_CORE, Proxy, Running, Site,
+        fprs::{ADMIN_TOKEN, seed},
+        pinned, pinned_to_first,
+    },
     report::{Report, Row},
 };
 
@@ -27,6 +32,9 @@ const LEAD: Duration = Duration::from_millis(300);
 /// How long a proxy may take from listening to its first right answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
+
+/// The store's file while nobody has it.
+const STORE: &str = "store.redb";
 
 /// The name that runs straight to the origin have in reports.
 pub const DIRECT: &str = "direct";
@@ -50,6 +58,7 @@ impl Comparison {
     /// When the harness itself can't work: no temporary folder, no `taskset`.
     pub fn run(&self, report: &mut Report) -> Result<()> {
         let begun = Instant::now();
+        let store = self.store()?;
         for (done, case) in self.cases.iter().enumerate() {
             let left = self.cases.len() - done;
             eprintln!(
@@ -57,12 +66,22 @@ impl Comparison {
                 case.name(),
                 begun.elapsed()
             );
-            self.case(*case, report)?;
+            self.case(*case, store.as_ref(), report)?;
         }
         Ok(())
     }
 
-    fn case(&self, case: Case, report: &mut Report) -> Result<()> {
+    /// The store that whoever has one begins with, made once.
+    fn store(&self) -> Result<Option<TempDir>> {
+        if !self.proxies.iter().any(|proxy| proxy.has_store()) {
+            return Ok(None);
+        }
+        let folder = tempfile::tempdir()?;
+        seed(&folder.path().join(STORE))?;
+        Ok(Some(folder))
+    }
+
+    fn case(&self, case: Case, store: Option<&TempDir>, report: &mut Report) -> Result<()> {
         let folder = tempfile::tempdir()?;
         let arguments = of_serve(case.serve(self.effort));
         let origin = Origin::start(&arguments)?;
@@ -72,25 +91,16 @@ impl Comparison {
             origin,
             arguments,
             folder,
+            store: store.map(|folder| folder.path().join(STORE)),
         };
-        let mut entrants = Vec::new();
-        for proxy in self
-            .proxies
-            .iter()
-            .filter(|proxy| proxy.supports(case.pair))
-        {
-            match stage.enter(*proxy) {
-                Ok(running) => entrants.push((*proxy, running)),
-                Err(error) => report.note(format!("{} {}: {error:#}", case.name(), proxy.name())),
-            }
-        }
+        let mut entrants = stage.enter_all(&self.proxies, report);
         let mut rows: BTreeMap<(usize, usize), Row> = BTreeMap::new();
         for round in 0..case.rounds(self.effort) as usize {
             let direct = case.has_direct().then(|| stage.direct()).transpose()?;
             if let Some(direct) = &direct {
                 let measured = Measured {
                     main: direct.clone(),
-                    base: None,
+                    ..Measured::default()
                 };
                 collect(&mut rows, case, (usize::MAX, DIRECT), &measured, None);
             }
@@ -124,6 +134,7 @@ struct Stage {
     origin: Origin,
     arguments: Vec<String>,
     folder: TempDir,
+    store: Option<PathBuf>,
 }
 
 impl Stage {
@@ -131,14 +142,29 @@ impl Stage {
     fn enter(&self, proxy: &dyn Proxy) -> Result<Running> {
         // One of its own each time: a process that is about to end may still use its last one.
         let folder = tempfile::tempdir_in(&self.folder)?.keep();
-        let wrapper = pinned(PROXY_CORE);
-        let running = proxy.start(&Site {
+        let wrapper = pinned_to_first(self.case.cores());
+        // Ports that thousands of closed connections still keep are only kept towards one origin.
+        let own = (self.case.needs_fresh_process() && !proxy.has_origin(self.case.pair))
+            .then(|| Origin::start(&self.arguments))
+            .transpose()?;
+        let origin = own.as_ref().unwrap_or(&self.origin);
+        let mut running = proxy.start(&Site {
             pair: self.case.pair,
-            upstream: self.origin.address,
+            upstream: origin.address,
             folder: &folder,
             backend: &self.arguments,
             wrapper: &wrapper,
+            cores: self.case.cores(),
+            store: self.store.as_deref().filter(|_| self.case.has_table()),
+            replicas: self.case.replicas(),
         })?;
+        if let Some(own) = own {
+            running.kept.push(Box::new(own));
+        }
+        if self.case.kind == Kind::Cold {
+            // The first request is what is measured.
+            return Ok(running);
+        }
         let mut plan = self.case.plan(running.address, self.effort);
         plan.headers.extend(running.headers.iter().cloned());
         (plan.connections, plan.streams, plan.pace) = (1, 1, Pace::Closed);
@@ -157,6 +183,35 @@ impl Stage {
         }
     }
 
+    /// Starts all that can take part, at the same time: most of a start is waiting.
+    fn enter_all(
+        &self,
+        proxies: &[&'static dyn Proxy],
+        report: &mut Report,
+    ) -> Vec<(&'static dyn Proxy, Running)> {
+        let supporting = proxies.iter().filter(|proxy| proxy.supports(self.case));
+        let started: Vec<_> = thread::scope(|scope| {
+            let starting: Vec<_> = supporting
+                .map(|proxy| (*proxy, scope.spawn(|| self.enter(*proxy))))
+                .collect();
+            let done = starting.into_iter();
+            done.map(|(proxy, start)| (proxy, start.join())).collect()
+        });
+        let mut entrants = Vec::new();
+        for (proxy, start) in started {
+            let why = match start {
+                Ok(Ok(running)) => {
+                    entrants.push((proxy, running));
+                    continue;
+                }
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(_) => "its start broke off".to_owned(),
+            };
+            report.note(format!("{} {}: {why}", self.case.name(), proxy.name()));
+        }
+        entrants
+    }
+
     fn direct(&self) -> Result<Outcome> {
         load(&self.case.plan(self.origin.address, self.effort)).context("straight to the origin")
     }
@@ -166,7 +221,7 @@ impl Stage {
         let (case, target) = (self.case, running.address);
         let finish = |plan: Plan| {
             let mut plan = Plan {
-                watch: Some(running.pid()),
+                watch: running.pids(),
                 ..plan
             };
             plan.headers.extend(running.headers.iter().cloned());
@@ -185,11 +240,19 @@ impl Stage {
             .aggressor(target, self.effort)
             .map(|plan| Started::spawn(&load_command(&finish(plan))?, Stdio::null()))
             .transpose()?;
-        if aggressor.is_some() {
+        let churn = (case.kind == Kind::Churn)
+            .then(|| running.control.map(churn))
+            .flatten()
+            .transpose()?;
+        if aggressor.is_some() || churn.is_some() {
             thread::sleep(LEAD);
         }
         let main = run(case.plan(target, self.effort))?;
-        Ok(Measured { main, base })
+        Ok(Measured {
+            main,
+            base,
+            changes_per_s: churn.map(Started::last_number).transpose()?,
+        })
     }
 }
 
@@ -229,6 +292,14 @@ pub fn load(plan: &Plan) -> Result<Outcome> {
             outcome.error.unwrap_or_default()
         );
     }
+    let (done, wanted) = match plan.stop {
+        Stop::Requests(count) => (outcome.requests, count),
+        Stop::Events(count) => (outcome.event_us.count, count),
+        Stop::Held | Stop::After { .. } => (0, 0),
+    };
+    if done < wanted {
+        bail!("given up after {done} of {wanted}");
+    }
     if let Stop::Held = plan.stop
         && outcome.event_us.count < u64::from(plan.slots())
     {
@@ -264,6 +335,19 @@ fn load_command(plan: &Plan) -> Result<Vec<String>> {
     Ok(command)
 }
 
+/// Changes the table of the plane with that control process.
+fn churn(control: SocketAddr) -> Result<Started> {
+    let mut command = pinned(OTHER_CORE);
+    command.push(env::current_exe()?.display().to_string());
+    command.extend([
+        "churn".to_owned(),
+        "--control".to_owned(),
+        control.to_string(),
+    ]);
+    command.extend(["--admin-token", ADMIN_TOKEN].map(str::to_owned));
+    Started::spawn(&command, Stdio::piped())
+}
+
 /// A process that ends with this value.
 #[derive(Debug)]
 pub struct Started(Child);
@@ -282,6 +366,21 @@ impl Started {
                 .spawn()
                 .context("taskset can't be run: install util-linux")?,
         ))
+    }
+}
+
+impl Started {
+    /// Ends it; returns the number on the last line that it printed.
+    fn last_number(mut self) -> Result<f64> {
+        let stdout = self.0.stdout.take();
+        drop(self);
+        let mut said = String::new();
+        stdout
+            .context("no output was kept")?
+            .read_to_string(&mut said)?;
+        let last = said.lines().next_back();
+        last.and_then(|line| line.parse().ok())
+            .context("it ended before it had anything to say")
     }
 }
 

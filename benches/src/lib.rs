@@ -12,8 +12,10 @@
 pub mod arguments;
 pub mod backend;
 pub mod cases;
+pub mod churn;
 pub mod clock;
 pub mod count;
+pub mod gate;
 pub mod harness;
 pub mod load;
 pub mod peer;

@@ -8,13 +8,20 @@ pub mod h2;
 pub mod pace;
 pub mod recorder;
 pub mod session;
+pub mod websocket;
 
-use std::{collections::VecDeque, net::SocketAddr, net::TcpStream, time::Duration};
+use std::{
+    collections::VecDeque,
+    io::Write as _,
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    backend::TICK,
     clock,
     poll::{Link, Poller},
     process::{Spent, Usage},
@@ -28,7 +35,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// How long requests that left inside the window may still take after its end.
 const DRAIN: Duration = Duration::from_secs(2);
 /// A run that is bounded by a number of requests is given up after this.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// Until every exchange that is to be held has begun.
 const HELD: Duration = Duration::from_secs(20);
@@ -38,6 +45,8 @@ const HELD: Duration = Duration::from_secs(20);
 pub enum Stop {
     /// After exactly this many exchanges, counted from the first.
     Requests(u64),
+    /// After so many events, counted from the first.
+    Events(u64),
     /// As soon as every slot holds an exchange whose first event has arrived.
     Held,
     /// After a warm-up that is not counted and a window that is.
@@ -68,14 +77,18 @@ pub struct Plan {
     pub headers: Vec<(String, String)>,
     /// Send a body of one byte: how the mixed origin is asked for its bulk answer.
     pub post: bool,
+    /// Every slot is a WebSocket, and an exchange a message on it and its answer.
+    pub websocket: bool,
     /// Never give back flow-control windows: a client that stopped reading.
     pub stall: bool,
     /// The body size, in bytes, that a right answer has; none for endless answers.
     pub expect: Option<u64>,
     /// The size of one server-sent event, in bytes, where bodies are made of them.
     pub event: Option<usize>,
-    /// The process whose CPU, memory and context switches are read at the window's borders.
-    pub watch: Option<u32>,
+    /// Where the origin is asked for the next event as soon as one has arrived.
+    pub tick: Option<SocketAddr>,
+    /// The processes whose CPU, memory and context switches are read at the window's borders.
+    pub watch: Vec<u32>,
 }
 
 impl Plan {
@@ -105,7 +118,7 @@ pub struct Outcome {
     pub lag_us: Spread,
     /// From the writing of an event to its last byte's arrival, µs.
     pub event_us: Spread,
-    /// What the watched process spent inside the window.
+    /// What the watched processes spent inside the window.
     pub spent: Option<Spent>,
 }
 
@@ -116,7 +129,7 @@ pub struct Outcome {
 pub fn run(plan: &Plan) -> Result<Outcome> {
     let mut fleet = Fleet::connect(plan)?;
     fleet.settle()?;
-    Run::new(plan, fleet).drive()
+    Run::new(plan, fleet)?.drive()
 }
 
 /// All connections to the target.
@@ -152,7 +165,9 @@ impl Fleet {
         let mut nobody = Recorder::default();
         while !self.lines.iter().all(|line| line.session.is_ready()) {
             if clock::now() > deadline {
-                bail!("the target accepted connections but sent no HTTP/2 SETTINGS");
+                bail!(
+                    "the target accepted connections but sent no HTTP/2 SETTINGS, or opened no WebSocket"
+                );
             }
             self.turn(Some(deadline), &mut nobody)?;
         }
@@ -188,13 +203,19 @@ struct Run<'a> {
     waiting: VecDeque<u64>,
     issued: u64,
     touched: Vec<u32>,
+    ticker: Option<TcpStream>,
+    ticked: u64,
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a Plan, fleet: Fleet) -> Self {
+    fn new(plan: &'a Plan, fleet: Fleet) -> Result<Self> {
         // Neighbouring slots are on different connections, so that a few requests spread.
         let slots = plan.slots();
-        Self {
+        let ticker = plan.tick.map(TcpStream::connect).transpose()?;
+        if let Some(ticker) = &ticker {
+            ticker.set_nodelay(true)?;
+        }
+        Ok(Self {
             plan,
             fleet,
             recorder: Recorder::new(plan, slots),
@@ -202,7 +223,20 @@ impl<'a> Run<'a> {
             waiting: VecDeque::new(),
             issued: 0,
             touched: Vec::new(),
+            ticker,
+            ticked: 0,
+        })
+    }
+
+    /// Asks for the next event once all streams have the last one.
+    fn tick(&mut self) -> Result<()> {
+        if let Some(ticker) = &mut self.ticker
+            && self.recorder.events() >= (self.ticked + 1) * u64::from(self.plan.slots())
+        {
+            self.ticked += 1;
+            ticker.write_all(&[TICK])?;
         }
+        Ok(())
     }
 
     fn drive(mut self) -> Result<Outcome> {
@@ -237,6 +271,7 @@ impl<'a> Run<'a> {
                 .min();
             let until = [next, border].into_iter().flatten().min();
             self.fleet.turn(until, &mut self.recorder)?;
+            self.tick()?;
             self.idle.extend(self.recorder.freed.drain(..));
         }
         let after = match after {
@@ -251,12 +286,17 @@ impl<'a> Run<'a> {
     }
 
     fn usage(&self) -> Result<Option<Usage>> {
-        Ok(self.plan.watch.map(Usage::of).transpose()?)
+        let mut total = None;
+        for pid in &self.plan.watch {
+            *total.get_or_insert_with(Usage::default) += Usage::of(*pid)?;
+        }
+        Ok(total)
     }
 
     fn is_over(&self, closed: bool) -> bool {
         match self.plan.stop {
             Stop::Requests(count) => self.recorder.ended() >= count,
+            Stop::Events(count) => self.recorder.events() >= count,
             Stop::Held => self.recorder.events() >= u64::from(self.plan.slots()),
             Stop::After { .. } => {
                 let endless = self.plan.expect.is_none() || self.plan.pace.is_closed();
@@ -299,7 +339,7 @@ impl<'a> Run<'a> {
     fn may_issue(&self) -> bool {
         match self.plan.stop {
             Stop::Requests(count) => self.issued < count,
-            Stop::Held | Stop::After { .. } => true,
+            Stop::Events(_) | Stop::Held | Stop::After { .. } => true,
         }
     }
 }
@@ -308,7 +348,7 @@ impl<'a> Run<'a> {
 fn borders(stop: Stop, begun: u64) -> (u64, u64, u64) {
     let later = |from: u64, by: Duration| from + by.as_nanos() as u64;
     match stop {
-        Stop::Requests(_) => (begun, u64::MAX, later(begun, LONGEST)),
+        Stop::Requests(_) | Stop::Events(_) => (begun, u64::MAX, later(begun, LONGEST)),
         Stop::Held => (begun, u64::MAX, later(begun, HELD)),
         Stop::After { warm_up, window } => {
             let open = later(begun, warm_up);

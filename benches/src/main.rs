@@ -8,13 +8,17 @@ use fprs_benches::{
     arguments::{BackendArgs, LoadArgs},
     backend::{Backend, Serve},
     cases::{self, Case, Effort},
-    count,
+    churn,
+    count::Subject,
+    gate,
     harness::Comparison,
     load::{self, Plan, session::Protocol},
     peer::{h2_relay, pingora},
+    process::descriptors,
     proxy::{self, Proxy},
     report::{Report, machine::Machine, text},
 };
+use nix::sys::resource::{Resource, setrlimit};
 
 /// Measures fprs beside its peers.
 #[derive(Parser)]
@@ -51,15 +55,33 @@ enum Command {
         /// Only these proxies.
         #[arg(long, alias = "proxy", value_delimiter = ',')]
         proxies: Vec<String>,
-        /// The pair of protocols, named as the saturation case.
+        /// What is counted: tiny requests, events (-sse) or messages (-ws).
         #[arg(long, default_value = "h2-h2")]
         case: String,
-        /// Requests in the shorter of the two runs.
+        /// How many in the shorter of the two runs.
         #[arg(long, default_value_t = 2_000)]
         requests: u64,
-        /// Requests at a time, on one connection.
+        /// How many at a time, on one connection.
         #[arg(long, default_value_t = 32)]
         streams: u32,
+    },
+    /// Count what fprs spends and compare it with the baseline.
+    Gate {
+        /// Where the baseline is.
+        #[arg(long, default_value = "benches/baseline.json")]
+        baseline: PathBuf,
+        /// Write the baseline instead.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Change a plane's table ten thousand times a second.
+    Churn {
+        /// The control process.
+        #[arg(long)]
+        control: SocketAddr,
+        /// Its admin token.
+        #[arg(long, env = "FPRS_ADMIN_TOKEN")]
+        admin_token: String,
     },
     /// Run the load generator alone and print what it saw as JSON.
     Load(LoadArgs),
@@ -81,7 +103,10 @@ enum Peer {
         /// How to speak to the origin.
         #[arg(long, value_enum, default_value = "h2")]
         protocol: Protocol,
-        /// One current-thread runtime instead of tokio's work-stealing scheduler.
+        /// Threads.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+        /// Current-thread runtimes instead of tokio's work-stealing scheduler.
         #[arg(long)]
         no_steal: bool,
     },
@@ -94,7 +119,14 @@ enum Peer {
     },
 }
 
+/// File descriptors for ten thousand exchanges and both their connections.
+const DESCRIPTORS: u64 = 65_536;
+/// What a proxy needs beside them.
+const SPARE_DESCRIPTORS: u64 = 500;
+
 fn main() -> Result<()> {
+    // Where that is not allowed, the largest cases hold fewer; their figures say how many.
+    setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, DESCRIPTORS).ok();
     match Cli::parse().command {
         Command::Run {
             quick,
@@ -104,6 +136,8 @@ fn main() -> Result<()> {
             out,
         } => {
             let mut effort = if quick { QUICK } else { FULL };
+            let pairs = descriptors().saturating_sub(SPARE_DESCRIPTORS) / 2;
+            effort.most_held = u32::try_from(pairs).unwrap_or(u32::MAX);
             if let Some(rounds) = rounds {
                 (effort.rounds, effort.costly_rounds) = (rounds, rounds);
             }
@@ -126,14 +160,27 @@ fn main() -> Result<()> {
             };
             count_all(choose_proxies(&proxies)?, case, requests, streams)
         }
+        Command::Gate { baseline, write } => {
+            if write {
+                gate::write(&baseline, QUICK)
+            } else {
+                gate::check(&baseline, QUICK)
+            }
+        }
+        Command::Churn {
+            control,
+            admin_token,
+        } => churn::run(control, &admin_token),
         Command::Load(args) => {
             let outcome = load::run(&Plan::from(args))?;
             println!("{}", serde_json::to_string_pretty(&outcome)?);
             Ok(())
         }
         Command::Backend(args) => {
-            let address = SocketAddr::from(([127, 0, 0, 1], args.port));
-            let backend = Backend::bind(address, Serve::from(args))?;
+            let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+            let ticks = args.tick_port.map(at);
+            let mut backend = Backend::bind(at(args.port), Serve::from(args))?;
+            ticks.map(|ticks| backend.tick_at(ticks)).transpose()?;
             println!("{}", backend.address()?.port());
             Ok(backend.run()?)
         }
@@ -141,11 +188,13 @@ fn main() -> Result<()> {
             listen,
             upstream,
             protocol,
+            threads,
             no_steal,
         }) => pingora::run(pingora::Setup {
             listen,
             upstream,
             protocol,
+            threads,
             steal: !no_steal,
         }),
         Command::Peer(Peer::H2Relay { listen, upstream }) => h2_relay::run(listen, upstream),
@@ -155,18 +204,20 @@ fn main() -> Result<()> {
 const QUICK: Effort = Effort {
     rounds: 2,
     costly_rounds: 2,
-    warm_up: Duration::from_millis(200),
-    window: Duration::from_millis(600),
+    warm_up: Duration::from_millis(150),
+    window: Duration::from_millis(500),
     bulk: 256 << 20,
     held: 1_000,
+    most_held: u32::MAX,
 };
 const FULL: Effort = Effort {
     rounds: 5,
     costly_rounds: 3,
-    warm_up: Duration::from_millis(250),
-    window: Duration::from_millis(700),
-    bulk: 512 << 20,
+    warm_up: Duration::from_millis(150),
+    window: Duration::from_millis(500),
+    bulk: 256 << 20,
     held: 1_000,
+    most_held: u32::MAX,
 };
 
 fn choose_cases(quick: bool, names: &[String]) -> Result<Vec<Case>> {
@@ -254,16 +305,20 @@ fn list() -> Result<()> {
     Ok(())
 }
 
-fn count_all(proxies: Vec<&dyn Proxy>, case: Case, requests: u64, streams: u32) -> Result<()> {
+fn count_all(proxies: Vec<&'static dyn Proxy>, case: Case, count: u64, streams: u32) -> Result<()> {
     println!(
         "| {} | instructions | allocations |\n|---|---|---|",
         case.name()
     );
-    for proxy in proxies
-        .into_iter()
-        .filter(|proxy| proxy.supports(case.pair))
-    {
-        match count::count(proxy, case.pair, requests, streams, QUICK) {
+    let supported = proxies.into_iter().filter(|proxy| proxy.supports(case));
+    for proxy in supported {
+        let subject = Subject {
+            proxy,
+            case,
+            streams,
+            count,
+        };
+        match subject.cost(QUICK) {
             Ok(per) => {
                 let (name, k) = (proxy.name(), per.instructions / 1_000.0);
                 println!("| {name} | {k:.1} k | {:.1} |", per.allocations);

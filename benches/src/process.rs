@@ -1,7 +1,8 @@
 //! What a process and its children have used, read from `/proc`.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, ops::AddAssign, path::Path};
 
+use nix::sys::resource::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
 /// Totals of a process tree since it started.
@@ -65,6 +66,20 @@ impl Usage {
             rss: self.rss,
         }
     }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_ns += other.cpu_ns;
+        self.switches += other.switches;
+        self.rss += other.rss;
+    }
+}
+
+/// File descriptors that a process may have, as this one's children inherit it.
+#[must_use]
+pub fn descriptors() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(now, _)| now)
 }
 
 fn is_origin(pid: &str) -> bool {

@@ -3,6 +3,7 @@
 //! A proxy takes one of the [`Pair`]s it can do, an origin and a folder for its files, and
 //! becomes a process that listens on a loopback port.
 
+pub mod edge;
 pub mod envoy;
 pub mod fprs;
 pub mod haproxy;
@@ -10,11 +11,13 @@ pub mod nginx;
 pub mod own;
 
 use std::{
+    collections::BTreeSet,
     fmt::Debug,
     fs::File,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
@@ -22,7 +25,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::load::session::Protocol;
+use crate::{cases::Case, load::session::Protocol};
 
 /// The core of the proxy under test.
 pub const PROXY_CORE: u32 = 0;
@@ -45,6 +48,11 @@ impl Pair {
     /// HTTP/2 on both sides.
     pub const H2_H2: Self = Self {
         down: Protocol::H2,
+        up: Protocol::H2,
+    };
+    /// HTTP/1.1 to HTTP/2.
+    pub const H1_H2: Self = Self {
+        down: Protocol::H1,
         up: Protocol::H2,
     };
     /// HTTP/2 to HTTP/1.1.
@@ -78,6 +86,13 @@ pub struct Site<'a> {
     pub backend: &'a [String],
     /// Words to put before the command: how it is pinned, or run under valgrind.
     pub wrapper: &'a [String],
+    /// Threads to serve with.
+    pub cores: u32,
+    /// A store to begin with, for a proxy that has one; none: an empty one.
+    pub store: Option<&'a Path>,
+    /// Replicas of the origin that a proxy which has such counts it as; 0: the first requests find
+    /// none.
+    pub replicas: u32,
 }
 
 /// A proxy that can be compared.
@@ -91,8 +106,18 @@ pub trait Proxy: Sync + Debug {
     /// When the program is not installed.
     fn version(&self) -> Result<String>;
 
-    /// Whether it can speak these protocols.
-    fn supports(&self, pair: Pair) -> bool;
+    /// Whether it can take part.
+    fn supports(&self, case: Case) -> bool;
+
+    /// Whether it begins with a store.
+    fn has_store(&self) -> bool {
+        false
+    }
+
+    /// Whether it starts an origin of its own.
+    fn has_origin(&self, _pair: Pair) -> bool {
+        false
+    }
 
     /// Starts it.
     ///
@@ -105,7 +130,7 @@ pub trait Proxy: Sync + Debug {
 #[must_use]
 pub fn all() -> Vec<&'static dyn Proxy> {
     vec![
-        &fprs::Fprs::Proxy,
+        &fprs::Fprs::Hop,
         &fprs::Fprs::Relay,
         &fprs::Fprs::Whole,
         &own::Own::Pingora,
@@ -114,6 +139,7 @@ pub fn all() -> Vec<&'static dyn Proxy> {
         &haproxy::Haproxy,
         &nginx::Nginx,
         &envoy::Envoy,
+        &edge::Edge,
     ]
 }
 
@@ -123,10 +149,14 @@ pub struct Running {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Other processes that do its work.
+    pub beside: Vec<u32>,
+    /// Where its table can be changed while it runs.
+    pub control: Option<SocketAddr>,
     /// Request headers without which it would refuse to forward.
     pub headers: Vec<(String, String)>,
     /// What it needs around it, which ends after it.
-    pub kept: Vec<Box<dyn Debug>>,
+    pub kept: Vec<Box<dyn Debug + Send>>,
 }
 
 impl Running {
@@ -134,6 +164,13 @@ impl Running {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// All that does its work.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        let own = [self.pid()];
+        own.into_iter().chain(self.beside.iter().copied()).collect()
     }
 
     /// Asks it to end with `signal` and waits, for what it writes at its end.
@@ -184,14 +221,33 @@ pub fn pinned(core: u32) -> Vec<String> {
         .to_vec()
 }
 
+/// A command that runs on the first `cores` cores, beginning with the proxy's.
+#[must_use]
+pub fn pinned_to_first(cores: u32) -> Vec<String> {
+    let last = PROXY_CORE + cores.saturating_sub(1);
+    ["taskset", "-c", &format!("{PROXY_CORE}-{last}")]
+        .map(str::to_owned)
+        .to_vec()
+}
+
 /// A free loopback port. Somebody else could take it before its user does; then that fails to
 /// start and says so.
 ///
 /// # Errors
 /// When none is left.
 pub fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    loop {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        // Proxies start at the same time, and this process is the one that asks most.
+        let given = GIVEN.lock();
+        if given.map_or(true, |mut given| given.insert(address.port())) {
+            return Ok(address);
+        }
+    }
 }
+
+/// Ports that somebody was told to use.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
 /// Runs `command` behind the wrapper with its output in `log` and waits until `address` accepts.
 ///
@@ -216,6 +272,8 @@ fn spawn(site: &Site<'_>, command: &[String], address: SocketAddr) -> Result<Run
     Ok(Running {
         child,
         address,
+        beside: Vec::new(),
+        control: None,
         headers: Vec::new(),
         kept: Vec::new(),
     })
@@ -236,7 +294,7 @@ fn wait_for(mut running: Running, folder: &Path) -> Result<Running> {
 }
 
 /// The first line that a program prints about itself.
-fn first_line(program: &str, argument: &str) -> Result<String> {
+pub(crate) fn first_line(program: &str, argument: &str) -> Result<String> {
     let output = Command::new(program)
         .arg(argument)
         .output()

@@ -21,9 +21,14 @@ pub fn replica(place: usize, since_unix_ms: u64) -> Record {
 
 /// Its one custom domain.
 pub fn domain(place: usize) -> Record {
+    domain_of(place, place)
+}
+
+/// The custom domain of that number, of any server.
+pub fn domain_of(place: usize, server: usize) -> Record {
     Record::Domain(Domain {
         host: host(place).into(),
-        server: name(place).into(),
+        server: name(server).into(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What a comparison found: rows of medians, and everything one must know to run it again.
 
+pub mod goals;
 pub mod machine;
 pub mod plot;
 pub mod text;
@@ -130,7 +131,7 @@ impl Report {
             .collect();
         json!({
             "machine": self.machine, "versions": versions, "effort": self.effort,
-            "rows": rows, "notes": self.notes,
+            "rows": rows, "goals": goals::verdicts(self), "notes": self.notes,
         })
     }
 

@@ -5,6 +5,7 @@ pub mod event;
 pub mod h1;
 pub mod h2;
 pub mod hpack;
+pub mod websocket;
 
 /// The authority every request names; a proxy that routes by host knows it under this name.
 pub const AUTHORITY: &str = "hello.region.localhost";

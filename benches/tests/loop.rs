@@ -23,6 +23,16 @@ fn origin(serve: Serve) -> SocketAddr {
     address
 }
 
+fn ticked_origin(serve: Serve) -> (SocketAddr, SocketAddr) {
+    let mut backend = Backend::bind((Ipv4Addr::LOCALHOST, 0).into(), serve).expect("a free port");
+    let ticks = backend
+        .tick_at((Ipv4Addr::LOCALHOST, 0).into())
+        .expect("a free port");
+    let address = backend.address().expect("bound");
+    thread::spawn(move || backend.run());
+    (address, ticks)
+}
+
 fn plan(target: SocketAddr, protocol: Protocol) -> Plan {
     Plan {
         target,
@@ -33,10 +43,12 @@ fn plan(target: SocketAddr, protocol: Protocol) -> Plan {
         stop: Stop::Requests(1_000),
         headers: vec![("user-agent".to_owned(), "test".to_owned())],
         post: false,
+        websocket: false,
         stall: false,
         expect: Some(13),
         event: None,
-        watch: None,
+        tick: None,
+        watch: Vec::new(),
     }
 }
 
@@ -175,6 +187,25 @@ fn events_arrive_at_their_pace_with_their_delay() {
 }
 
 #[test]
+fn events_that_are_asked_for_come_one_by_one() {
+    for protocol in [Protocol::H1, Protocol::H2] {
+        let (target, ticks) = ticked_origin(Serve::Hold { size: 200 });
+        let outcome = run(&Plan {
+            stop: Stop::Events(400),
+            expect: None,
+            event: Some(200),
+            tick: Some(ticks),
+            ..plan(target, protocol)
+        });
+        let slots = if protocol == Protocol::H1 { 4 } else { 32 };
+        assert!(
+            (400..400 + slots).contains(&outcome.event_us.count),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
 fn a_body_chooses_the_mixed_origins_bulk_answer() {
     let target = origin(Serve::Mixed { bytes: 100_000 });
     for protocol in [Protocol::H1, Protocol::H2] {
@@ -188,6 +219,23 @@ fn a_body_chooses_the_mixed_origins_bulk_answer() {
             stop: Stop::Requests(100),
             ..bulk
         });
+    }
+}
+
+#[test]
+fn each_message_on_a_websocket_is_answered_with_one() {
+    let target = origin(Serve::Echo);
+    for protocol in [Protocol::H1, Protocol::H2] {
+        let outcome = run(&Plan {
+            websocket: true,
+            expect: Some(66),
+            ..plan(target, protocol)
+        });
+        assert_eq!(
+            (outcome.requests, outcome.bytes),
+            (1_000, 66_000),
+            "{protocol:?}"
+        );
     }
 }
 

@@ -1,7 +1,10 @@
 //! PURE. The origin's side of an HTTP/1.1 connection: one request at a time, kept alive.
 
 use super::{Answer, HIGH_WATER, Serve};
-use crate::wire::TINY;
+use crate::wire::{
+    TINY,
+    websocket::{Count, FROM_CLIENT, h1_response, put_server},
+};
 
 const MAX_HEADERS: usize = 48;
 const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
@@ -15,6 +18,10 @@ pub struct Server {
     zeros: u64,
     /// Whether an endless answer is being sent.
     endless: bool,
+    /// The connection became a WebSocket; its messages are counted.
+    socket: Option<Count>,
+    /// Whether that was answered.
+    accepted: bool,
     /// The head of the last answer: they are all alike.
     head: Option<(Answer, Vec<u8>)>,
 }
@@ -26,6 +33,10 @@ impl Server {
         let mut used = 0;
         loop {
             let rest = &received[used..];
+            if let Some(messages) = &mut self.socket {
+                requests.extend((0..messages.take(rest.len())).map(|_| (0, true)));
+                return Some(received.len());
+            }
             if let Some(left) = self.upload {
                 let taken = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 used += taken;
@@ -44,6 +55,15 @@ impl Server {
                 Ok(httparse::Status::Partial) => return Some(used),
                 Err(_) => return None,
             }
+            if request
+                .headers
+                .iter()
+                .any(|h| h.name.eq_ignore_ascii_case("upgrade"))
+            {
+                self.socket = Some(Count::new(FROM_CLIENT));
+                requests.push((0, false));
+                continue;
+            }
             match body_length(&request) {
                 0 => requests.push((0, false)),
                 length => self.upload = Some(length),
@@ -53,6 +73,14 @@ impl Server {
 
     /// Begins the answer.
     pub fn respond(&mut self, serve: Serve, answer: Answer, out: &mut Vec<u8>) {
+        if answer == Answer::Message {
+            if std::mem::replace(&mut self.accepted, true) {
+                put_server(out);
+            } else {
+                out.extend_from_slice(&h1_response());
+            }
+            return;
+        }
         if self.head.as_ref().is_none_or(|(known, _)| *known != answer) {
             self.head = Some((answer, head(serve, answer)));
         }
@@ -63,6 +91,7 @@ impl Server {
             Answer::Tiny => out.extend_from_slice(TINY),
             Answer::Zeros(bytes) => self.zeros = bytes,
             Answer::Endless => self.endless = true,
+            Answer::Message => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! PURE. The origin's side of an HTTP/2 connection: bytes in, bytes out, windows kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Answer, HIGH_WATER, Serve};
 use crate::wire::{
@@ -10,10 +10,11 @@ use crate::wire::{
         setting,
     },
     hpack::{Block, TABLE_NEEDED},
+    websocket::{Count, FROM_CLIENT, FROM_SERVER, put_server},
 };
 
 /// Never what limits a proxy.
-const MAX_STREAMS: u32 = 4096;
+const MAX_STREAMS: u32 = 16_384;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 256 << 20;
 const ZEROS: [u8; MAX_DATA] = [0; MAX_DATA];
@@ -29,6 +30,13 @@ struct Body {
     endless: bool,
 }
 
+#[derive(Debug)]
+struct Socket {
+    messages: Count,
+    owed: u32,
+    accepted: bool,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Server {
@@ -38,6 +46,8 @@ pub struct Server {
     blocks: Vec<(Answer, Block)>,
     sent_first: bool,
     bodies: BTreeMap<u32, Body>,
+    /// Streams that are WebSockets; none unless such are served.
+    sockets: Option<HashMap<u32, Socket>>,
     owed: u32,
     /// Whom the next round begins with, so that a connection window is shared by turns.
     turn: u32,
@@ -47,13 +57,12 @@ impl Server {
     /// Writes the server's settings to `out`.
     #[must_use]
     pub fn new(serve: Serve, out: &mut Vec<u8>) -> Self {
-        put_settings(
-            out,
-            &[
-                (setting::MAX_CONCURRENT_STREAMS, MAX_STREAMS),
-                (setting::INITIAL_WINDOW_SIZE, STREAM_WINDOW),
-            ],
-        );
+        let mut settings = vec![
+            (setting::MAX_CONCURRENT_STREAMS, MAX_STREAMS),
+            (setting::INITIAL_WINDOW_SIZE, STREAM_WINDOW),
+        ];
+        settings.extend((serve == Serve::Echo).then_some((setting::ENABLE_CONNECT_PROTOCOL, 1)));
+        put_settings(out, &settings);
         put_window(out, 0, CONNECTION_WINDOW - FIRST_WINDOW as u32);
         let mut answers = vec![serve.answer(false)];
         answers.extend(Some(serve.answer(true)).filter(|answer| *answer != answers[0]));
@@ -67,6 +76,7 @@ impl Server {
                 .collect(),
             sent_first: false,
             bodies: BTreeMap::new(),
+            sockets: (serve == Serve::Echo).then(HashMap::new),
             owed: 0,
             turn: 0,
         }
@@ -87,15 +97,22 @@ impl Server {
                 kind::HEADERS if frame.has(flag::END_STREAM) => {
                     requests.push((frame.stream, false))
                 }
+                kind::HEADERS if self.sockets.is_some() => {
+                    self.open(frame.stream);
+                    requests.push((frame.stream, false));
+                }
                 kind::DATA => {
                     self.owed += frame.payload.len() as u32;
-                    if frame.has(flag::END_STREAM) {
+                    if self.sockets.is_some() {
+                        let messages = self.messages(&frame, out);
+                        requests.extend((0..messages).map(|_| (frame.stream, true)));
+                    } else if frame.has(flag::END_STREAM) {
                         requests.push((frame.stream, true));
                     } else if !frame.payload.is_empty() {
                         put_window(out, frame.stream, frame.payload.len() as u32);
                     }
                 }
-                kind::RST_STREAM => drop(self.bodies.remove(&frame.stream)),
+                kind::RST_STREAM => self.forget(frame.stream),
                 kind::SETTINGS if !frame.has(flag::ACK) => self.settings(&frame),
                 kind::WINDOW_UPDATE if frame.stream == 0 => {
                     self.window += i64::from(frame.increment())
@@ -117,6 +134,56 @@ impl Server {
         Some(used)
     }
 
+    fn open(&mut self, stream: u32) {
+        if let Some(sockets) = &mut self.sockets {
+            let socket = Socket {
+                messages: Count::new(FROM_CLIENT),
+                owed: 0,
+                accepted: false,
+            };
+            sockets.insert(stream, socket);
+        }
+    }
+
+    /// How many messages the frame completes. Windows are given back in large steps.
+    fn messages(&mut self, frame: &Frame<'_>, out: &mut Vec<u8>) -> usize {
+        let sockets = self.sockets.as_mut();
+        let Some(socket) = sockets.and_then(|sockets| sockets.get_mut(&frame.stream)) else {
+            return 0;
+        };
+        socket.owed += frame.payload.len() as u32;
+        if socket.owed > STREAM_WINDOW / 2 {
+            put_window(out, frame.stream, socket.owed);
+            socket.owed = 0;
+        }
+        socket.messages.take(frame.data().len())
+    }
+
+    fn forget(&mut self, stream: u32) {
+        self.bodies.remove(&stream);
+        if let Some(sockets) = &mut self.sockets {
+            sockets.remove(&stream);
+        }
+    }
+
+    /// Accepts the WebSocket on `stream` the first time, answers a message each other time. One
+    /// message is under way at a time and its answer was read by the peer, so that windows which the
+    /// peer opens in any steps are never exceeded.
+    fn message(&mut self, stream: u32, out: &mut Vec<u8>) {
+        let sockets = self.sockets.as_mut();
+        let Some(socket) = sockets.and_then(|sockets| sockets.get_mut(&stream)) else {
+            return;
+        };
+        if std::mem::replace(&mut socket.accepted, true) {
+            let mut message = Vec::with_capacity(FROM_SERVER);
+            put_server(&mut message);
+            put(out, kind::DATA, 0, stream, &message);
+        } else {
+            let block = Block::ok(&[]).plain;
+            put(out, kind::HEADERS, flag::END_HEADERS, stream, &block);
+        }
+    }
+
     fn settings(&mut self, frame: &Frame<'_>) {
         for (id, value) in frame.settings() {
             match id {
@@ -135,6 +202,9 @@ impl Server {
 
     /// Begins the answer on `stream`; a tiny one that fits the windows is whole at once.
     pub fn respond(&mut self, stream: u32, serve: Serve, answer: Answer, out: &mut Vec<u8>) {
+        if answer == Answer::Message {
+            return self.message(stream, out);
+        }
         let known = self.blocks.iter().position(|(known, _)| *known == answer);
         let Some(place) = known else { return };
         // The table takes the headers of the connection's first answer; other answers stay plain.
@@ -159,6 +229,7 @@ impl Server {
             Answer::Tiny => (TINY.to_vec(), 0, false),
             Answer::Zeros(bytes) => (Vec::new(), bytes, false),
             Answer::Endless => (Vec::with_capacity(serve.event_size()), 0, true),
+            Answer::Message => return,
         };
         self.bodies.insert(
             stream,
@@ -169,6 +240,12 @@ impl Server {
                 endless,
             },
         );
+    }
+
+    /// The streams whose answers are not complete.
+    #[must_use]
+    pub fn streams(&self) -> Vec<u32> {
+        self.bodies.keys().copied().collect()
     }
 
     /// Queues one event; `false` when the stream is gone.

@@ -23,6 +23,8 @@ pub struct Measured {
     pub main: Outcome,
     /// The same while little or nothing was asked: fewer held exchanges, a quiet victim.
     pub base: Option<Outcome>,
+    /// Changes of the routing table meanwhile, where some were made.
+    pub changes_per_s: Option<f64>,
 }
 
 impl Case {
@@ -31,12 +33,20 @@ impl Case {
     pub fn figures(self, measured: &Measured, direct: Option<&Outcome>) -> Vec<Figure> {
         let main = &measured.main;
         match self.kind {
-            Kind::Saturation => saturation(main),
+            Kind::Saturation | Kind::TwoCores => saturation(main),
             Kind::LowRate => low_rate(main, direct),
             Kind::Events => events(main, direct),
+            Kind::WebSocket => messages(main),
             Kind::Bulk => bulk(main),
-            Kind::Memory => memory(main, measured.base.as_ref()),
-            Kind::Stalled | Kind::Flood => interference(main, measured.base.as_ref()),
+            Kind::Memory { .. } => memory(main, measured.base.as_ref()),
+            Kind::Idle { .. } => idle(main, measured.base.as_ref()),
+            Kind::Cold => cold(main),
+            Kind::Stalled | Kind::Flood | Kind::Churn => {
+                let mut figures = interference(main, measured.base.as_ref());
+                let changes = measured.changes_per_s;
+                figures.extend(changes.map(|changes| figure("changes_per_s", "1/s", changes)));
+                figures
+            }
         }
     }
 }
@@ -137,12 +147,46 @@ fn events(main: &Outcome, direct: Option<&Outcome>) -> Vec<Figure> {
     figures
 }
 
+fn messages(main: &Outcome) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    if let Some(spent) = main.spent {
+        let messages = main.requests.max(1) as f64;
+        figures.push(figure("cpu_us_per_message", "us", cpu_us(spent) / messages));
+    }
+    let rate = main.requests as f64 / main.seconds;
+    figures.push(figure("messages_per_s", "1/s", rate));
+    figures.push(figure("p50_us", "us", main.latency_us.p50));
+    figures.push(figure("p99_us", "us", main.latency_us.p99));
+    figures
+}
+
 fn bulk(main: &Outcome) -> Vec<Figure> {
     let gibibytes = main.bytes as f64 / GIBIBYTE;
     let cpu_s = cpu_us(main.spent.unwrap_or_default()) / 1e6;
     vec![
         figure("cpu_s_per_gib", "s", cpu_s / gibibytes),
         figure("gib_per_s", "GiB/s", gibibytes / main.seconds),
+    ]
+}
+
+/// From the burst to the answers, the start of the replica included.
+fn cold(main: &Outcome) -> Vec<Figure> {
+    let ms = |us: f64| us / 1_000.0;
+    vec![
+        figure("p50_ms", "ms", ms(main.latency_us.p50)),
+        figure("p99_ms", "ms", ms(main.latency_us.p99)),
+        figure("max_ms", "ms", ms(main.latency_us.max)),
+        figure("answered", "", main.requests as f64),
+    ]
+}
+
+fn idle(main: &Outcome, base: Option<&Outcome>) -> Vec<Figure> {
+    let rss = |outcome: &Outcome| outcome.spent.unwrap_or_default().rss as f64 / 1024.0;
+    let (before, fewer) = base.map_or((0.0, 0), |base| (rss(base), base.requests));
+    let more = main.requests.saturating_sub(fewer).max(1) as f64;
+    vec![
+        figure("kib_per_connection", "KiB", (rss(main) - before) / more),
+        figure("connections", "", main.requests as f64),
     ]
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{
     Plan,
     session::{Broken, Sink},
+    websocket::Streams,
 };
 use crate::wire::{
     AUTHORITY,
@@ -15,7 +16,7 @@ use crate::wire::{
 };
 
 /// What a stream may send before it hears from us: no reader in these cases is slow.
-const STREAM_WINDOW: u32 = 4 << 20;
+pub(super) const STREAM_WINDOW: u32 = 4 << 20;
 /// The same for the connection.
 const CONNECTION_WINDOW: u32 = 256 << 20;
 /// A client that stopped reading never opened its windows either.
@@ -38,6 +39,8 @@ pub struct Client {
     owed: u32,
     post: bool,
     stall: bool,
+    /// Streams that are WebSockets instead of requests.
+    sockets: Option<Streams>,
 }
 
 impl Client {
@@ -67,17 +70,21 @@ impl Client {
             owed: 0,
             post: plan.post,
             stall: plan.stall,
+            sockets: plan.websocket.then(|| Streams::new(plan)),
         }
     }
 
-    /// Whether the peer's settings have arrived.
+    /// Whether the peer's settings have arrived, and its word on every WebSocket.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.table.is_some()
+        self.table.is_some() && self.sockets.as_ref().is_none_or(Streams::are_open)
     }
 
     /// Writes a request for `slot` to `out`.
     pub fn start(&mut self, slot: u32, out: &mut Vec<u8>) {
+        if let Some(sockets) = &mut self.sockets {
+            return sockets.start(slot, out);
+        }
         let stream = self.next;
         self.next += 2;
         self.streams.insert(stream, Stream { slot, owed: 0 });
@@ -128,6 +135,9 @@ impl Client {
             kind::DATA => {
                 let size = frame.payload.len() as u32;
                 self.owed += size;
+                if let Some(sockets) = &mut self.sockets {
+                    sockets.data(frame.stream, frame.data(), out, sink);
+                }
                 if let Some(stream) = self.streams.get_mut(&frame.stream) {
                     sink.data(stream.slot, frame.data());
                     stream.owed += size;
@@ -138,7 +148,15 @@ impl Client {
                     }
                 }
             }
+            kind::HEADERS if !frame.has(flag::END_STREAM) => {
+                if let Some(sockets) = &mut self.sockets {
+                    sockets.accepted(frame.stream);
+                }
+            }
             kind::RST_STREAM => {
+                if let Some(sockets) = &mut self.sockets {
+                    sockets.ended(frame.stream, "a WebSocket was reset", sink);
+                }
                 if let Some(stream) = self.streams.remove(&frame.stream) {
                     let code = frame
                         .payload
@@ -153,6 +171,9 @@ impl Client {
                     .find(|(id, _)| *id == setting::HEADER_TABLE_SIZE);
                 let before = self.table.unwrap_or(TABLE_NEEDED);
                 self.table = Some(sent.map_or(before, |(_, size)| size));
+                if let Some(sockets) = &mut self.sockets {
+                    sockets.open(out);
+                }
             }
             kind::GOAWAY => {
                 let code = frame.payload.get(4..).and_then(|rest| rest.first_chunk());

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, h2};
+use super::{Plan, h2, websocket::Upgraded};
 use crate::wire::{
     AUTHORITY,
     h1::{Part, Reader, Unreadable},
@@ -64,6 +64,8 @@ pub enum Session {
     },
     /// See [`Protocol::H2`].
     H2(h2::Client),
+    /// HTTP/1.1 that became a WebSocket.
+    Upgraded(Upgraded),
 }
 
 impl Session {
@@ -71,6 +73,7 @@ impl Session {
     #[must_use]
     pub fn new(plan: &Plan, out: &mut Vec<u8>) -> Self {
         match plan.protocol {
+            Protocol::H1 if plan.websocket => Self::Upgraded(Upgraded::new(plan, out)),
             Protocol::H1 => Self::H1 {
                 request: h1_request(plan),
                 slot: None,
@@ -86,6 +89,7 @@ impl Session {
         match self {
             Self::H1 { .. } => true,
             Self::H2(client) => client.is_ready(),
+            Self::Upgraded(socket) => socket.is_open(),
         }
     }
 
@@ -97,6 +101,7 @@ impl Session {
                 out.extend_from_slice(request);
             }
             Self::H2(client) => client.start(exchange, out),
+            Self::Upgraded(socket) => socket.start(exchange, out),
         }
     }
 
@@ -113,6 +118,7 @@ impl Session {
         match self {
             Self::H1 { slot, reader, .. } => h1_ingest(received, slot, reader, sink),
             Self::H2(client) => client.ingest(received, out, sink),
+            Self::Upgraded(socket) => socket.ingest(received, sink),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 256 << 20;
-const STREAMS: u32 = 4096;
+const STREAMS: u32 = 16_384;
 
 /// Serves until the process ends.
 ///

@@ -21,7 +21,6 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 256 << 20;
 /// More than any case keeps idle, so that no connection is thrown away.
 const POOL: usize = 2048;
-const THREADS: usize = 1;
 
 /// How to run it.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +31,8 @@ pub struct Setup {
     pub upstream: SocketAddr,
     /// How to speak to it.
     pub protocol: Protocol,
+    /// Threads.
+    pub threads: usize,
     /// tokio's multi-thread scheduler, pingora's default, or one current-thread runtime.
     pub steal: bool,
 }
@@ -42,7 +43,7 @@ pub struct Setup {
 /// None: pingora ends the process when it can't listen.
 pub fn run(setup: Setup) -> Result<()> {
     let conf = ServerConf {
-        threads: THREADS,
+        threads: setup.threads,
         work_stealing: setup.steal,
         upstream_keepalive_pool_size: POOL,
         ..ServerConf::default()

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{Pair, Proxy, Running, Site, first_line, free_address, launch};
-use crate::load::session::Protocol;
+use super::{Proxy, Running, Site, first_line, free_address, launch};
+use crate::{cases::Case, load::session::Protocol};
 
 /// A release binary.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl Proxy for Envoy {
         ))
     }
 
-    fn supports(&self, _pair: Pair) -> bool {
-        true
+    fn supports(&self, case: Case) -> bool {
+        !case.is_ours_alone()
     }
 
     fn start(&self, site: &Site<'_>) -> Result<Running> {
@@ -43,7 +43,7 @@ impl Proxy for Envoy {
                 "-c",
                 &file.display().to_string(),
                 "--concurrency",
-                "1",
+                &site.cores.to_string(),
                 "--disable-hot-restart",
             ]
             .map(str::to_owned),
@@ -73,6 +73,7 @@ fn config(site: &Site<'_>, port: u16) -> serde_json::Value {
         "max_concurrent_streams": 2048,
         "initial_stream_window_size": 1 << 20,
         "initial_connection_window_size": 256 << 20,
+        "allow_connect": true,
     });
     let upstream = match site.pair.up {
         Protocol::H2 => serde_json::json!({"http2_protocol_options": h2}),
@@ -92,6 +93,7 @@ fn config(site: &Site<'_>, port: u16) -> serde_json::Value {
                     "codec_type": "AUTO",
                     "http2_protocol_options": h2,
                     "stream_idle_timeout": "0s",
+                    "upgrade_configs": [{"upgrade_type": "websocket"}],
                     "route_config": {"virtual_hosts": [{
                         "name": "all",
                         "domains": ["*"],

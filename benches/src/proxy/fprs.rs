@@ -1,13 +1,16 @@
 //! fprs itself, in three shapes, each as its users run it.
 //!
-//! `fprs` is `fprs proxy` alone on the core under test: control and autoscaler run on the other
-//! core, and a stand-in for a worker says that the origin is its relay. `fprs-relay` is `fprs
-//! relay` alone, asked as a proxy would ask it, with the origin as its program. `fprs-plane` is
-//! `fprs up`: proxy and relay in one process, two hops.
+//! `fprs` is the one hop that there is for a pair, alone on the core under test, with control and
+//! autoscaler on the other core. To an HTTP/2 origin that is `fprs proxy`; a stand-in for a worker
+//! says that the origin is its relay. To an HTTP/1.1 origin it is `fprs relay`, asked as a proxy
+//! would ask it, with the origin as its program: proxies reach programs only through relays.
+//! `fprs-relay` is the relay in front of an HTTP/2 program. `fprs-plane` is `fprs up`: proxy and relay
+//! in one process, two hops.
 //!
 //! The binary is `$FPRS`, or `fprs` beside this program.
 
 mod plane;
+mod seed;
 mod worker;
 
 use std::{
@@ -18,14 +21,19 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{OTHER_CORE, Pair, Proxy, Running, Site, first_line, free_address, launch, pinned};
-use crate::load::session::Protocol;
+use crate::{
+    cases::{Case, Kind},
+    load::session::Protocol,
+};
+pub(crate) use plane::ADMIN_TOKEN;
 use plane::Plane;
+pub use seed::{moved, seed};
 
 /// The shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fprs {
-    /// Proxy to origin.
-    Proxy,
+    /// Proxy or relay to origin.
+    Hop,
     /// Relay to origin.
     Relay,
     /// Proxy to relay to origin, in one process.
@@ -34,45 +42,73 @@ pub enum Fprs {
 
 /// The name of the server, and the first label of the authority that the generator sends.
 const SERVER: &str = "hello";
+/// The store's file in a data directory.
+const STORE: &str = "store.redb";
 /// Names the replica to its relay.
 const REPLICA: &str = "x-fprs-replica";
 
 impl Proxy for Fprs {
     fn name(&self) -> &'static str {
         match self {
-            Self::Proxy => "fprs",
+            Self::Hop => "fprs",
             Self::Relay => "fprs-relay",
             Self::Whole => "fprs-plane",
         }
     }
 
     fn version(&self) -> Result<String> {
-        first_line(&program()?, "--version")
+        let version = first_line(&program()?, "--version")?;
+        Ok(match self {
+            Self::Hop => {
+                format!("{version}: `fprs proxy` to HTTP/2, `fprs relay` to HTTP/1.1")
+            }
+            Self::Relay => format!("{version}: `fprs relay`"),
+            Self::Whole => format!("{version}: `fprs up`, proxy and relay in one process"),
+        })
     }
 
-    fn supports(&self, pair: Pair) -> bool {
-        match self {
-            // A proxy speaks only HTTP/2 to relays, and a relay hears nothing else.
-            Self::Proxy => pair.up == Protocol::H2,
-            Self::Relay => pair.down == Protocol::H2,
-            Self::Whole => true,
+    fn supports(&self, case: Case) -> bool {
+        match (self, case.kind) {
+            (Self::Whole, Kind::TwoCores | Kind::Churn) => false,
+            (Self::Whole, _) => !case.is_of_one_process(),
+            (_, Kind::Cold) => false,
+            (Self::Hop, _) => true,
+            // Everywhere else it is the one hop that there is.
+            (Self::Relay, kind) => {
+                let alone = matches!(kind, Kind::Saturation | Kind::LowRate | Kind::Bulk);
+                case.pair == Pair::H2_H2 && alone
+            }
         }
+    }
+
+    fn has_store(&self) -> bool {
+        true
+    }
+
+    fn has_origin(&self, pair: Pair) -> bool {
+        !self.is_proxy(pair)
     }
 
     fn start(&self, site: &Site<'_>) -> Result<Running> {
         let data = site.folder.join("data");
+        if let Some(store) = site.store {
+            fs::create_dir_all(&data)?;
+            fs::copy(store, data.join(STORE))?;
+        }
         if *self == Self::Whole {
             let listen = free_address()?;
             let plane = Plane::up(site, listen, &data)?;
             plane.deploy(&manifest(site, &plane)?)?;
-            plane.ready_replica()?;
+            if site.replicas > 0 {
+                plane.ready_replica()?;
+            }
             return plane.into_running();
         }
         let plane = Plane::control(site, &data)?;
         let file = manifest(site, &plane)?;
         let address = free_address()?;
         let admin = free_address()?;
-        let role = if *self == Self::Proxy {
+        let role = if self.is_proxy(site.pair) {
             "proxy"
         } else {
             "relay"
@@ -82,13 +118,13 @@ impl Proxy for Fprs {
             ("--control", plane.admin.to_string()),
             ("--listen", address.to_string()),
             ("--admin", admin.to_string()),
-            ("--admin-token", plane::ADMIN_TOKEN.to_owned()),
+            ("--admin-token", ADMIN_TOKEN.to_owned()),
             ("--data-dir", site.folder.join(role).display().to_string()),
-            ("--cores", "1".to_owned()),
+            ("--cores", site.cores.to_string()),
         ] {
             command.extend([flag.to_owned(), value]);
         }
-        if *self == Self::Proxy {
+        if self.is_proxy(site.pair) {
             let worker = worker::attach(plane.admin, site.upstream)?;
             plane.deploy(&file)?;
             // So that the proxy's first table has it.
@@ -96,6 +132,7 @@ impl Proxy for Fprs {
             let mut running = launch(site, &command, address)?;
             plane::wait_until_ready(admin)?;
             running.headers = plane.headers();
+            running.control = Some(plane.admin);
             running.kept.push(Box::new(worker));
             running.kept.push(Box::new(plane));
             return Ok(running);
@@ -107,6 +144,12 @@ impl Proxy for Fprs {
             .push((REPLICA.to_owned(), plane.ready_replica()?));
         running.kept.push(Box::new(plane));
         Ok(running)
+    }
+}
+
+impl Fprs {
+    fn is_proxy(self, pair: Pair) -> bool {
+        self == Self::Hop && pair.up == Protocol::H2
     }
 }
 
@@ -131,14 +174,16 @@ fn manifest(site: &Site<'_>, plane: &Plane) -> Result<PathBuf> {
     command.push("backend".to_owned());
     command.extend(site.backend.iter().cloned());
     let h2 = site.pair.up == Protocol::H2;
+    let hold = if site.replicas == 0 { "20s" } else { "0s" };
     let auth = if plane.headers().is_empty() {
         "public"
     } else {
         "required"
     };
+    let (least, most) = (site.replicas, site.replicas.max(1));
     let text = format!(
         "name = \"{SERVER}\"\ncommand = {command:?}\nh2 = {h2}\nauth = \"{auth}\"\n\
-         min_replicas = 1\nmax_replicas = 1\n"
+         min_replicas = {least}\nmax_replicas = {most}\nhold = \"{hold}\"\n"
     );
     let file = Path::new(site.folder).join("hello.toml");
     fs::write(&file, text)?;

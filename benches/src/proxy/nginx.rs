@@ -5,8 +5,12 @@ use std::fs;
 
 use anyhow::Result;
 
-use super::{Pair, Proxy, Running, Site, first_line, free_address, launch};
-use crate::load::session::Protocol;
+use super::{Proxy, Running, Site, first_line, free_address, launch};
+use crate::{
+    cases::{Case, Kind},
+    load::session::Protocol,
+    wire::websocket,
+};
 
 /// The Debian package.
 #[derive(Debug)]
@@ -21,8 +25,10 @@ impl Proxy for Nginx {
         first_line("nginx", "-v")
     }
 
-    fn supports(&self, pair: Pair) -> bool {
-        pair.up == Protocol::H1
+    fn supports(&self, case: Case) -> bool {
+        // It opens WebSockets only for HTTP/1.1 clients.
+        let opens = case.kind != Kind::WebSocket || case.pair.down == Protocol::H1;
+        case.pair.up == Protocol::H1 && opens && !case.is_ours_alone()
     }
 
     fn start(&self, site: &Site<'_>) -> Result<Running> {
@@ -36,11 +42,11 @@ impl Proxy for Nginx {
         let config = format!(
             "user root;
 daemon off;
-worker_processes 1;
+worker_processes {cores};
 pid {folder}/pid;
 error_log {folder}/error.log crit;
-worker_rlimit_nofile 20000;
-events {{ worker_connections 8192; }}
+worker_rlimit_nofile 65536;
+events {{ worker_connections 32768; }}
 http {{
   access_log off;
   keepalive_requests 1000000000;
@@ -57,6 +63,14 @@ http {{
   }}
   server {{
     listen {address} {http2};
+    location {socket} {{
+      proxy_pass http://origin;
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection \"upgrade\";
+      proxy_set_header Host $host;
+      proxy_read_timeout 10m;
+    }}
     location / {{
       proxy_pass http://origin;
       proxy_http_version 1.1;
@@ -68,6 +82,8 @@ http {{
   }}
 }}
 ",
+            cores = site.cores,
+            socket = websocket::PATH,
             upstream = site.upstream,
         );
         let file = site.folder.join("nginx.conf");

@@ -5,6 +5,7 @@ use std::env;
 use anyhow::Result;
 
 use super::{Pair, Proxy, Running, Site, free_address, launch};
+use crate::cases::{Case, Kind};
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +29,24 @@ impl Proxy for Own {
 
     fn version(&self) -> Result<String> {
         Ok(match self {
-            Self::Pingora => "pingora-proxy 0.9.1, 1 thread, work stealing",
-            Self::PingoraNoSteal => "pingora-proxy 0.9.1, 1 thread, no work stealing",
+            Self::Pingora => "pingora-proxy 0.9.1, work stealing as it comes",
+            Self::PingoraNoSteal => "pingora-proxy 0.9.1, no work stealing",
             Self::H2Relay => "h2 0.4.20",
         }
         .to_owned())
     }
 
-    fn supports(&self, pair: Pair) -> bool {
-        *self != Self::H2Relay || pair == Pair::H2_H2
+    fn supports(&self, case: Case) -> bool {
+        match self {
+            // One thread, and no extended CONNECT.
+            Self::H2Relay => {
+                case.pair == Pair::H2_H2 && case.kind != Kind::TwoCores && !case.is_ours_alone()
+            }
+            // pingora carries upgrades from HTTP/1.1 to HTTP/1.1 only.
+            Self::Pingora if case.is_of_one_process() => false,
+            _ if case.kind == Kind::WebSocket => case.pair == Pair::H1_H1,
+            _ => !case.is_ours_alone(),
+        }
     }
 
     fn start(&self, site: &Site<'_>) -> Result<Running> {
@@ -60,6 +70,7 @@ impl Proxy for Own {
         ]);
         if *self != Self::H2Relay {
             command.extend(["--protocol".to_owned(), site.pair.up.name().to_owned()]);
+            command.extend(["--threads".to_owned(), site.cores.to_string()]);
         }
         if *self == Self::PingoraNoSteal {
             command.push("--no-steal".to_owned());

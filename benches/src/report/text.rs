@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Row};
+use super::{
+    Report, Row,
+    goals::{Verdict, verdicts},
+};
 
 /// Whom the ratios are for, where it took part; else whoever is first.
 const OURS: &str = "fprs";
@@ -28,6 +31,7 @@ pub fn markdown(report: &Report, headline: &impl Fn(&str) -> &'static str) -> St
     for (name, version) in &report.versions {
         line(&mut out, format_args!("- {name}: {version}"));
     }
+    goals(&mut out, report);
     for case in report.cases() {
         line(
             &mut out,
@@ -41,6 +45,30 @@ pub fn markdown(report: &Report, headline: &impl Fn(&str) -> &'static str) -> St
         }
     }
     out
+}
+
+/// What is meant to be reached, where this comparison can say.
+fn goals(out: &mut String, report: &Report) {
+    let verdicts = verdicts(report);
+    if verdicts.is_empty() {
+        return;
+    }
+    out.push_str("\n## Goals\n\n| figure of fprs | ÷ | at most | is | |\n|---|---|---|---|---|\n");
+    for verdict in verdicts {
+        let Verdict {
+            case,
+            metric,
+            than,
+            limit,
+            ratio,
+            kept,
+        } = verdict;
+        let word = if kept { "kept" } else { "**missed**" };
+        line(
+            out,
+            format_args!("| {case} {metric} | {than} | {limit:.2} | {ratio:.2} | {word} |"),
+        );
+    }
 }
 
 /// One case: a line for each proxy with `median (min–max)` of each figure, and what its headline

@@ -32,11 +32,12 @@ pub mod flag {
 
 /// Settings identifiers.
 pub mod setting {
-    #![allow(missing_docs)] // the names of RFC 9113 §6.5.2
+    #![allow(missing_docs)] // the names of RFC 9113 §6.5.2 and RFC 8441 §3
     pub const HEADER_TABLE_SIZE: u16 = 1;
     pub const ENABLE_PUSH: u16 = 2;
     pub const MAX_CONCURRENT_STREAMS: u16 = 3;
     pub const INITIAL_WINDOW_SIZE: u16 = 4;
+    pub const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 }
 
 /// One whole frame in a receive buffer.

@@ -25,6 +25,8 @@ const PATH_ROOT: u8 = 0x84;
 const SCHEME_HTTP: u8 = 0x86;
 const STATUS_200: u8 = 0x88;
 const NAME_AUTHORITY: usize = 1;
+const NAME_METHOD: usize = 2;
+const NAME_PATH: usize = 4;
 
 impl Block {
     /// A request for `/`; `post` says whether a body follows.
@@ -32,6 +34,29 @@ impl Block {
     pub fn request(post: bool, authority: &str, headers: &[(String, String)]) -> Self {
         let method = if post { METHOD_POST } else { METHOD_GET };
         Self::build(&[method, SCHEME_HTTP, PATH_ROOT], Some(authority), headers)
+    }
+
+    /// A request that opens a WebSocket at `path` (RFC 8441 §4). Sent once on a stream, so that it
+    /// leaves the peer's table alone.
+    #[must_use]
+    pub fn connect(authority: &str, path: &str, headers: &[(String, String)]) -> Vec<u8> {
+        let mut block = vec![SCHEME_HTTP];
+        for (name, value) in [
+            (NAME_METHOD, "CONNECT"),
+            (NAME_PATH, path),
+            (NAME_AUTHORITY, authority),
+        ] {
+            integer(&mut block, 0, 4, name);
+            text(&mut block, value);
+        }
+        let protocol = [(":protocol", "websocket"), ("sec-websocket-version", "13")];
+        let headers = headers.iter().map(|(name, value)| (&**name, &**value));
+        for (name, value) in protocol.into_iter().chain(headers) {
+            block.push(0x00);
+            text(&mut block, name);
+            text(&mut block, value);
+        }
+        block
     }
 
     /// A `200` answer.
@@ -96,6 +121,35 @@ mod tests {
         integer(&mut out, 0, 5, 1337);
         integer(&mut out, 0, 8, 42);
         assert_eq!(out, [10, 0b11111, 0b1001_1010, 0b1010, 42]);
+    }
+
+    #[test]
+    fn every_pseudo_header_of_a_connect_comes_before_the_first_ordinary_one() {
+        let block = Block::connect("a", "/ws", &[("b".to_owned(), "c".to_owned())]);
+        let start = [
+            SCHEME_HTTP,
+            2,
+            7,
+            b'C',
+            b'O',
+            b'N',
+            b'N',
+            b'E',
+            b'C',
+            b'T',
+            4,
+            3,
+            b'/',
+            b'w',
+            b's',
+            1,
+            1,
+            b'a',
+            0,
+            9,
+        ];
+        assert_eq!(block[..start.len()], start);
+        assert!(block.ends_with(&[0, 1, b'b', 1, b'c']), "{block:?}");
     }
 
     #[test]

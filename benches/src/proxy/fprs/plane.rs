@@ -17,7 +17,7 @@ use super::{SERVER, program};
 use crate::proxy::{OTHER_CORE, POLL, Running, START, Site, free_address, launch, pinned};
 
 /// Given to every process, so that none has to be asked for it.
-pub(super) const ADMIN_TOKEN: &str = "bench-admin-token-bench-admin-token";
+pub(crate) const ADMIN_TOKEN: &str = "bench-admin-token-bench-admin-token";
 
 /// A plane that serves its control API.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Plane {
         let admin = free_address()?;
         let mut command = vec![program()?, "up".to_owned()];
         command.extend(["--listen".to_owned(), listen.to_string()]);
-        command.extend(["--cores", "1"].map(str::to_owned));
+        command.extend(["--cores".to_owned(), site.cores.to_string()]);
         let process = start(site, command, admin, data, listen)?;
         Self::of(vec![process], admin, data)
     }
