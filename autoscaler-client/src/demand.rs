@@ -122,6 +122,15 @@ impl Demand {
         gauges.servers.retain(|name, _| keep_server(name));
     }
 
+    /// Exchanges in flight through this proxy, on all replicas that are known or not told of yet.
+    pub fn in_flight(&self) -> u64 {
+        let gauges = self.gauges();
+        let replicas = gauges.replicas.values();
+        replicas
+            .map(|replica| u64::from(replica.gauge.in_flight()))
+            .sum()
+    }
+
     /// The names of servers that were quiet and have unserved demand now; `None` if a reporter has
     /// taken them already.
     pub(crate) fn take_woken(&self) -> Option<mpsc::Receiver<Arc<str>>> {

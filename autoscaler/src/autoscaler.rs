@@ -87,6 +87,11 @@ impl Autoscaler {
         self.shared.demand().origins()
     }
 
+    /// Exchanges in flight as proxies reported them last; 0 on a standby.
+    pub fn in_flight(&self) -> u64 {
+        self.shared.demand().in_flight()
+    }
+
     /// The last decisions about a server, the oldest first; none on a standby.
     pub fn explain(&self, server: &str) -> Vec<Explained> {
         self.shared.explanations.of(server)

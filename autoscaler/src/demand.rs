@@ -138,6 +138,13 @@ impl Demand {
         self.origins.len()
     }
 
+    /// Exchanges in flight at the newest reports of all proxies. Costs every replica they know.
+    pub fn in_flight(&self) -> u64 {
+        let replicas = |origin| Origin::replicas(origin).map(|replica| replica.meter.count());
+        let counts = self.origins.values().flat_map(replicas);
+        counts.map(u64::from).sum()
+    }
+
     /// Whether every live proxy routes by that revision or a later one, and did so a report ago:
     /// a request that chose its replica by an older table has reached it by now.
     pub fn applied(&self, revision: Revision) -> bool {
@@ -160,6 +167,10 @@ impl Demand {
 }
 
 impl Origin {
+    fn replicas(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.all()
+    }
+
     fn new(report: &DemandReport) -> Self {
         Self {
             epoch: report.epoch,

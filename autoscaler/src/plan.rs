@@ -64,7 +64,7 @@ pub enum Action {
 pub fn current(view: &ServerView) -> u32 {
     let (mut target, mut others) = (Pool::default(), Pool::default());
     let generation = view.server.as_ref().map(|server| server.target.generation);
-    for replica in view.replicas.values() {
+    for replica in view.replicas() {
         if Some(replica.generation) == generation {
             target.add(replica);
         } else {
@@ -145,7 +145,7 @@ fn crowded(situation: &Situation<'_>, target: &Pool<'_>) -> bool {
 /// Whether a ready replica of an older generation makes room for a new one: one at a time, and never
 /// the last of all.
 fn gives_way(situation: &Situation<'_>, generations: &Generations<'_>) -> bool {
-    let ending = situation.view.replicas.values().any(|replica| {
+    let ending = situation.view.replicas().any(|replica| {
         matches!(
             replica.state,
             ReplicaState::Draining | ReplicaState::Stopping
@@ -160,7 +160,7 @@ fn gives_way(situation: &Situation<'_>, generations: &Generations<'_>) -> bool {
 impl Situation<'_> {
     /// Draining replicas that may be stopped.
     fn drained(&self) -> Vec<Arc<str>> {
-        let draining = self.view.replicas.values();
+        let draining = self.view.replicas();
         draining
             .filter(|replica| replica.state == ReplicaState::Draining)
             .filter(|replica| {
@@ -180,8 +180,7 @@ fn old_failures(view: &ServerView) -> Vec<Arc<str>> {
         0
     };
     let mut failed: Vec<_> = view
-        .replicas
-        .values()
+        .replicas()
         .filter(|replica| replica.state == ReplicaState::Failed)
         .collect();
     failed.sort_by_key(|replica| std::cmp::Reverse(replica.since_unix_ms));
@@ -192,7 +191,7 @@ fn old_failures(view: &ServerView) -> Vec<Arc<str>> {
 /// The server is deleted.
 fn everything(view: &ServerView) -> GivenUp {
     let mut pool = Pool::default();
-    view.replicas.values().for_each(|replica| pool.add(replica));
+    view.replicas().for_each(|replica| pool.add(replica));
     pool.retire(0)
 }
 

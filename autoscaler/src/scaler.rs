@@ -153,7 +153,7 @@ fn needs_attention(view: &ServerView) -> bool {
         .server
         .as_ref()
         .map(|server| server.scaling.min_replicas);
-    let mut replicas = view.replicas.values();
+    let mut replicas = view.replicas();
     match minimum {
         Some(minimum) => {
             minimum > 0 || replicas.any(|replica| replica.state != ReplicaState::Failed)

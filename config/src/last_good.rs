@@ -98,7 +98,8 @@ impl LastGood {
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         let mut draft = self.path.clone().into_os_string();
-        draft.push(".new");
+        // Two processes keep the same file while one relieves the other.
+        draft.push(format!(".{}", std::process::id()));
         let draft = PathBuf::from(draft);
         let mut file = fs::File::create(&draft)?;
         file.write_all(bytes)?;

@@ -27,7 +27,7 @@ pub use record::{
     Auth, Domain, Lease, Millis, Record, Refusal, Replica, ReplicaState, Scaling, Server, Version,
     Worker,
 };
-pub use snapshot::{ServerView, Snapshot};
+pub use snapshot::{Held, ServerView, Snapshot};
 pub use store::{
     Batch, Change, CommitError, Contents, EmbeddedStore, Entry, Expectation, SharedStore, Store,
     StoreError, WatchEvent,

@@ -110,7 +110,7 @@ impl Manifest {
         let previous = view.and_then(|view| view.server.as_deref());
         let highest = view
             .into_iter()
-            .flat_map(|view| view.replicas.values())
+            .flat_map(|view| view.replicas())
             .map(|replica| replica.generation)
             .max()
             .unwrap_or_default();

@@ -3,6 +3,7 @@
 
 mod invariants;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use imbl::shared_ptr::DefaultSharedPtr;
@@ -12,14 +13,23 @@ use crate::key::{Key, Kind, Revision};
 use crate::record::{Domain, Lease, Record, Replica, Server, Worker};
 use crate::store::{Change, Contents, Entry};
 
-type Map<V> = GenericHashMap<Arc<str>, Held<V>, foldhash::fast::RandomState, DefaultSharedPtr>;
+type Names<V> = GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, DefaultSharedPtr>;
+type Map<V> = Names<Held<V>>;
 
 /// What is in force, and the commit that wrote it: one map entry, since copying map nodes is most of
 /// what applying a change costs.
 #[derive(Debug)]
-pub(crate) struct Held<V> {
+pub struct Held<V> {
     pub(crate) value: Arc<V>,
     pub(crate) written: Revision,
+}
+
+impl<V> Deref for Held<V> {
+    type Target = Arc<V>;
+
+    fn deref(&self) -> &Arc<V> {
+        &self.value
+    }
 }
 
 impl<V> Clone for Held<V> {
@@ -40,7 +50,9 @@ pub struct Snapshot {
     /// `written` is the server record's, and means nothing once that is gone.
     pub(crate) servers: Map<ServerView>,
     pub(crate) domains: Map<Domain>,
-    pub(crate) replicas: Map<Replica>,
+    /// The server each replica belongs to, whose view alone holds the replica: a replica changes
+    /// far more often than it moves, and then only one large map is copied.
+    pub(crate) homes: Names<Arc<str>>,
     pub(crate) workers: Map<Worker>,
     pub(crate) leases: Map<Lease>,
 }
@@ -52,9 +64,22 @@ pub struct ServerView {
     /// The deployed program; `None` once deleted.
     pub server: Option<Arc<Server>>,
     /// Its replicas by id, in every state.
-    pub replicas: OrdMap<Arc<str>, Arc<Replica>>,
+    pub replicas: OrdMap<Arc<str>, Held<Replica>>,
     /// Its custom host names.
     pub domains: OrdMap<Arc<str>, ()>,
+}
+
+impl ServerView {
+    /// Its replicas, by id, in every state.
+    pub fn replicas(&self) -> impl Iterator<Item = &Arc<Replica>> {
+        self.replicas.values().map(|held| &held.value)
+    }
+
+    /// Holds that replica as the commit of that revision wrote it, in place of what was.
+    pub fn put(&mut self, value: Arc<Replica>, written: Revision) {
+        let id = Arc::clone(&value.id);
+        self.replicas.insert(id, Held { value, written });
+    }
 }
 
 impl Snapshot {
@@ -85,12 +110,12 @@ impl Snapshot {
 
     /// The replica of that id.
     pub fn replica(&self, id: &str) -> Option<&Arc<Replica>> {
-        self.replicas.get(id).map(|held| &held.value)
+        self.held_replica(id).map(|held| &held.value)
     }
 
     /// Every replica, in no order.
     pub fn replicas(&self) -> impl Iterator<Item = &Arc<Replica>> {
-        self.replicas.values().map(|held| &held.value)
+        self.held_replicas().map(|held| &held.value)
     }
 
     /// The worker of that id.
@@ -139,7 +164,9 @@ impl Snapshot {
         });
         let domains = records(&self.domains, Record::Domain);
         let leases = records(&self.leases, Record::Lease);
-        let replicas = records(&self.replicas, Record::Replica);
+        let replicas = self.held_replicas();
+        let replicas =
+            replicas.map(|held| (Record::Replica(Replica::clone(&held.value)), held.written));
         let workers = records(&self.workers, Record::Worker);
         let mut entries: Vec<Entry> = servers
             .chain(domains)
@@ -168,7 +195,7 @@ impl Snapshot {
         match Kind::from_name(&key.kind)? {
             Kind::Domain => self.domains.get(name).map(|held| held.written),
             Kind::Lease => self.leases.get(name).map(|held| held.written),
-            Kind::Replica => self.replicas.get(name).map(|held| held.written),
+            Kind::Replica => self.held_replica(name).map(|held| held.written),
             Kind::Server => {
                 let held = self.servers.get(name);
                 let held = held.filter(|held| held.value.server.is_some());
@@ -176,6 +203,14 @@ impl Snapshot {
             }
             Kind::Worker => self.workers.get(name).map(|held| held.written),
         }
+    }
+
+    fn held_replica(&self, id: &str) -> Option<&Held<Replica>> {
+        self.server(self.homes.get(id)?)?.replicas.get(id)
+    }
+
+    fn held_replicas(&self) -> impl Iterator<Item = &Held<Replica>> {
+        self.servers().flat_map(|(_, view)| view.replicas.values())
     }
 }
 

@@ -64,6 +64,26 @@ impl Reason {
         Self::WrongZone,
     ];
 
+    /// Said by whoever a request was sent to, it means that no byte of the request has reached the
+    /// program: it may go elsewhere.
+    pub const fn is_before_program(self) -> bool {
+        matches!(
+            self,
+            Self::Draining
+                | Self::NoReplica
+                | Self::Overloaded
+                | Self::Starting
+                | Self::UpstreamConnect
+        )
+    }
+
+    /// The reason with that name on the wire.
+    pub fn of(name: &[u8]) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.name().as_bytes() == name)
+    }
+
     /// The reason's name on the wire, in logs and in metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -128,7 +148,7 @@ impl From<Failure> for Reason {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Connect => Self::UpstreamConnect,
-            Failure::Full => Self::Overloaded,
+            Failure::Full | Failure::Refused => Self::Overloaded,
             Failure::Protocol => Self::UpstreamProtocol,
             Failure::Reset => Self::UpstreamReset,
             Failure::Timeout => Self::UpstreamTimeout,

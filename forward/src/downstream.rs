@@ -3,6 +3,7 @@
 pub mod h1;
 pub mod h2;
 mod idle;
+mod turns;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 
+use crate::budget::Window;
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::stall::Stalls;
 
@@ -79,6 +81,16 @@ pub trait Downstream {
 
     /// Ready when the client is no longer there.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone>;
+
+    /// The stream's unread bytes; `None` where bytes come only when they are read.
+    fn window(&mut self) -> Option<Window> {
+        None
+    }
+
+    /// Bytes it holds beside what [`window`](Self::window) counts.
+    fn buffered(&self) -> usize {
+        0
+    }
 
     /// The exchanges of this core, for the engine to watch this one among.
     fn stalls(&self) -> &Rc<Stalls>;

@@ -3,6 +3,10 @@
 //! The exchange ends with the response, or with either side; never later. Fields of ours stand in
 //! final heads only, where whoever sets them looks after them: interim heads and trailers have none.
 
+mod sending;
+
+pub use sending::Sending;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,6 +17,7 @@ use http::{HeaderMap, Response, StatusCode};
 use tokio::time::Sleep;
 
 use crate::answer::Reason;
+use crate::budget::{Account, Holds};
 use crate::downstream::Downstream;
 use crate::fields::strip_ours;
 use crate::message::{Body, Frame, Gone};
@@ -28,6 +33,9 @@ pub enum End {
     Client(Gone),
     /// The whole response went to the client.
     Complete,
+    /// Too much is held in memory, most of it for the exchange's owner; the upstream was cancelled.
+    /// With the head already sent, the client got a reset.
+    Shed,
     /// The upstream failed. With the head already sent, the client got a reset.
     Upstream(Failure),
 }
@@ -48,7 +56,17 @@ pub struct Outcome {
 /// Looks at an exchange as it passes. Must not block; every method is on the request path.
 pub trait Observer {
     /// The response's head, before it goes to the client.
-    fn head(&mut self, response: &mut Response<()>);
+    fn head(&mut self, response: &mut Response<()>) -> Verdict;
+}
+
+/// What is done with a response's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes to the client.
+    Pass,
+    /// It says that nothing of the request was processed: the exchange ends as
+    /// [`Failure::Refused`], if the request can be sent again.
+    Refused,
 }
 
 /// What one exchange is held to.
@@ -80,7 +98,8 @@ impl Rules {
     }
 }
 
-/// Carries the exchange to its end.
+/// Carries the exchange to its end. `sending` is the request's body as far as it was read; a new one
+/// for a new request. What the exchange holds is counted on `account`.
 ///
 /// Cancel-safe in the sense that dropping the future cancels both sides.
 pub async fn run<D: Downstream, U: Upstream, O: Observer>(
@@ -88,9 +107,12 @@ pub async fn run<D: Downstream, U: Upstream, O: Observer>(
     upstream: &mut U,
     observer: &mut O,
     rules: Rules,
+    sending: &mut Sending,
+    account: &mut Account<'_>,
 ) -> Outcome {
-    let mut exchange = Exchange::new(rules);
+    let mut exchange = Exchange::new(rules, sending, account);
     let end = poll_fn(|cx| exchange.poll(cx, downstream, upstream, observer)).await;
+    exchange.account.leave();
     match end {
         End::Upstream(failure) if rules.grpc && exchange.status.is_some() => {
             let reason = Reason::from(failure);
@@ -99,8 +121,10 @@ pub async fn run<D: Downstream, U: Upstream, O: Observer>(
                 downstream.abort();
             }
         }
-        End::Client(_) | End::Upstream(_) if exchange.status.is_some() => downstream.abort(),
-        End::Client(_) | End::Complete | End::Upstream(_) => {}
+        End::Client(_) | End::Shed | End::Upstream(_) if exchange.status.is_some() => {
+            downstream.abort();
+        }
+        End::Client(_) | End::Complete | End::Shed | End::Upstream(_) => {}
     }
     Outcome {
         end,
@@ -128,8 +152,9 @@ pub async fn unless_gone<D: Downstream, F: Future>(
     .await
 }
 
-struct Exchange {
-    request: Leg,
+struct Exchange<'a, 'b> {
+    request: &'a mut Sending,
+    account: &'a mut Account<'b>,
     response: Leg,
     status: Option<StatusCode>,
     rules: Rules,
@@ -156,7 +181,7 @@ enum Turn {
     Nobody,
 }
 
-/// One direction.
+/// The response's direction.
 #[derive(Default)]
 struct Leg {
     /// Read but not yet passed on; empty: nothing is.
@@ -170,11 +195,12 @@ enum Step {
     Waits,
 }
 
-impl Exchange {
-    fn new(rules: Rules) -> Self {
+impl<'a, 'b> Exchange<'a, 'b> {
+    fn new(rules: Rules, request: &'a mut Sending, account: &'a mut Account<'b>) -> Self {
         let timer = |after: Duration| Box::pin(tokio::time::sleep(after));
         Self {
-            request: Leg::default(),
+            request,
+            account,
             response: Leg::default(),
             status: None,
             rules,
@@ -199,7 +225,7 @@ impl Exchange {
         for turn in 0..limits::STEPS_PER_TURN {
             // Looked at before anything else: what has ended must not be ended again.
             if self.response.done {
-                return self.poll_sent(cx, turn > 0, downstream);
+                return self.poll_sent(cx, turn > 0, downstream, upstream);
             }
             let request = match self.step_request(cx, downstream, upstream) {
                 Ok(step) => step,
@@ -216,7 +242,7 @@ impl Exchange {
         // A busy exchange lets its neighbours on this core go first.
         cx.waker().wake_by_ref();
         if self.response.done {
-            return self.poll_sent(cx, true, downstream);
+            return self.poll_sent(cx, true, downstream, upstream);
         }
         self.poll_waiting(cx, true, downstream, upstream)
     }
@@ -236,7 +262,7 @@ impl Exchange {
             && self.status == Some(StatusCode::OK)
             && downstream.poll_ending(cx)
         {
-            return self.close_tunnel(cx, downstream);
+            return self.close_tunnel(cx, downstream, upstream);
         }
         // A failed upstream write is told by its read side, which may still hold an answer.
         let _failed_or_not = upstream.poll_flush(cx);
@@ -251,49 +277,55 @@ impl Exchange {
                 return Poll::Ready(End::Upstream(Failure::Timeout));
             }
         }
-        self.poll_stalled(cx, moved, downstream)
+        self.poll_stalled(cx, moved, downstream, upstream)
     }
 
     /// The process ends, and no frame is half sent: tells the client in the tunnel's own words.
-    fn close_tunnel<D: Downstream>(
+    fn close_tunnel<D: Downstream, U: Upstream>(
         &mut self,
         cx: &mut Context<'_>,
         downstream: &mut D,
+        upstream: &mut U,
     ) -> Poll<End> {
         self.response.done = true;
         let close = Bytes::from_static(websocket::GOING_AWAY);
         if let Err(gone) = downstream.send_data(close, true) {
             return Poll::Ready(End::Client(gone));
         }
-        self.poll_sent(cx, true, downstream)
+        self.poll_sent(cx, true, downstream, upstream)
     }
 
     /// The response has ended: pushes out what is left of it.
-    fn poll_sent<D: Downstream>(
+    fn poll_sent<D: Downstream, U: Upstream>(
         &mut self,
         cx: &mut Context<'_>,
         moved: bool,
         downstream: &mut D,
+        upstream: &mut U,
     ) -> Poll<End> {
         match downstream.poll_flush(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(End::Complete),
             Poll::Ready(Err(gone)) => Poll::Ready(End::Client(gone)),
-            Poll::Pending => self.poll_stalled(cx, moved, downstream),
+            Poll::Pending => self.poll_stalled(cx, moved, downstream, upstream),
         }
     }
 
     /// Ready when nothing has moved for longer than whoever is to move next may take.
-    fn poll_stalled<D: Downstream>(
+    fn poll_stalled<D: Downstream, U: Upstream>(
         &mut self,
         cx: &Context<'_>,
         moved: bool,
-        downstream: &D,
+        downstream: &mut D,
+        upstream: &mut U,
     ) -> Poll<End> {
+        if self.poll_counted(cx, downstream, upstream).is_ready() {
+            return Poll::Ready(End::Shed);
+        }
         let deadlines = downstream.stalls().deadlines();
         let stalled = End::Client(Gone::Stalled);
         let (turn, limit, end) = if !self.response.held.is_empty() || self.response.done {
             (Turn::Reader, deadlines.reader, stalled)
-        } else if self.rules.announced && !self.request.done && self.request.held.is_empty() {
+        } else if self.rules.announced && !self.request.is_done() && self.request.held() == 0 {
             (Turn::Sender, deadlines.body, stalled)
         } else {
             let silent = End::Upstream(Failure::Timeout);
@@ -312,48 +344,72 @@ impl Exchange {
         watched.poll(limit, cx).map(|()| end)
     }
 
+    /// Counts what is held; ready when that is to end.
+    fn poll_counted<D: Downstream, U: Upstream>(
+        &mut self,
+        cx: &Context<'_>,
+        downstream: &mut D,
+        upstream: &mut U,
+    ) -> Poll<()> {
+        let (request, kept) = (self.request.held(), self.request.kept());
+        let response = self.response.held.len();
+        let holds = request > 0 || response > 0 || kept >= limits::COUNTED_BYTES;
+        if !holds && !self.account.is_entered() {
+            return Poll::Pending;
+        }
+        let holds = Holds {
+            request,
+            response,
+            beside: kept + downstream.buffered() + upstream.buffered(),
+        };
+        self.account
+            .poll(cx, holds, || downstream.window(), || upstream.window())
+    }
+
     fn step_request<D: Downstream, U: Upstream>(
         &mut self,
         cx: &mut Context<'_>,
         downstream: &mut D,
         upstream: &mut U,
     ) -> Result<Step, End> {
-        if self.request.done {
+        if self.request.is_done() {
             return Ok(Step::Waits);
         }
-        let held = &mut self.request.held;
-        if !held.is_empty() {
-            let room = match upstream.poll_room(held.len(), cx) {
+        let held = self.request.held();
+        if held > 0 {
+            let room = match upstream.poll_room(held, cx) {
                 Poll::Pending => return Ok(Step::Waits),
                 Poll::Ready(Ok(room)) => room,
                 Poll::Ready(Err(_)) => return Ok(self.stop_request()),
             };
-            let piece = held.split_to(room.min(held.len()));
+            let piece = self.request.take(room);
             let length = piece.len();
-            let end = held.is_empty() && downstream.is_body_done();
+            let end = self.request.held() == 0 && downstream.is_body_done();
             if upstream.send_data(piece, end).is_err() {
                 return Ok(self.stop_request());
             }
-            self.request.done = end;
+            if end {
+                self.request.end();
+            }
             self.received += length as u64;
-            downstream.consumed(length);
+            downstream.consumed(self.request.passed(length));
             return Ok(Step::Moved);
         }
         match downstream.poll_body(cx) {
             Poll::Pending => Ok(Step::Waits),
             Poll::Ready(Some(Ok(Frame::Data(data)))) => {
-                self.request.held = data;
+                self.request.read(data);
                 Ok(Step::Moved)
             }
             Poll::Ready(Some(Ok(Frame::Trailers(mut trailers)))) => {
                 strip_ours(&mut trailers);
-                self.request.done = true;
+                self.request.end_with_trailers();
                 // See `stop_request` for a failure here.
                 upstream.send_trailers(trailers).ok();
                 Ok(Step::Moved)
             }
             Poll::Ready(None) => {
-                self.request.done = true;
+                self.request.end();
                 upstream.send_data(Bytes::new(), true).ok();
                 Ok(Step::Moved)
             }
@@ -364,8 +420,7 @@ impl Exchange {
     /// The upstream takes no more of the request. That is no failure yet: it may have answered, and
     /// its read side tells.
     fn stop_request(&mut self) -> Step {
-        self.request.held = Bytes::new();
-        self.request.done = true;
+        self.request.stop();
         Step::Moved
     }
 
@@ -431,12 +486,17 @@ impl Exchange {
             Poll::Pending => Ok(Step::Waits),
             Poll::Ready(Err(failure)) => Err(End::Upstream(failure)),
             Poll::Ready(Ok(Head::Interim(mut interim))) => {
+                self.request.spend();
                 strip_ours(&mut interim.fields);
                 downstream.send_interim(interim).map_err(End::Client)?;
                 Ok(Step::Moved)
             }
             Poll::Ready(Ok(Head::Final(mut response, body))) => {
-                observer.head(&mut response);
+                let verdict = observer.head(&mut response);
+                if verdict == Verdict::Refused && self.request.can_rewind() {
+                    return Err(End::Upstream(Failure::Refused));
+                }
+                self.request.spend();
                 let status = response.status();
                 downstream.send_head(response, body).map_err(End::Client)?;
                 self.status = Some(status);

@@ -3,6 +3,7 @@
 //! HTTP/1.1 or HTTP/2; the engine doesn't know which. Knows nothing of routing, scaling or auth.
 
 pub mod answer;
+pub mod budget;
 pub mod canonical;
 pub mod deadlines;
 pub mod downstream;
@@ -19,9 +20,10 @@ pub mod upstream;
 pub mod websocket;
 
 pub use answer::{Answer, Reason};
+pub use budget::{Account, Budget, Ledger, Owner};
 pub use deadlines::Deadlines;
 pub use downstream::Downstream;
-pub use exchange::{End, Observer, Outcome, Rules};
+pub use exchange::{End, Observer, Outcome, Rules, Sending, Verdict};
 pub use message::{Body, Frame, Gone, Interim};
 pub use shard::{Service, Shards};
 pub use upstream::{Failure, Upstream};

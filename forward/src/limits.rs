@@ -47,12 +47,35 @@ pub const STREAMS_PER_CONNECTION: u32 = 1024;
 /// HTTP/2 frame size we accept: four times the default, for bulk.
 pub const FRAME_BYTES: u32 = 64 * 1024;
 
+/// Bytes a process may hold of exchanges that can't go on, unless it is told otherwise: 4,096 stalled
+/// streams whose windows are full, which is more than an honest edge ever leaves unread, on machines
+/// where it is not all there is.
+pub const BUFFERED_BYTES: usize = 1024 * 1024 * 1024;
+
+/// A request's kept beginning is counted from this size on: below, it is no more than the exchange's
+/// own state.
+pub const COUNTED_BYTES: usize = 4 * 1024;
+
+/// How often a core looks at what its stalled exchanges hold: a full 10 Gbit/s brings 125 MB
+/// meanwhile, a part of the limit.
+pub const BUDGET_SWEEP: Duration = Duration::from_millis(100);
+
 /// Bytes a stream may have waiting inside the h2 crate.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Cost of DATA frames waiting to be read before the h2 crate calls a peer abusive; its default, half
 /// the connection window, is met by honest streams of tiny frames while one reader stalls.
 pub const DATA_FRAME_BUDGET: usize = 256 * 1024 * 1024;
+
+/// Read from one HTTP/2 connection before the streams that came are accepted, and the others of this
+/// core get their turn. Together with the read that passes it, which is one frame, it has room for
+/// fewer streams opened and reset (27 bytes) than [`PENDING_RESETS`].
+pub const TURN_BYTES: usize = 32 * 1024;
+
+/// Bytes of content that all streams of one client's HTTP/2 connection may have waiting to be written:
+/// four streams' worth, enough for any socket to be kept busy. A stream adds at most
+/// [`SEND_BUFFER_BYTES`] to it.
+pub const CONNECTION_WRITE_BYTES: usize = 1024 * 1024;
 
 /// Streams reset before we accepted them. An edge whose clients vanish together resets hundreds in
 /// one read; the default of 20 ends the connection with every neighbour on it.
@@ -67,6 +90,14 @@ pub const RESET_AFTER: Duration = Duration::from_millis(50);
 
 /// Connections one shard opens to one replica. One carries [`STREAMS_PER_CONNECTION`] exchanges.
 pub const CONNECTIONS_PER_PEER: usize = 8;
+
+/// Exchanges of one core that wait for room at one peer whose connections are all full. As many as a
+/// connection carries: more would not come to their turn in time.
+pub const WAITING_PER_PEER: usize = 1024;
+
+/// How long one of them waits before it is refused: a moment's peak passes, a lasting one is for
+/// another replica.
+pub const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// From dialling to a usable connection. On one continent a round trip is below 100 ms.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -109,6 +140,10 @@ pub const BODY_PROGRESS: Duration = Duration::from_secs(30);
 
 /// A client that takes nothing of its response for this long is cut.
 pub const READER_PROGRESS: Duration = Duration::from_secs(120);
+
+/// A client that keeps its connection busy sends its next request within this. In a drain that one is
+/// answered and told to be the last; a connection that was silent for longer is closed without.
+pub const PARTING: Duration = Duration::from_secs(1);
 
 /// After the drain's deadline: for close frames to be written.
 pub const ENDING: Duration = Duration::from_secs(1);

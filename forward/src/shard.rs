@@ -45,8 +45,20 @@ pub trait Service: 'static {
 #[derive(Debug)]
 pub struct Shards<S: Service> {
     shards: Arc<[Handle<S::Message>]>,
-    /// Listeners are to be closed; received by each until it is.
-    closing: watch::Sender<bool>,
+    /// What becomes of the listeners; received by each until it is closed.
+    listening: watch::Sender<Listening>,
+}
+
+/// What becomes of the listeners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Listening {
+    /// Connections are accepted.
+    #[default]
+    Here,
+    /// Nobody else will accept what waits: it is, then they close.
+    Closing,
+    /// Another process has the same listeners and accepts what waits.
+    Elsewhere,
 }
 
 #[derive(Debug)]
@@ -72,7 +84,7 @@ impl<S: Service> Clone for Shards<S> {
     fn clone(&self) -> Self {
         Self {
             shards: Arc::clone(&self.shards),
-            closing: self.closing.clone(),
+            listening: self.listening.clone(),
         }
     }
 }
@@ -125,7 +137,7 @@ impl<S: Service> Shards<S> {
         }
         Ok(Self {
             shards: shards.into(),
-            closing: watch::Sender::new(false),
+            listening: watch::Sender::new(Listening::Here),
         })
     }
 
@@ -135,11 +147,11 @@ impl<S: Service> Shards<S> {
     /// The listener can't be used, or there is no thread to be had.
     pub fn listen(&self, listener: TcpListener) -> io::Result<()> {
         listener.set_nonblocking(true)?;
-        let (shards, closing) = (self.clone(), self.closing.subscribe());
+        let (shards, listening) = (self.clone(), self.listening.subscribe());
         let runtime = Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new()
             .name("accept".to_owned())
-            .spawn(move || runtime.block_on(accept(listener, shards, closing)))?;
+            .spawn(move || runtime.block_on(accept(listener, shards, listening)))?;
         Ok(())
     }
 
@@ -156,12 +168,30 @@ impl<S: Service> Shards<S> {
         }
     }
 
+    /// Accepts no more, and leaves what waits to be accepted to the process that has the same
+    /// listeners: not one connection is refused.
+    pub async fn stop_accepting(&self) {
+        self.listening.send_replace(Listening::Elsewhere);
+        self.listening.closed().await;
+    }
+
+    /// Prepares the end: from now on every HTTP/1.1 answer is its connection's last. All else goes on.
+    pub async fn leave(&self) {
+        self.enter(Phase::Leaving).await;
+    }
+
     /// Closes the listeners, lets idle connections go and ends the others with their exchanges in
     /// flight. At the deadline WebSockets are closed as going away; `false` when others were still in
     /// flight then.
     pub async fn drain(&self, deadline: Duration) -> bool {
-        self.closing.send_replace(true);
-        self.closing.closed().await;
+        self.listening.send_if_modified(|listening| {
+            let here = *listening == Listening::Here;
+            if here {
+                *listening = Listening::Closing;
+            }
+            here
+        });
+        self.listening.closed().await;
         self.enter(Phase::Draining).await;
         if self.emptied(deadline).await {
             return true;
@@ -205,7 +235,7 @@ impl<S: Service> Shards<S> {
     }
 
     /// `false` when every core is gone.
-    async fn hand_over(&self, stream: TcpStream, client: SocketAddr) -> io::Result<bool> {
+    async fn pass(&self, stream: TcpStream, client: SocketAddr) -> io::Result<bool> {
         let stream = stream.into_std()?;
         let least_busy = self.shards.iter().min_by_key(|shard| {
             shard.load.connections.load(Ordering::Relaxed)
@@ -227,7 +257,7 @@ impl<S: Service> Shards<S> {
 async fn accept<S: Service>(
     listener: TcpListener,
     shards: Shards<S>,
-    mut closing: watch::Receiver<bool>,
+    mut listening: watch::Receiver<Listening>,
 ) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -238,26 +268,28 @@ async fn accept<S: Service>(
     };
     let mut left = limits::ACCEPT_QUEUE;
     loop {
-        let closes = *closing.borrow_and_update();
-        let accepted = if closes {
-            // Those that the system has accepted for us are served; closing would reset them.
-            left -= 1;
-            match listener.accept().now_or_never() {
-                Some(Ok(accepted)) if left > 0 => Ok(accepted),
-                Some(_) | None => return,
-            }
-        } else {
-            tokio::select! {
+        let now = *listening.borrow_and_update();
+        let accepted = match now {
+            Listening::Here => tokio::select! {
                 accepted = listener.accept() => accepted,
                 // A group of cores that is gone accepts nothing either.
-                _ = closing.changed() => continue,
+                _ = listening.changed() => continue,
+            },
+            Listening::Closing => {
+                // Those that the system has accepted for us are served; closing would reset them.
+                left -= 1;
+                match listener.accept().now_or_never() {
+                    Some(Ok(accepted)) if left > 0 => Ok(accepted),
+                    Some(_) | None => return,
+                }
             }
+            Listening::Elsewhere => return,
         };
-        let handed = match accepted {
-            Ok((stream, client)) => shards.hand_over(stream, client).await,
+        let passed = match accepted {
+            Ok((stream, client)) => shards.pass(stream, client).await,
             Err(error) => Err(error),
         };
-        match handed {
+        match passed {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
@@ -304,19 +336,24 @@ async fn serve<S: Service>(
         Ok(stream)
     });
     let Ok(stream) = opened else { return };
+    let silent_at = Instant::now() + limits::PARTING;
     let mut drain = connected.drain();
-    let drained = poll_fn(|cx| {
-        if drain.poll(Phase::Draining, cx) {
-            Poll::Ready(None)
-        } else {
-            Poll::Pending
-        }
-    });
+    let drained = async {
+        poll_fn(|cx| {
+            if drain.poll(Phase::Draining, cx) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        tokio::time::sleep_until(silent_at).await;
+    };
     let spoken = tokio::select! {
         // In this order: what has come before the drain is served.
         biased;
         spoken = speaks_h2(&stream, connected.stalls.deadlines()) => spoken,
-        silent = drained => silent,
+        () = drained => None,
     };
     let from = Rc::new(Client::new(client));
     match spoken {
@@ -410,6 +447,8 @@ pub enum Phase {
     /// Serves.
     #[default]
     Serving,
+    /// Is about to end: serves all, and asks clients of HTTP/1.1 to connect elsewhere next time.
+    Leaving,
     /// Ends connections with their exchanges; begins none.
     Draining,
     /// The drain's deadline is here: what can be ended in good form ends now.
@@ -441,9 +480,9 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// The drain has begun.
-    pub fn began(&self) -> bool {
-        self.draining.phase.get() >= Phase::Draining
+    /// No connection is to outlast its exchange.
+    pub fn leaves(&self) -> bool {
+        self.draining.phase.get() >= Phase::Leaving
     }
 
     /// That phase has come; the task is woken when it does.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
+use crate::budget::Window;
 use crate::message::{Body, Frame, Interim};
 
 /// Why an upstream did not answer whole.
@@ -23,6 +24,9 @@ pub enum Failure {
     /// Not what it says it speaks.
     #[error("broke the protocol")]
     Protocol,
+    /// It says that it has processed nothing of the request.
+    #[error("refused")]
+    Refused,
     /// It reset or closed before its answer was whole.
     #[error("reset")]
     Reset,
@@ -66,4 +70,14 @@ pub trait Upstream {
 
     /// The response's body has been read to its end.
     fn is_body_done(&self) -> bool;
+
+    /// As [`Downstream::window`](crate::Downstream::window); there is none before the head.
+    fn window(&mut self) -> Option<Window> {
+        None
+    }
+
+    /// As [`Downstream::buffered`](crate::Downstream::buffered).
+    fn buffered(&self) -> usize {
+        0
+    }
 }

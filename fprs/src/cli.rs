@@ -31,6 +31,9 @@ pub enum Command {
     },
     /// Run the proxy alone, following a control process
     Proxy {
+        /// Relieve the proxy that runs in the data dir: take its listeners over, serve, let it drain
+        #[arg(long)]
+        take_over: bool,
         #[command(flatten)]
         given: Given,
     },

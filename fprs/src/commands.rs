@@ -54,7 +54,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Up { manifests, given } => {
             up::run(Settings::resolve(given, Role::Up)?, &manifests)
         }
-        Command::Proxy { given } => roles::proxy(Settings::resolve(given, Role::Proxy)?),
+        Command::Proxy { take_over, given } => {
+            roles::proxy(Settings::resolve(given, Role::Proxy)?, take_over)
+        }
         Command::Control { given } => roles::control(Settings::resolve(given, Role::Control)?),
         Command::Autoscaler { given } => {
             roles::autoscaler(Settings::resolve(given, Role::Autoscaler)?)

@@ -63,6 +63,21 @@ impl DataDir {
         self.path.join(format!("{role}-last-good"))
     }
 
+    /// Whoever has this file locked is the data dir's only proxy.
+    pub fn proxy_lock(&self) -> PathBuf {
+        self.path.join("proxy.lock")
+    }
+
+    /// Where the running proxy can be relieved.
+    pub fn proxy_socket(&self) -> PathBuf {
+        self.path.join("proxy.sock")
+    }
+
+    /// Itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The relay's directory.
     pub fn relay(&self) -> PathBuf {
         self.path.join("relay")

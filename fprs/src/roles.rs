@@ -3,14 +3,18 @@
 
 mod admin;
 mod autoscaler;
+mod budget;
 mod config_metrics;
 mod control;
 mod follow;
+mod in_flight;
+mod load_metrics;
 mod proxy;
 mod relay;
 
 pub use admin::{Admin, serve};
 pub use autoscaler::Autoscaling;
+pub(crate) use budget::budget;
 pub use control::{Controlling, open_store};
 pub use follow::Following;
 pub use proxy::Proxying;

@@ -4,9 +4,10 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use fprs_forward::Deadlines;
+use fprs_forward::{Deadlines, limits};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -48,7 +49,15 @@ pub struct Given {
     /// Threads of the data plane, one a core [default: all cores]
     #[arg(long, env = "FPRS_CORES")]
     pub cores: Option<usize>,
-    /// How long exchanges in flight may go on after SIGTERM [default: 30s]
+    /// How long a proxy goes on serving after SIGTERM with its readiness failing, for edges to notice
+    /// [default: 5s; of `up`: 0s]
+    #[arg(long, env = "FPRS_DRAIN_DELAY")]
+    pub drain_delay: Option<String>,
+    /// Memory for what exchanges hold that can't go on; beyond it the largest are ended
+    /// [default: 1GiB]
+    #[arg(long, env = "FPRS_BUFFER_LIMIT")]
+    pub buffer_limit: Option<String>,
+    /// How long exchanges in flight may go on after that [default: 30s]
     #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
     /// How long clients may keep the proxy waiting, where it is not to be the default, e.g.
@@ -101,14 +110,25 @@ pub struct Settings {
     pub capacity: u32,
     /// Threads of the data plane.
     pub cores: usize,
-    /// For exchanges in flight after SIGTERM.
-    pub drain_timeout: std::time::Duration,
+    /// What happens after SIGTERM.
+    pub drain: Drain,
+    /// For what exchanges hold that can't go on, in bytes.
+    pub buffer_limit: usize,
     /// What clients of the proxy are held to.
     pub deadlines: Deadlines,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Written once everything serves.
     pub ready_file: Option<PathBuf>,
+}
+
+/// How a proxy ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    /// Goes on serving for so long after it said that it is leaving.
+    pub delay: Duration,
+    /// For exchanges in flight, after that.
+    pub timeout: Duration,
 }
 
 /// Which process is started; decides the defaults.
@@ -162,6 +182,8 @@ impl Settings {
             Role::Proxy => ("127.0.0.1:8080", "127.0.0.1:0"),
             Role::Autoscaler | Role::Relay => ("127.0.0.1:0", "127.0.0.1:0"),
         };
+        // Twice what edges take between two looks at readiness, and one timeout.
+        let drain_delay = if role == Role::Up { "0s" } else { "5s" };
         if role.follows() && given.control.is_empty() {
             return Err(Failure::usage(format!(
                 "`fprs {}` needs the admin address of control: give `--control HOST:PORT`",
@@ -179,7 +201,17 @@ impl Settings {
             compute_region: given.compute_region.unwrap_or_else(|| "local".to_owned()),
             capacity: positive("capacity", given.capacity.unwrap_or(64))?,
             cores: positive("cores", given.cores.unwrap_or_else(all_cores))?,
-            drain_timeout: duration("drain-timeout", given.drain_timeout.as_deref())?,
+            drain: Drain {
+                delay: duration(
+                    "drain-delay",
+                    given.drain_delay.as_deref().unwrap_or(drain_delay),
+                )?,
+                timeout: duration(
+                    "drain-timeout",
+                    given.drain_timeout.as_deref().unwrap_or("30s"),
+                )?,
+            },
+            buffer_limit: bytes("buffer-limit", given.buffer_limit.as_deref())?,
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
@@ -209,6 +241,8 @@ impl Given {
             compute_region: self.compute_region.or(file.compute_region),
             capacity: self.capacity.or(file.capacity),
             cores: self.cores.or(file.cores),
+            drain_delay: self.drain_delay.or(file.drain_delay),
+            buffer_limit: self.buffer_limit.or(file.buffer_limit),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             deadlines: if self.deadlines.is_empty() {
                 file.deadlines
@@ -311,8 +345,7 @@ fn positive<T: Default + PartialEq>(name: &str, number: T) -> Result<T, Failure>
     Ok(number)
 }
 
-fn duration(name: &str, text: Option<&str>) -> Result<std::time::Duration, Failure> {
-    let text = text.unwrap_or("30s");
+fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
     humantime::parse_duration(text)
         .map_err(|_| Failure::usage(format!("`--{name} {text}`: not a duration like 30s")))
 }
@@ -334,6 +367,37 @@ fn deadlines(name: &str, texts: &[String]) -> Result<Deadlines, Failure> {
     }
     Ok(deadlines)
 }
+
+/// A number of bytes, with or without a unit of 1,024.
+fn bytes(name: &str, text: Option<&str>) -> Result<usize, Failure> {
+    let Some(text) = text else {
+        return Ok(limits::BUFFERED_BYTES);
+    };
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit: Option<usize> = match text.get(digits.len()..) {
+        Some("" | "B") => Some(1),
+        Some("KiB") => Some(1 << 10),
+        Some("MiB") => Some(1 << 20),
+        Some("GiB") => Some(1 << 30),
+        Some(_) | None => None,
+    };
+    let number: Option<usize> = digits.trim_end().parse().ok();
+    match unit
+        .zip(number)
+        .map(|(unit, number)| unit.checked_mul(number))
+    {
+        Some(Some(limit)) if limit >= LEAST_BUFFER => Ok(limit),
+        Some(Some(_)) => Err(Failure::usage(format!(
+            "`--{name} {text}`: must be at least 1MiB, or ordinary exchanges would be ended"
+        ))),
+        Some(None) | None => Err(Failure::usage(format!(
+            "`--{name} {text}`: not a size like 512MiB"
+        ))),
+    }
+}
+
+/// One stalled exchange holds up to half of this.
+const LEAST_BUFFER: usize = 1 << 20;
 
 fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -362,6 +426,17 @@ mod tests {
             ..given
         };
         assert_eq!(Settings::resolve(given, Role::Up).unwrap().listen.port(), 2);
+    }
+
+    #[test]
+    fn sizes_have_units_of_1024() {
+        let size = |text| bytes("buffer-limit", Some(text)).ok();
+        assert_eq!(size("2097152"), Some(2 << 20));
+        assert_eq!(size("64MiB"), Some(64 << 20));
+        assert_eq!(size("2 GiB"), Some(2 << 30));
+        for wrong in ["", "MiB", "1.5GiB", "-1", "1023KiB", "99999999999999GiB"] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
@@ -409,6 +484,13 @@ mod tests {
                     ..given()
                 },
                 "--deadlines",
+            ),
+            (
+                Given {
+                    buffer_limit: Some("1GB".to_owned()),
+                    ..given()
+                },
+                "--buffer-limit",
             ),
         ];
         for (given, name) in table {

@@ -6,12 +6,14 @@ mod client;
 mod program;
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fprs_forward::exchange::{self, End};
-use fprs_forward::{Observer, Rules};
+use fprs_forward::{Budget, Ledger, Observer, Owner, Rules, Sending, Verdict};
 use http::{HeaderMap, Response};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use client::Client;
 use program::Program;
@@ -31,8 +33,15 @@ pub fn check(data: &[u8]) {
     };
     let mut client = Client::new(Script(client));
     let mut program = Program::new(Script(program));
-    let outcome = RUNTIME.with_borrow(|runtime| {
-        runtime.block_on(exchange::run(&mut client, &mut program, &mut Nobody, rules))
+    let outcome = CORE.with_borrow(|core| {
+        core.runtime.block_on(exchange::run(
+            &mut client,
+            &mut program,
+            &mut Nobody,
+            rules,
+            &mut Sending::once(),
+            &mut core.ledger.account(&core.owner),
+        ))
     });
 
     assert_eq!(outcome.sent, client.received, "{outcome:?}");
@@ -50,6 +59,7 @@ pub fn check(data: &[u8]) {
                 "{outcome:?}"
             );
         }
+        End::Shed => panic!("nothing is short of memory: {outcome:?}"),
         End::Client(_) => assert!(client.aborted || outcome.status.is_none(), "{outcome:?}"),
         End::Upstream(_) => {
             assert!(
@@ -91,14 +101,25 @@ fn trailers() -> HeaderMap {
 struct Nobody;
 
 impl Observer for Nobody {
-    fn head(&mut self, _: &mut Response<()>) {}
+    fn head(&mut self, _: &mut Response<()>) -> Verdict {
+        Verdict::Pass
+    }
+}
+
+/// What a core's exchanges share.
+struct Core {
+    runtime: LocalRuntime,
+    ledger: Rc<Ledger>,
+    owner: Owner,
 }
 
 thread_local! {
-    static RUNTIME: RefCell<tokio::runtime::Runtime> = RefCell::new(
-        tokio::runtime::Builder::new_current_thread()
+    static CORE: RefCell<Core> = RefCell::new(Core {
+        runtime: Builder::new_current_thread()
             .enable_time()
-            .build()
+            .build_local(LocalOptions::default())
             .expect("a runtime"),
-    );
+        ledger: Ledger::new(&Budget::new(usize::MAX)),
+        owner: Owner::server(&"fuzzed".into()),
+    });
 }

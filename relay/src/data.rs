@@ -12,7 +12,10 @@ use fprs_forward::exchange::{self, End, Outcome, unless_gone};
 use fprs_forward::fields::{self, strip_ours};
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::{Failure, h1, h2};
-use fprs_forward::{Answer, Body, Downstream, Observer, Reason, Rules, Service, grpc};
+use fprs_forward::{
+    Answer, Body, Budget, Downstream, Ledger, Observer, Reason, Rules, Sending, Service, Verdict,
+    grpc,
+};
 use http::{HeaderValue, Method, Request, Response};
 
 use crate::replicas::{InFlight, NotServing, ReplicaTable, Running};
@@ -21,6 +24,7 @@ use crate::replicas::{InFlight, NotServing, ReplicaTable, Running};
 #[derive(Debug)]
 pub struct Data {
     replicas: Arc<ReplicaTable>,
+    ledger: Rc<Ledger>,
     /// This core's connections to each program.
     programs: RefCell<HashMap<Arc<str>, Program>>,
 }
@@ -40,10 +44,11 @@ pub enum Edited {
 }
 
 impl Data {
-    /// A data path that serves what is in the table.
-    pub fn new(replicas: Arc<ReplicaTable>) -> Self {
+    /// A data path that serves what is in the table, and holds what the budget allows.
+    pub fn new(replicas: Arc<ReplicaTable>, budget: &Arc<Budget>) -> Self {
         Self {
             replicas,
+            ledger: Ledger::new(budget),
             programs: RefCell::default(),
         }
     }
@@ -71,7 +76,15 @@ impl Data {
                 let slot = unless_gone(downstream, peer.reserve()).await??;
                 let mut upstream = slot.send(request, body)?;
                 let mut observer = Counting { replica };
-                Ok(exchange::run(downstream, &mut upstream, &mut observer, rules).await)
+                Ok(exchange::run(
+                    downstream,
+                    &mut upstream,
+                    &mut observer,
+                    rules,
+                    &mut Sending::once(),
+                    &mut self.ledger.account(replica.owner()),
+                )
+                .await)
             }
         }
     }
@@ -89,7 +102,15 @@ impl Data {
             let reused = connection.is_reused();
             let mut upstream = connection.send(request, body);
             let mut observer = Counting { replica };
-            let outcome = exchange::run(downstream, &mut upstream, &mut observer, rules).await;
+            let outcome = exchange::run(
+                downstream,
+                &mut upstream,
+                &mut observer,
+                rules,
+                &mut Sending::once(),
+                &mut self.ledger.account(replica.owner()),
+            )
+            .await;
             if reused && may_repeat(request, body, &outcome) {
                 // The program closed the idle connection while the request was on its way.
                 pool.clear();
@@ -128,6 +149,10 @@ impl Service for Data {
             .and_then(|id| id.to_str().ok())
             .and_then(|id| self.replicas.find(id))
             .ok_or(Reason::NoReplica)
+            .and_then(|replica| match self.ledger.refuses(replica.owner()) {
+                true => Err(Reason::Overloaded),
+                false => Ok(replica),
+            })
             .and_then(|replica| match replica.begin() {
                 Ok(in_flight) => Ok((replica, in_flight)),
                 Err(NotServing::Starting) => Err(Reason::Starting),
@@ -150,6 +175,7 @@ impl Service for Data {
             }) => match end {
                 End::Upstream(failure) => failure.into(),
                 End::Client(Gone::Broken | Gone::Stalled) => Reason::BadRequest,
+                End::Shed => Reason::Overloaded,
                 End::Client(Gone::Left) | End::Complete => return,
             },
             Err(Unreached::Failed(failure)) => failure.into(),
@@ -213,12 +239,13 @@ struct Counting<'a> {
 }
 
 impl Observer for Counting<'_> {
-    fn head(&mut self, response: &mut Response<()>) {
+    fn head(&mut self, response: &mut Response<()>) -> Verdict {
         let headers = response.headers_mut();
         strip_ours(headers);
         headers.insert(
             fields::IN_FLIGHT,
             HeaderValue::from(self.replica.in_flight()),
         );
+        Verdict::Pass
     }
 }

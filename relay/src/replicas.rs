@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
+use fprs_forward::Owner;
 use tokio::sync::{Notify, watch};
 
 /// Every replica on this worker, by id.
@@ -28,6 +29,7 @@ pub struct ReplicaTable {
 pub struct Running {
     id: Arc<str>,
     server: Arc<str>,
+    owner: Owner,
     h2: bool,
     program: OnceLock<SocketAddr>,
     /// Exchanges in flight, under the flags `READY` and `CLOSED`.
@@ -133,6 +135,7 @@ impl Running {
     pub fn starting(id: Arc<str>, server: Arc<str>, h2: bool) -> Arc<Self> {
         Arc::new(Self {
             id,
+            owner: Owner::server(&server),
             server,
             h2,
             program: OnceLock::new(),
@@ -150,6 +153,11 @@ impl Running {
     /// The server it is a copy of.
     pub fn server(&self) -> &Arc<str> {
         &self.server
+    }
+
+    /// On whom the bytes of its exchanges are counted.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// The program speaks h2c; otherwise HTTP/1.1.

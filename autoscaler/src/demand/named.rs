@@ -50,6 +50,11 @@ impl<T> Named<T> {
         Some(&mut item.value)
     }
 
+    /// Every item.
+    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
+        self.items.values().map(|item| &item.value)
+    }
+
     /// Every item that the report did not name.
     pub(super) fn others(&mut self, sequence: u64) -> impl Iterator<Item = &mut T> {
         self.items

@@ -33,7 +33,7 @@ impl Backoff {
     pub fn observe(&mut self, view: &ServerView, now_unix_ms: Millis) {
         let mut failed: BTreeMap<u64, Vec<Millis>> = BTreeMap::new();
         let mut healthy = Vec::new();
-        for replica in view.replicas.values() {
+        for replica in view.replicas() {
             let age_ms = now_unix_ms.saturating_sub(replica.since_unix_ms);
             match replica.state {
                 ReplicaState::Failed => {
@@ -107,6 +107,8 @@ impl Failures {
 mod tests {
     use std::sync::Arc;
 
+    use fprs_config::Revision;
+
     use super::*;
     use crate::plan::tests::{replica, view};
 
@@ -115,7 +117,7 @@ mod tests {
     fn fail(view: &mut ServerView, id: &str, at_unix_ms: Millis) {
         let mut failed = replica(id, 1, ReplicaState::Failed);
         failed.since_unix_ms = at_unix_ms;
-        view.replicas.insert(id.into(), Arc::new(failed));
+        view.put(Arc::new(failed), Revision(1));
     }
 
     /// How long after its last failure the generation may be tried again.
@@ -159,7 +161,7 @@ mod tests {
         assert_eq!(delay(&backoff, NOW + 20_000), 4_000);
         let mut ready = replica("d", 1, ReplicaState::Ready);
         ready.since_unix_ms = NOW + 30_000;
-        view.replicas.insert("d".into(), Arc::new(ready));
+        view.put(Arc::new(ready), Revision(1));
         backoff.observe(&view, NOW + 30_000 + HEALTHY_MS);
         assert_eq!(delay(&backoff, NOW + 20_000), 1_000);
     }

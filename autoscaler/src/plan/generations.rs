@@ -42,7 +42,7 @@ impl<'a> Generations<'a> {
     ) -> Self {
         let mut generations = Self::default();
         let fallback = fallback(server);
-        for replica in view.replicas.values() {
+        for replica in view.replicas() {
             let pool = if replica.generation == server.target.generation {
                 &mut generations.target
             } else if Some(replica.generation) == fallback {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use fprs_config::{Scaling, Version, samples};
 
+use fprs_config::Revision;
+
 use super::*;
 use ReplicaState::{Draining, Failed, Ready, Requested, Starting, Stopping};
 
@@ -55,8 +57,7 @@ fn view_of(server: Option<Arc<Server>>, replicas: Vec<Replica>) -> ServerView {
         ..ServerView::default()
     };
     for replica in replicas {
-        view.replicas
-            .insert(Arc::clone(&replica.id), Arc::new(replica));
+        view.put(Arc::new(replica), Revision(1));
     }
     view
 }

@@ -115,7 +115,7 @@ impl Plane {
     pub(crate) fn replicas(&self, server: &str, state: ReplicaState) -> Vec<Arc<str>> {
         let snapshot = self.view.load();
         let view = snapshot.server(server).map(Arc::clone).unwrap_or_default();
-        let replicas = view.replicas.values();
+        let replicas = view.replicas();
         replicas
             .filter(|replica| replica.state == state)
             .map(|replica| Arc::clone(&replica.id))

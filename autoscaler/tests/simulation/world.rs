@@ -8,7 +8,9 @@ use std::time::Duration;
 use fprs_autoscaler::decide::{Decision, History, Rule};
 use fprs_autoscaler::demand::Load;
 use fprs_autoscaler::plan::{Action, Backoff, Situation, current, plan};
-use fprs_config::{Millis, Replica, ReplicaState, Scaling, Server, ServerView, Version, samples};
+use fprs_config::{
+    Millis, Replica, ReplicaState, Revision, Scaling, Server, ServerView, Version, samples,
+};
 
 const TICK_MS: Millis = 200;
 const START_UNIX_MS: Millis = 1_700_000_000_000;
@@ -167,7 +169,7 @@ impl World {
     fn converged(&self) -> bool {
         let target = self.server().target.generation;
         let wanted = usize::try_from(self.history.wanted()).expect("small");
-        let others = self.view.replicas.values().filter(|replica| {
+        let others = self.view.replicas().filter(|replica| {
             replica.generation != target || replica.state != ReplicaState::Requested
         });
         let mut others = others.filter(|replica| replica.state != ReplicaState::Failed);
@@ -228,7 +230,7 @@ impl World {
 
     /// What the control process and relays do between two ticks.
     fn control(&mut self) {
-        let replicas: Vec<Arc<Replica>> = self.view.replicas.values().map(Arc::clone).collect();
+        let replicas: Vec<Arc<Replica>> = self.view.replicas().map(Arc::clone).collect();
         for replica in replicas {
             match replica.state {
                 ReplicaState::Requested => {
@@ -275,10 +277,10 @@ impl World {
             }
         }
         let target = self.server().target.generation;
-        let proven =
-            self.view.replicas.values().any(|replica| {
-                replica.generation == target && replica.state == ReplicaState::Ready
-            });
+        let proven = self
+            .view
+            .replicas()
+            .any(|replica| replica.generation == target && replica.state == ReplicaState::Ready);
         if proven && !self.server().proven {
             self.edit(|server| server.proven = true);
         }
@@ -288,8 +290,7 @@ impl World {
     fn load(&mut self) -> (Load, HashMap<Arc<str>, u64>) {
         let ready: Vec<Arc<str>> = self
             .view
-            .replicas
-            .values()
+            .replicas()
             .filter(|replica| replica.state == ReplicaState::Ready)
             .map(|replica| Arc::clone(&replica.id))
             .collect();
@@ -321,9 +322,7 @@ impl World {
                 for _ in 0..*count {
                     self.born += 1;
                     let replica = self.replica(*generation);
-                    self.view
-                        .replicas
-                        .insert(Arc::clone(&replica.id), Arc::new(replica));
+                    self.view.put(Arc::new(replica), Revision(1));
                 }
             }
             Action::Drain(ids) => {
@@ -362,7 +361,7 @@ impl World {
         let load = |id: &Arc<str>| in_flight.get(id).copied().unwrap_or(0);
         for id in drained {
             let gone = &self.view.replicas[id];
-            let stays = self.view.replicas.values().filter(|other| {
+            let stays = self.view.replicas().filter(|other| {
                 other.state == ReplicaState::Ready
                     && other.generation == gone.generation
                     && !drained.contains(&other.id)
@@ -396,7 +395,7 @@ impl World {
         let mut replica = Replica::clone(&self.view.replicas[id]);
         replica.state = state;
         replica.since_unix_ms = self.unix_ms();
-        self.view.replicas.insert(Arc::clone(id), Arc::new(replica));
+        self.view.put(Arc::new(replica), Revision(1));
     }
 
     fn edit(&mut self, edit: impl FnOnce(&mut Server)) {
@@ -410,13 +409,13 @@ impl World {
     }
 
     fn count(&self, state: ReplicaState) -> usize {
-        let replicas = self.view.replicas.values();
+        let replicas = self.view.replicas();
         replicas.filter(|replica| replica.state == state).count()
     }
 
     /// Replicas of a generation that serve or will.
     fn pool(&self, generation: u64) -> usize {
-        let replicas = self.view.replicas.values();
+        let replicas = self.view.replicas();
         replicas
             .filter(|replica| replica.generation == generation)
             .filter(|replica| {
@@ -430,7 +429,7 @@ impl World {
 
     /// Replicas that occupy a worker.
     fn placed(&self) -> usize {
-        let replicas = self.view.replicas.values();
+        let replicas = self.view.replicas();
         replicas
             .filter(|replica| {
                 !matches!(

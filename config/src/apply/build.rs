@@ -80,23 +80,22 @@ impl Builder {
 
     fn put_replica(&mut self, replica: Arc<Replica>, written: Revision) -> bool {
         let id = Arc::clone(&replica.id);
-        let held = Held {
-            value: Arc::clone(&replica),
-            written,
-        };
-        let before = self.snapshot.replicas.insert(Arc::clone(&id), held);
-        if let Some(before) = &before
-            && before.value.server != replica.server
+        let server = Arc::clone(&replica.server);
+        let home = self.snapshot.homes.get(&id).map(Arc::clone);
+        if home.as_ref() != Some(&server) {
+            self.snapshot
+                .homes
+                .insert(Arc::clone(&id), Arc::clone(&server));
+        }
+        if let Some(home) = &home
+            && *home != server
         {
-            self.edit(&before.value.server, |view| {
+            self.edit(home, |view| {
                 view.replicas.remove(&id);
             });
         }
-        let server = Arc::clone(&replica.server);
-        self.edit(&server, |view| {
-            view.replicas.insert(id, replica);
-        });
-        before.is_none()
+        self.edit(&server, |view| view.put(replica, written));
+        home.is_none()
     }
 
     fn put_domain(&mut self, domain: Arc<Domain>, written: Revision) -> bool {
@@ -127,9 +126,9 @@ impl Builder {
                 self.edit(name, |view| gone = view.server.take().is_some());
                 gone
             }
-            Kind::Replica => match self.snapshot.replicas.remove(name) {
-                Some(replica) => {
-                    self.edit(&replica.value.server, |view| {
+            Kind::Replica => match self.snapshot.homes.remove(name) {
+                Some(server) => {
+                    self.edit(&server, |view| {
                         view.replicas.remove(name);
                     });
                     true

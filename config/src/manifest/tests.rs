@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::key::Revision;
 use crate::record::{Record, Replica, ReplicaState};
 
 const HELLO: &str = r#"
@@ -328,7 +329,7 @@ fn replicas_of_a_deleted_server_never_pass_for_the_new_ones() {
         weight: 1,
     };
     let mut view = ServerView::default();
-    view.replicas.insert("r1".into(), Arc::new(replica));
+    view.put(Arc::new(replica), Revision(1));
     assert_eq!(hello().server_in(Some(&view), 0).target.generation, 5);
     assert_eq!(hello().server_in(None, 0).target.generation, 1);
 }

@@ -14,20 +14,17 @@ impl Snapshot {
         for domain in self.domains() {
             self.check_host(&domain.host);
         }
-        for replica in self.replicas() {
-            let view = self.server(&replica.server);
-            assert!(
-                view.is_some_and(|view| view.replicas.contains_key(&replica.id)),
-                "replica {} is in its server's view",
-                replica.id
-            );
-        }
+        assert_eq!(
+            self.homes.len(),
+            self.replicas().count(),
+            "every replica has its home, and every home its replica"
+        );
         let servers = self.servers().filter(|(_, view)| view.server.is_some());
         assert_eq!(
             self.len(),
             servers.count()
                 + self.domains.len()
-                + self.replicas.len()
+                + self.homes.len()
                 + self.workers.len()
                 + self.leases.len(),
             "every record in force is counted once"
@@ -68,9 +65,9 @@ impl Snapshot {
                 "a replica is in its own place"
             );
             assert_eq!(
-                self.replica(id),
-                Some(replica),
-                "replica {id} is the same everywhere"
+                self.homes.get(id),
+                Some(name),
+                "replica {id} is found in its server's view"
             );
         }
         for (host, ()) in &view.domains {

@@ -99,7 +99,7 @@ impl Output {
             return;
         };
         self.tails.retain(|id, _| view.replicas.contains_key(id));
-        for replica in view.replicas.values() {
+        for replica in view.replicas() {
             if self.tails.len() >= MAX_REPLICAS {
                 break;
             }

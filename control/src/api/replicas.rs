@@ -30,8 +30,7 @@ pub(super) async fn list(
     let snapshot = api.view.load();
     let view = snapshot.server(&name).ok_or_else(|| no_server(&name))?;
     let reports = view
-        .replicas
-        .values()
+        .replicas()
         .filter(|replica| ask.all || replica.state != ReplicaState::Failed)
         .map(|replica| {
             let in_flight = api.workers.in_flight(&replica.id).unwrap_or_default();

@@ -69,7 +69,7 @@ impl ServerReport {
 impl Counts {
     fn of(view: &ServerView) -> Self {
         let mut counts = Self::default();
-        for replica in view.replicas.values() {
+        for replica in view.replicas() {
             match PublicState::from(replica.state) {
                 PublicState::Draining => counts.draining += 1,
                 PublicState::Failed => counts.failed += 1,
@@ -97,8 +97,7 @@ fn problem(
 fn failing(server: &Server, view: &ServerView, now_unix_ms: u64) -> Option<String> {
     let generation = server.target.generation;
     let of_target = || {
-        view.replicas
-            .values()
+        view.replicas()
             .filter(move |replica| replica.generation == generation)
     };
     let failed: Vec<&Arc<Replica>> = of_target()

@@ -21,6 +21,7 @@ use crate::h1::head::{self, Malformed};
 use crate::limits;
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Phase, Service};
+use crate::socket::ResetWatch;
 use crate::stall::Stalls;
 use crate::websocket;
 
@@ -34,6 +35,7 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: Rc<Client>, connected: 
         drain: connected.drain(),
         stalls: connected.stalls(),
         clock: Clock::new(connected.stalls().deadlines().idle),
+        reset: None,
     };
     loop {
         let head = match connection.next().await {
@@ -75,10 +77,6 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: Rc<Client>, connected: 
             After::Close => break,
             After::Linger => {
                 connection.linger().await;
-                break;
-            }
-            After::Shutdown => {
-                connection.shutdown().await;
                 break;
             }
             After::Reset => {
@@ -131,6 +129,8 @@ struct Connection<T> {
     drain: Drain,
     stalls: Rc<Stalls>,
     clock: Clock,
+    /// Only once bytes that nobody takes hid the client's end.
+    reset: Option<ResetWatch>,
 }
 
 enum Next {
@@ -140,13 +140,22 @@ enum Next {
 }
 
 impl<T: Socket> Connection<T> {
-    /// The next request's head; `End` when the client closes, stays silent or we drain.
+    /// The next request's head; `End` when the client closes or stays silent, in a drain not for long.
     async fn next(&mut self) -> Next {
         self.clock.restart(self.stalls.deadlines().idle);
-        poll_fn(|cx| self.poll_next(cx)).await
+        let silent_at = Instant::now() + limits::PARTING;
+        let mut head_at = None;
+        poll_fn(|cx| self.poll_next(silent_at, &mut head_at, cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    /// `silent_at`: when a drain ends a connection on which no head begins; `head_at`: when one that
+    /// has begun must be whole.
+    fn poll_next(
+        &mut self,
+        silent_at: Instant,
+        head_at: &mut Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Next> {
         loop {
             // A client that asks and asks, and takes none of what we answer ourselves, waits.
             match self.write.poll_room(&mut self.io, cx) {
@@ -169,11 +178,11 @@ impl<T: Socket> Connection<T> {
                 Err(malformed) => return Poll::Ready(Next::Malformed(malformed)),
             }
             let begun = !self.read.is_empty();
-            if !begun && self.drain.poll(Phase::Draining, cx) {
-                return Poll::Ready(Next::End);
-            }
             if begun {
-                self.clock.limit(self.stalls.deadlines().head);
+                let whole_at = || Instant::now() + self.stalls.deadlines().head;
+                self.clock.until(*head_at.get_or_insert_with(whole_at));
+            } else if self.drain.poll(Phase::Draining, cx) {
+                self.clock.until(silent_at);
             }
             // What we answered ourselves may still wait to be written.
             if let Poll::Ready(Err(_)) = self.write.poll_flush(&mut self.io, cx) {
@@ -187,6 +196,17 @@ impl<T: Socket> Connection<T> {
                     return self.clock.poll(cx).map(|()| Next::End);
                 }
             }
+        }
+    }
+
+    /// Ready once the client reset the connection, whatever it sent before.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.reset.is_none() {
+            self.reset = self.io.watch_reset();
+        }
+        match &mut self.reset {
+            Some(reset) => reset.poll(cx),
+            None => Poll::Pending,
         }
     }
 
@@ -218,15 +238,6 @@ impl<T: Socket> Connection<T> {
         tokio::time::timeout(limits::LINGER, rest)
             .await
             .unwrap_or(false)
-    }
-
-    /// Sends all that is queued and says that nothing follows.
-    async fn shutdown(&mut self) {
-        let all = poll_fn(|cx| {
-            ready!(self.write.poll_flush(&mut self.io, cx))?;
-            Pin::new(&mut self.io).poll_shutdown(cx)
-        });
-        tokio::time::timeout(limits::LINGER, all).await.ok();
     }
 
     /// Closes so that an answer still on its way isn't overtaken by a reset: sends all, says that
@@ -269,13 +280,12 @@ impl Clock {
         self.deadline = Instant::now() + after;
     }
 
-    /// Brings the deadline forward, never back.
-    fn limit(&mut self, after: Duration) {
-        let deadline = Instant::now() + after;
+    /// Moves the deadline there, forward or back.
+    fn until(&mut self, deadline: Instant) {
         if deadline < self.deadline {
-            self.deadline = deadline;
             self.sleep.as_mut().reset(deadline);
         }
+        self.deadline = deadline;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -297,8 +307,6 @@ enum After {
     Linger,
     Reset,
     Reuse,
-    /// A tunnel's end.
-    Shutdown,
 }
 
 struct Exchange<'a, T> {
@@ -337,7 +345,8 @@ impl<'a, T: Socket> Exchange<'a, T> {
         if self.aborted || !self.ended {
             After::Reset
         } else if self.tunnel {
-            After::Shutdown
+            // What the client says meanwhile must not make its end a reset.
+            After::Linger
         } else if !self.decoder.is_done() && self.keep_alive && !self.expects_continue {
             After::Discard(self.decoder)
         } else if !self.decoder.is_done() {
@@ -349,6 +358,10 @@ impl<'a, T: Socket> Exchange<'a, T> {
         } else {
             After::Linger
         }
+    }
+
+    const fn is_open_tunnel(&self) -> bool {
+        self.tunnel && self.encoder.is_some()
     }
 
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Gone> {
@@ -379,6 +392,9 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
             }
             match ready!(self.connection.read.poll_read(&mut self.connection.io, cx)) {
                 Ok(1..) => {}
+                // Half of a tunnel has ended, after all that was sent in it: the program is to see
+                // just that (RFC 8441 §5). It closes the other half when it has answered.
+                Ok(0) if self.is_open_tunnel() => return Poll::Ready(None),
                 Ok(0) | Err(_) => return Poll::Ready(Some(Err(Gone::Left))),
             }
         }
@@ -420,7 +436,7 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
         // A body that is still to come can't be told from the next request: this is the last one.
         self.keep_alive = self.keep_alive
             && framing != Framing::UntilClose
-            && !self.connection.drain.began()
+            && !self.connection.drain.leaves()
             && self.version == Version::HTTP_11;
         head::write_response(
             &response,
@@ -471,20 +487,29 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
-        // While a body is still to come, whoever reads it sees the client leave. What follows the
-        // body is the next request; it is left alone once there is a buffer of it.
-        if self.tunnel || !self.decoder.is_done() {
-            return Poll::Pending;
-        }
+        // What follows the body is the next request; it is left alone once there is a buffer of it.
+        let more = self.tunnel || !self.decoder.is_done();
+        let enough = match more {
+            // The end of what a client sends in a tunnel is not the client's.
+            _ if self.is_open_tunnel() => 0,
+            true => 1,
+            false => limits::FIRST_READ_BYTES,
+        };
         let Connection { io, read, .. } = &mut *self.connection;
         // Only a read that waits is woken when the client leaves.
-        while read.len() < limits::FIRST_READ_BYTES {
+        while read.len() < enough {
             match ready!(read.poll_read(io, cx)) {
+                // Whoever waits for the body was not told of this part of it.
+                Ok(1..) if more => cx.waker().wake_by_ref(),
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Poll::Ready(Gone::Left),
             }
         }
-        Poll::Pending
+        self.connection.poll_reset(cx).map(|()| Gone::Left)
+    }
+
+    fn buffered(&self) -> usize {
+        self.connection.read.len() + self.connection.write.len()
     }
 
     fn stalls(&self) -> &Rc<Stalls> {

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
@@ -14,7 +14,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::answer::{Answer, Reason as Why};
+use crate::budget::Window;
 use crate::downstream::idle::{Idle, Step};
+use crate::downstream::turns::{Accepted, Turn, Turns};
 use crate::downstream::{Client, Downstream, Inbound};
 use crate::h1::head::{Malformed, content_length, strip_from_trailers};
 use crate::message::{Body, Frame, Gone, Interim};
@@ -30,6 +32,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let deadlines = connected.stalls().deadlines();
+    let (io, turn) = Turns::new(io);
     let mut connection = match builder().handshake::<_, Bytes>(io).await {
         Ok(connection) => connection,
         Err(error) => {
@@ -39,7 +42,7 @@ where
     };
     let mut drain = connected.drain();
     let mut idle = Idle::new(deadlines.idle);
-    while let Some(accepted) = accept(&mut connection, &mut drain, &mut idle).await {
+    while let Some(accepted) = accept(&mut connection, &turn, &mut drain, &mut idle).await {
         match accepted {
             Ok((request, respond)) => {
                 let (service, client) = (connected.service(), Rc::clone(&client));
@@ -47,9 +50,12 @@ where
                 let core = Core {
                     stalls: connected.stalls(),
                     drain: is_websocket(&request).then(|| connected.drain()),
+                    turn: turn.clone(),
                 };
+                // Boxed here, for a task is moved several times on its way to its first poll.
+                let served = Box::pin(serve_stream(service, client, request, respond, core));
                 tokio::task::spawn_local(async move {
-                    serve_stream(service, client, request, respond, core).await;
+                    served.await;
                     drop(counted);
                 });
             }
@@ -61,12 +67,11 @@ where
     }
 }
 
-type Accepted = Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>;
-
 /// The next stream; starts the two-step GOAWAY when told to drain or idle for too long, and goes on
 /// with what was begun.
 async fn accept<T>(
     connection: &mut Connection<T, Bytes>,
+    turn: &Turn,
     drain: &mut Drain,
     idle: &mut Idle,
 ) -> Option<Accepted>
@@ -78,7 +83,7 @@ where
             connection.graceful_shutdown();
         }
         loop {
-            if let Poll::Ready(accepted) = connection.poll_accept(cx) {
+            if let Poll::Ready(accepted) = turn.poll_accept(connection, cx) {
                 return Poll::Ready(accepted);
             }
             match idle.poll(cx) {
@@ -136,7 +141,7 @@ async fn serve_stream<S: Service>(
 }
 
 /// The settings every HTTP/2 listener of ours starts from; reasons in [`limits`].
-fn builder() -> h2::server::Builder {
+pub(super) fn builder() -> h2::server::Builder {
     let mut builder = h2::server::Builder::new();
     builder
         .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
@@ -250,6 +255,8 @@ struct Core {
     stalls: Rc<Stalls>,
     /// Of a WebSocket only: others are not ended by us.
     drain: Option<Drain>,
+    /// Its connection's.
+    turn: Turn,
 }
 
 impl Downstream for Stream {
@@ -286,7 +293,8 @@ impl Downstream for Stream {
             .map_err(|error| gone(&error))
     }
 
-    fn send_head(&mut self, response: Response<()>, body: Body) -> Result<(), Gone> {
+    fn send_head(&mut self, mut response: Response<()>, body: Body) -> Result<(), Gone> {
+        fields::leave_unindexed(response.headers_mut());
         self.ended = body.is_none() || self.head;
         let sent = self.respond.send_response(response, self.ended);
         self.response = Some(sent.map_err(|error| gone(&error))?);
@@ -300,6 +308,7 @@ impl Downstream for Stream {
         if self.ended {
             return Poll::Ready(Ok(wanted));
         }
+        ready!(self.core.turn.poll_room(cx));
         room(response, wanted, cx).map_err(|()| Gone::Left)
     }
 
@@ -311,6 +320,7 @@ impl Downstream for Stream {
             return Ok(());
         }
         self.ended = end;
+        self.core.turn.sent(data.len());
         response.send_data(data, end).map_err(|error| gone(&error))
     }
 
@@ -338,6 +348,10 @@ impl Downstream for Stream {
             None => self.respond.poll_reset(cx),
         };
         reset.map(|_| Gone::Left)
+    }
+
+    fn window(&mut self) -> Option<Window> {
+        Some(Window::new(self.body.flow_control().clone()))
     }
 
     fn stalls(&self) -> &Rc<Stalls> {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use http::HeaderMap;
 
 use super::*;
+use crate::budget::{Budget, Ledger, Owner};
 use crate::message::Interim;
 use crate::stall::Stalls;
 
@@ -123,14 +124,26 @@ impl Upstream for Program {
 struct Nobody;
 
 impl Observer for Nobody {
-    fn head(&mut self, _: &mut Response<()>) {}
+    fn head(&mut self, _: &mut Response<()>) -> Verdict {
+        Verdict::Pass
+    }
 }
 
 async fn carry(client: &mut Client) -> Outcome {
     let mut program = Program {
         piece: Some(Bytes::from_static(b"hello")),
     };
-    run(client, &mut program, &mut Nobody, Rules::default()).await
+    let ledger = Ledger::new(&Budget::new(usize::MAX));
+    let owner = Owner::server(&"s".into());
+    run(
+        client,
+        &mut program,
+        &mut Nobody,
+        Rules::default(),
+        &mut Sending::once(),
+        &mut ledger.account(&owner),
+    )
+    .await
 }
 
 #[tokio::test]

@@ -10,11 +10,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::limits;
+use crate::socket::ResetWatch;
 
 /// A byte stream to a peer that can be ended so that the peer sees an error, not an end.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + 'static {
     /// Closing from now on resets the connection.
     fn reset_on_close(&self);
+
+    /// Watches for a reset that reading doesn't come to; `None`: it can't be.
+    fn watch_reset(&self) -> Option<ResetWatch>;
 }
 
 impl Socket for tokio::net::TcpStream {
@@ -22,10 +26,18 @@ impl Socket for tokio::net::TcpStream {
         // Fails only on a socket that is gone already.
         self.set_zero_linger().ok();
     }
+
+    fn watch_reset(&self) -> Option<ResetWatch> {
+        ResetWatch::new(self).ok()
+    }
 }
 
 impl Socket for tokio::io::DuplexStream {
     fn reset_on_close(&self) {}
+
+    fn watch_reset(&self) -> Option<ResetWatch> {
+        None
+    }
 }
 
 /// What was read and not yet taken. Reads grow while they come back full, and shrink again.

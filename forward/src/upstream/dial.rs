@@ -1,11 +1,13 @@
 //! Opens connections. Takes addresses, never names: resolving one would block the request path.
 
-use std::future::Future;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::client::{Builder, Connection, SendRequest};
 use tokio::net::TcpStream;
 
 use crate::{limits, socket};
@@ -34,28 +36,50 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
-/// An HTTP/2 connection with prior knowledge, and the future that drives it.
+/// An HTTP/2 connection with prior knowledge whose peer has said what it allows, and the future that
+/// drives it.
 ///
 /// # Errors
 /// As [`tcp`], or the peer does not speak HTTP/2.
 pub(crate) async fn h2(
     address: SocketAddr,
-) -> io::Result<(
-    SendRequest<Bytes>,
-    impl Future<Output = Result<(), h2::Error>>,
-)> {
-    let stream = tcp(address).await?;
-    let mut builder = h2::client::Builder::new();
+) -> io::Result<(SendRequest<Bytes>, Connection<TcpStream, Bytes>)> {
+    let dialled = async {
+        let stream = dial(address).await?;
+        socket::set_up(&stream)?;
+        let (send, mut driver) = builder()
+            .handshake(stream)
+            .await
+            .map_err(io::Error::other)?;
+        // No stream may be opened before the settings are there, or a peer that allows few would
+        // refuse what it gets too much of.
+        poll_fn(|cx| match Pin::new(&mut driver).poll(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(io::Error::other(error))),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            Poll::Pending if send.current_max_send_streams() == 0 => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+        })
+        .await?;
+        Ok((send, driver))
+    };
+    tokio::time::timeout(limits::CONNECT_TIMEOUT, dialled)
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the dial"))?
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
     builder
         .enable_push(false)
         .initial_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)
-        .initial_max_send_streams(limits::STREAMS_PER_CONNECTION as usize)
+        // Until the peer has said how many it allows.
+        .initial_max_send_streams(0)
         .max_frame_size(limits::FRAME_BYTES)
         .max_header_list_size(limits::HEADER_LIST_BYTES)
         .max_send_buffer_size(limits::SEND_BUFFER_BYTES)
         .max_concurrent_reset_streams(limits::REMEMBERED_RESETS)
         .max_local_error_reset_streams(None)
         .data_frame_budget(limits::DATA_FRAME_BUDGET);
-    builder.handshake(stream).await.map_err(io::Error::other)
+    builder
 }

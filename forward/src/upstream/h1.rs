@@ -336,6 +336,21 @@ impl<T: Socket> Upstream for Stream<T> {
     fn is_body_done(&self) -> bool {
         self.decoder.as_ref().is_some_and(Decoder::is_done)
     }
+
+    fn buffered(&self) -> usize {
+        self.read.len() + self.write.len()
+    }
+}
+
+impl<T: Socket> Drop for Stream<T> {
+    /// A program that takes nothing never comes to the end of what was sent: a request that is given
+    /// up in the middle is reset.
+    fn drop(&mut self) {
+        let whole = self.request_done && self.write.is_empty();
+        if let (false, Some(io)) = (whole, &self.io) {
+            io.reset_on_close();
+        }
+    }
 }
 
 impl Stream<TcpStream> {

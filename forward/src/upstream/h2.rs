@@ -2,19 +2,23 @@
 //! filled beyond what the peer allows right now.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, StatusCode};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::budget::Window;
 use crate::downstream::h2::room;
+use crate::fields::leave_unindexed;
 use crate::h1::head::content_length;
 use crate::limits;
 use crate::message::{Body, Frame, Interim};
@@ -32,6 +36,8 @@ pub struct Peer {
     /// How many wait for room.
     waiting: Cell<usize>,
     changed: Notify,
+    /// A dial has ended, well or not.
+    dialled: Notify,
 }
 
 #[derive(Debug)]
@@ -52,14 +58,19 @@ impl Peer {
             failures: Cell::new(0),
             waiting: Cell::new(0),
             changed: Notify::new(),
+            dialled: Notify::new(),
         })
     }
 
-    /// Dials in the background unless there is a connection, so that the first exchange finds one.
-    pub fn warm(self: &Rc<Self>) {
-        if self.connections.borrow().is_empty() {
-            self.dial();
+    /// Dials unless there is a connection, so that the first exchange finds one; returns once there
+    /// is one or there can be none.
+    pub async fn warm(self: &Rc<Self>) {
+        if self.closed.get() || !self.connections.borrow().is_empty() {
+            return;
         }
+        let dialled = self.dialled.notified();
+        self.dial();
+        dialled.await;
     }
 
     /// Takes no new exchanges; connections close when their last exchange ends.
@@ -72,23 +83,36 @@ impl Peer {
     /// Reserves room for one exchange, dialling where there is none.
     ///
     /// # Errors
-    /// [`Failure::Connect`] when the dial it waited for failed; nothing was sent.
+    /// [`Failure::Connect`] when the dial it waited for failed, [`Failure::Full`] when there is no
+    /// room for too long or too many wait for it; nothing was sent.
     pub async fn reserve(self: &Rc<Self>) -> Result<Slot, Failure> {
+        if let Some(slot) = self.room() {
+            return Ok(slot);
+        }
+        if self.waiting.get() >= limits::WAITING_PER_PEER {
+            return Err(Failure::Full);
+        }
+        let _waiting = Waiting::new(self);
+        tokio::time::timeout(limits::ROOM_PATIENCE, self.wait())
+            .await
+            .unwrap_or(Err(Failure::Full))
+    }
+
+    async fn wait(self: &Rc<Self>) -> Result<Slot, Failure> {
         loop {
+            let failures = self.failures.get();
+            // Made before the look for room, so that room in between wakes it.
+            let changed = self.changed.notified();
             if let Some(slot) = self.room() {
                 return Ok(slot);
             }
             if self.closed.get() {
                 return Err(Failure::Connect);
             }
-            let failures = self.failures.get();
-            let changed = self.changed.notified();
             if self.connections.borrow().len() < limits::CONNECTIONS_PER_PEER {
                 self.dial();
             }
-            let waiting = Waiting::new(self);
             changed.await;
-            drop(waiting);
             if self.failures.get() != failures {
                 return Err(Failure::Connect);
             }
@@ -133,35 +157,66 @@ impl Peer {
         }
         let peer = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            let dialled = dial::h2(peer.address).await;
-            peer.dialling.set(false);
-            match dialled {
-                Ok((send, driver)) => {
-                    let connection = Rc::new(Connection {
-                        send: RefCell::new(send),
-                        open: Cell::new(0),
-                    });
-                    if !peer.closed.get() {
-                        peer.connections.borrow_mut().push(Rc::clone(&connection));
-                    }
-                    peer.changed.notify_waiters();
-                    drop(connection);
-                    let peer = Rc::downgrade(&peer);
-                    if let Err(error) = driver.await {
-                        tracing::debug!(%error, "upstream connection ended");
-                    }
-                    // Wakes those who wait for room on a connection that is no more.
-                    if let Some(peer) = peer.upgrade() {
-                        peer.changed.notify_waiters();
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(address = %peer.address, %error, "can't connect upstream");
-                    peer.failures.set(peer.failures.get() + 1);
-                    peer.changed.notify_waiters();
-                }
+            let Some((driver, peer, connection)) = peer.finish_dial().await else {
+                return;
+            };
+            drive(driver, &peer, connection).await;
+            // Wakes those who wait for room on a connection that is no more.
+            if let Some(peer) = peer.upgrade() {
+                peer.changed.notify_waiters();
             }
         });
+    }
+
+    /// Dials, and tells those who wait. What is returned keeps neither peer nor connection.
+    async fn finish_dial(self: Rc<Self>) -> Option<(Driver, Weak<Self>, Weak<Connection>)> {
+        let dialled = dial::h2(self.address).await;
+        self.dialling.set(false);
+        let dialled = match dialled {
+            Ok((send, driver)) => {
+                let connection = Rc::new(Connection {
+                    send: RefCell::new(send),
+                    open: Cell::new(0),
+                });
+                let parts = (driver, Rc::downgrade(&self), Rc::downgrade(&connection));
+                if !self.closed.get() {
+                    self.connections.borrow_mut().push(connection);
+                }
+                Some(parts)
+            }
+            Err(error) => {
+                tracing::debug!(address = %self.address, %error, "can't connect upstream");
+                self.failures.set(self.failures.get() + 1);
+                None
+            }
+        };
+        self.changed.notify_waiters();
+        self.dialled.notify_waiters();
+        dialled
+    }
+}
+
+type Driver = h2::client::Connection<TcpStream, Bytes>;
+
+/// Drives a connection to its end, and tells those who wait when its peer allows more than before.
+/// Holds neither: a connection ends with its last user.
+async fn drive(mut driver: Driver, peer: &Weak<Peer>, connection: Weak<Connection>) {
+    let mut allowed = 0;
+    let ended = poll_fn(|cx| {
+        let ended = Pin::new(&mut driver).poll(cx);
+        if let Some(peer) = peer.upgrade().filter(|peer| peer.waiting.get() > 0)
+            && let Some(connection) = connection.upgrade()
+        {
+            let allows = connection.send.borrow().current_max_send_streams();
+            if allows > std::mem::replace(&mut allowed, allows) {
+                peer.changed.notify_waiters();
+            }
+        }
+        ended
+    })
+    .await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, "upstream connection ended");
     }
 }
 
@@ -177,8 +232,9 @@ impl Slot {
     ///
     /// # Errors
     /// The connection failed at this very moment; nothing was sent.
-    pub fn send(self, request: Request<()>, body: Body) -> Result<Stream, Failure> {
+    pub fn send(self, mut request: Request<()>, body: Body) -> Result<Stream, Failure> {
         let end = body.is_none();
+        leave_unindexed(request.headers_mut());
         let (response, send) = self
             .connection
             .send
@@ -202,7 +258,8 @@ impl Drop for Slot {
             .open
             .set(self.connection.open.get().saturating_sub(1));
         if self.peer.waiting.get() > 0 {
-            self.peer.changed.notify_waiters();
+            // One for one: a crowd that wakes for each room would take turns at finding none.
+            self.peer.changed.notify_one();
         }
     }
 }
@@ -329,12 +386,29 @@ impl Upstream for Stream {
     fn is_body_done(&self) -> bool {
         self.body.as_ref().is_some_and(RecvStream::is_end_stream)
     }
+
+    fn window(&mut self) -> Option<Window> {
+        let body = self.body.as_mut()?;
+        Some(Window::new(body.flow_control().clone()))
+    }
 }
 
+/// A stream is refused by itself (RFC 9113 §8.7), or by a GOAWAY that ends its connection in good
+/// order and came before the peer had looked at it. An error's GOAWAY says less: it ends streams that
+/// were looked at too.
 fn failure(error: &h2::Error) -> Failure {
-    if error.is_library() && error.is_reset() {
+    let reason = error.reason();
+    if error.is_remote()
+        && (error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
+            || error.is_go_away() && reason == Some(Reason::NO_ERROR))
+    {
+        Failure::Refused
+    } else if error.is_library() && error.is_reset() {
         Failure::Protocol
     } else {
         Failure::Reset
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,11 @@
 //! One role a process, for a fleet: the same parts as `fprs up`, with control's feed for a store.
 
+mod proxy;
+
+pub(super) use proxy::proxy;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use fprs_config::feed::FeedClient;
@@ -11,44 +14,15 @@ use fprs_config::{SharedStore, View};
 use fprs_control::{ControlSettings, PublicUrl, ReadyCheck};
 use fprs_relay::RelaySettings;
 use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use super::up::ready_check;
 use crate::data_dir::{DataDir, Running, write_whole};
 use crate::failure::Failure;
+use crate::notify;
 use crate::process::{self, Parts, bind, bound};
-use crate::roles::{
-    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_store,
-};
+use crate::roles::{self, Admin, Autoscaling, Controlling, Following, Relaying, open_store};
 use crate::settings::{Role, Settings};
-
-/// Runs the proxy.
-///
-/// # Errors
-/// It can't start, or a part of it ended.
-pub(super) fn proxy(settings: Settings) -> Result<(), Failure> {
-    block_on(
-        settings,
-        async |settings: &Settings, process: &mut Process| {
-            let listen = bind("listen", settings.listen)?;
-            process.listen = Some(bound(&listen)?);
-            let mut proxy = Proxying::start(settings, &process.registry)?;
-            let store = process.feed(settings, Role::Proxy)?;
-            let last_good = Some(process.dir.last_good(Role::Proxy.name()));
-            let following = Following::new(store, last_good).observe(proxy.observer());
-            let (view, status) = (following.view(), following.status());
-            following.start(&process.registry, &mut process.parts)?;
-            proxy.serve(listen, view.clone(), &process.token, &mut process.parts)?;
-            let draining = Arc::new(AtomicBool::new(false));
-            let ready = ready_check(proxy.tables(), Arc::clone(&draining));
-            process.admin(status, ready, Routes::default())?;
-            let ended = process.run(settings, view).await;
-            draining.store(true, Ordering::Relaxed);
-            proxy.drain(settings.drain_timeout).await;
-            ended
-        },
-    )
-}
 
 /// Runs control.
 ///
@@ -108,8 +82,9 @@ pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
                 process.admin_address,
                 store,
                 following,
+                &process.registry,
                 &mut process.parts,
-            );
+            )?;
             following.start(&process.registry, &mut process.parts)?;
             process.admin(
                 status,
@@ -132,6 +107,7 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
             let listen = bind("listen", settings.listen)?;
             let data_address = bound(&listen)?;
             process.listen = Some(data_address);
+            let budget = roles::budget(settings.buffer_limit, &process.registry)?;
             let relay = Relaying::start(
                 RelaySettings {
                     worker_id: None,
@@ -144,7 +120,7 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                     kill_after: RelaySettings::KILL_AFTER,
                     shutdown_timeout: RelaySettings::SHUTDOWN_TIMEOUT,
                 },
-                settings.cores,
+                (settings.cores, &budget),
                 listen,
                 &process.registry,
                 &mut process.parts,
@@ -170,6 +146,8 @@ struct Process {
     listen: Option<SocketAddr>,
     admin_listener: Option<std::net::TcpListener>,
     admin_address: SocketAddr,
+    /// Another process accepts on the admin port.
+    relieved: CancellationToken,
     /// Commands in this data dir talk to it.
     announces: bool,
 }
@@ -178,30 +156,45 @@ fn block_on(
     settings: Settings,
     role: impl AsyncFnOnce(&Settings, &mut Process) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    run(&settings, async {
+        let dir = DataDir::open(&settings.data_dir)?;
+        let mut process = Process::new(&settings, dir, bind("admin", settings.admin)?)?;
+        role(&settings, &mut process).await
+    })
+}
+
+/// Runs a role's process to its end.
+fn run(
+    settings: &Settings,
+    process: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
     process::log(settings.log_format);
     let runtime = process::runtime()?;
-    let ended = runtime.block_on(async {
-        let dir = DataDir::open(&settings.data_dir)?;
-        let token = dir.token(settings.admin_token.as_deref())?;
-        let admin_listener = bind("admin", settings.admin)?;
-        let admin_address = bound(&admin_listener)?;
-        let mut process = Process {
-            dir,
-            token,
-            registry: Registry::new(),
-            parts: Parts::default(),
-            listen: None,
-            admin_listener: Some(admin_listener),
-            admin_address,
-            announces: false,
-        };
-        role(&settings, &mut process).await
-    });
+    let ended = runtime.block_on(process);
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ended
 }
 
 impl Process {
+    fn new(
+        settings: &Settings,
+        dir: DataDir,
+        admin_listener: std::net::TcpListener,
+    ) -> Result<Self, Failure> {
+        let token = dir.token(settings.admin_token.as_deref())?;
+        Ok(Self {
+            dir,
+            token,
+            registry: Registry::new(),
+            parts: Parts::default(),
+            listen: None,
+            admin_address: bound(&admin_listener)?,
+            admin_listener: Some(admin_listener),
+            relieved: CancellationToken::new(),
+            announces: false,
+        })
+    }
+
     fn feed(&self, settings: &Settings, role: Role) -> Result<SharedStore, Failure> {
         let follower = format!("{}-{}", role.name(), std::process::id());
         FeedClient::new(&settings.control, &self.token, &follower)
@@ -229,13 +222,26 @@ impl Process {
 
     fn serve_admin(&mut self, routes: Router) -> Result<(), Failure> {
         match self.admin_listener.take() {
-            Some(listener) => roles::serve(listener, routes, &mut self.parts),
+            Some(listener) => {
+                let relieved = self.relieved.clone().cancelled_owned();
+                roles::serve(listener, routes, &mut self.parts, relieved)
+            }
             None => Ok(()),
         }
     }
 
     /// Says that the role serves, and waits for the end.
-    async fn run(&mut self, settings: &Settings, mut view: View) -> Result<(), Failure> {
+    async fn run(&mut self, settings: &Settings, view: View) -> Result<(), Failure> {
+        self.run_until(settings, view, std::future::pending()).await
+    }
+
+    /// Like [`run`](Self::run); the role may end by `enough` too.
+    async fn run_until(
+        &mut self,
+        settings: &Settings,
+        mut view: View,
+        enough: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
         let running = Running {
             pid: std::process::id(),
             listen: self.listen,
@@ -252,6 +258,7 @@ impl Process {
                 if let Some(path) = &settings.ready_file {
                     write_whole(path, &running)?;
                 }
+                notify::ready();
                 tracing::info!(admin = %running.admin, listen = ?running.listen, "serving");
             }
             std::future::pending().await
@@ -260,7 +267,9 @@ impl Process {
             ended = self.parts.ended() => Err(ended),
             ended = serve => ended,
             ended = process::terminated() => ended,
+            ended = enough => ended,
         };
+        notify::stopping();
         if announces {
             dir.retract();
         }

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use fprs_config::View;
 use fprs_config::manifest::Manifest;
-use fprs_control::{ControlSettings, PublicUrl, ReadyCheck};
+use fprs_control::{ControlSettings, PublicUrl};
 use fprs_relay::RelaySettings;
 use prometheus::Registry;
 use tonic::service::Routes;
@@ -18,8 +17,8 @@ use crate::client::Client;
 use crate::commands::ask;
 use crate::data_dir::{DataDir, Running, write_whole};
 use crate::failure::Failure;
+use crate::notify;
 use crate::process::{self, Parts, bind, bound};
-use crate::proxy::Tables;
 use crate::roles::{
     self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_store,
 };
@@ -71,11 +70,11 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
 
     let registry = Registry::new();
     let mut parts = Parts::default();
-    let mut proxy = Proxying::start(&settings, &registry)?;
+    let budget = roles::budget(settings.buffer_limit, &registry)?;
+    let mut proxy = Proxying::start(&settings, &budget, &registry)?;
     let last_good = Some(dir.last_good("up"));
     let following = Following::new(Arc::clone(&store), last_good).observe(proxy.observer());
     let (view, status) = (following.view(), following.status());
-    let draining = Arc::new(AtomicBool::new(false));
 
     let control = Controlling::start(
         control_settings(&settings, addresses.listen),
@@ -89,21 +88,22 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
         addresses.admin,
         store,
         following,
+        &registry,
         &mut parts,
-    );
+    )?;
     following.start(&registry, &mut parts)?;
     let routes = control.routes(Admin {
         registry: registry.clone(),
         token: token.clone(),
-        ready: ready_check(proxy.tables(), Arc::clone(&draining)),
+        ready: proxy.ready_check(),
         config: status,
         grpc: autoscaler.routes(Routes::default()),
         api: Router::new(),
     });
-    roles::serve(admin, routes, &mut parts)?;
+    roles::serve(admin, routes, &mut parts, std::future::pending())?;
     let relay = Relaying::start(
         relay_settings(&settings, &dir, addresses, &token),
-        settings.cores,
+        (settings.cores, &budget),
         relay,
         &registry,
         &mut parts,
@@ -123,10 +123,10 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
         ended = parts.ended() => Err(ended),
         ended = served => ended,
     };
-    draining.store(true, Ordering::Relaxed);
+    notify::stopping();
     dir.retract();
     if ended.is_ok() {
-        proxy.drain(settings.drain_timeout).await;
+        proxy.drain(settings.drain).await;
     }
     relay.stop().await;
     ended
@@ -156,6 +156,7 @@ async fn serve(
     if let Some(path) = &settings.ready_file {
         write_whole(path, running)?;
     }
+    notify::ready();
     process::terminated().await
 }
 
@@ -219,19 +220,6 @@ fn relay_settings(
         kill_after: RelaySettings::KILL_AFTER,
         shutdown_timeout: RelaySettings::SHUTDOWN_TIMEOUT,
     }
-}
-
-/// Serves once a table is loaded, until the drain begins.
-pub(super) fn ready_check(tables: Arc<Tables>, draining: Arc<AtomicBool>) -> ReadyCheck {
-    Arc::new(move || {
-        if draining.load(Ordering::Relaxed) {
-            Err("draining".to_owned())
-        } else if tables.load().is_loaded() {
-            Ok(())
-        } else {
-            Err("waiting for the first snapshot of the store".to_owned())
-        }
-    })
 }
 
 fn banner(running: &Running, settings: &Settings) {

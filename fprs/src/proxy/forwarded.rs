@@ -13,13 +13,11 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What only an edge may say.
-const OF_THE_EDGE: [HeaderName; 6] = [
+/// What only an edge may say, beside the two that every program is told.
+const OF_THE_EDGE: [HeaderName; 4] = [
     FORWARDED,
-    FORWARDED_FOR,
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-port"),
-    FORWARDED_PROTO,
     HeaderName::from_static("x-real-ip"),
 ];
 
@@ -28,24 +26,58 @@ const REQUEST_ID_BYTES: usize = 128;
 
 /// Makes the fields tell the truth. `random` becomes the request's id if it has none.
 pub fn tell(fields: &mut HeaderMap, client: &Client, edges: &[IpNet], random: u128) {
-    if !is_trusted(client.address.ip(), edges) {
+    let said = Said::of(fields);
+    let trusted = is_trusted(client.address.ip(), edges);
+    if said.others && !trusted {
         for name in &OF_THE_EDGE {
             fields.remove(name);
         }
     }
-    if !fields.contains_key(FORWARDED_FOR) {
+    if !(said.forwarded_for && trusted) {
         fields.insert(FORWARDED_FOR, client.name.clone());
     }
-    if !fields.contains_key(FORWARDED_PROTO) {
+    if !(said.proto && trusted) {
         fields.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
-    let known = fields.get(REQUEST_ID).is_some_and(|id| {
-        let id = id.as_bytes();
-        !id.is_empty() && id.len() <= REQUEST_ID_BYTES && id.iter().all(u8::is_ascii_graphic)
-    });
-    if !known && let Some(id) = request_id(random) {
+    if !said.request_id
+        && let Some(id) = request_id(random)
+    {
         fields.insert(REQUEST_ID, id);
     }
+}
+
+/// What a request says already, found in one pass: asking for each by its name would hash them all,
+/// for every request, to find nothing in most.
+#[derive(Default)]
+struct Said {
+    forwarded_for: bool,
+    proto: bool,
+    /// One that may stay.
+    request_id: bool,
+    /// Any of [`OF_THE_EDGE`].
+    others: bool,
+}
+
+impl Said {
+    fn of(fields: &HeaderMap) -> Self {
+        let mut said = Self::default();
+        for (name, value) in fields {
+            match name.as_str() {
+                "x-forwarded-for" => said.forwarded_for = true,
+                "x-forwarded-proto" => said.proto = true,
+                "x-request-id" => said.request_id = is_request_id(value.as_bytes()),
+                "forwarded" | "x-forwarded-host" | "x-forwarded-port" | "x-real-ip" => {
+                    said.others = true;
+                }
+                _ => {}
+            }
+        }
+        said
+    }
+}
+
+fn is_request_id(id: &[u8]) -> bool {
+    !id.is_empty() && id.len() <= REQUEST_ID_BYTES && id.iter().all(u8::is_ascii_graphic)
 }
 
 /// An IPv4 client of an IPv6 listener is the IPv4 client it is.

@@ -53,6 +53,19 @@ fn add(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
+/// What a proxy's requests came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Exchanges that ended whole.
+    pub complete: u64,
+    /// Exchanges that the client left.
+    pub left: u64,
+    /// Exchanges cut after their head because the upstream failed.
+    pub cut: u64,
+    /// Requests the proxy answered itself.
+    pub answers: u64,
+}
+
 /// All cores' counters, for a registry.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -85,6 +98,22 @@ impl Metrics {
     /// The counters of one core.
     pub fn core(&self, index: usize) -> Arc<Core> {
         self.cores.get(index).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// What has ended so far.
+    pub fn totals(&self) -> Totals {
+        let classes = 0..6;
+        let answers = 0..Reason::ALL.len();
+        Totals {
+            complete: classes
+                .map(|class| self.sum(|core| core.complete.get(class)))
+                .sum(),
+            left: self.sum(|core| Some(&core.left)),
+            cut: self.sum(|core| Some(&core.cut)),
+            answers: answers
+                .map(|reason| self.sum(|core| core.answers.get(reason)))
+                .sum(),
+        }
     }
 
     fn sum(&self, counter: impl Fn(&Core) -> Option<&AtomicU64>) -> u64 {

@@ -1,8 +1,8 @@
 //! One core's connections to relays, one set a replica: what one replica does to a connection is
 //! felt by no other. Warmed when a replica appears, closed when it goes.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,10 +10,23 @@ use fprs_forward::upstream::h2::Peer;
 
 use crate::proxy::table::{Edit, Replica};
 
+/// Connections that are warmed or closed at a time: a crowd of replicas that appears or vanishes at
+/// once is no more work between two requests than these.
+const WORKERS: usize = 2;
+
 /// One core's connections.
 #[derive(Debug, Default)]
 pub struct Peers {
     of: RefCell<HashMap<Arc<str>, Rc<Peer>, foldhash::fast::RandomState>>,
+    /// Of edits that were not followed to their end; a replica is in it at most twice.
+    steps: RefCell<VecDeque<Step>>,
+    workers: Cell<usize>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Warm(Arc<Replica>),
+    Close(Rc<Peer>),
 }
 
 impl Peers {
@@ -33,16 +46,32 @@ impl Peers {
         peer
     }
 
-    /// Follows an edit of the table.
-    pub fn edit(&self, edit: &Edit) {
-        for replica in &edit.added {
-            self.get(replica).warm();
-        }
+    /// Follows an edit of the table, a little at a time. Runs on the core's thread.
+    pub fn edit(self: &Rc<Self>, edit: &Edit) {
         let mut peers = self.of.borrow_mut();
-        for id in &edit.removed {
-            if let Some(peer) = peers.remove(id) {
-                peer.close();
-            }
+        let removed = edit.removed.iter().filter_map(|id| peers.remove(id));
+        let mut steps = self.steps.borrow_mut();
+        steps.extend(removed.map(Step::Close));
+        steps.extend(edit.added.iter().map(Arc::clone).map(Step::Warm));
+        for _ in self.workers.get()..WORKERS.min(steps.len()) {
+            self.workers.set(self.workers.get() + 1);
+            tokio::task::spawn_local(Rc::clone(self).work());
         }
+    }
+
+    /// Takes one step after the other, and lets others go first in between.
+    async fn work(self: Rc<Self>) {
+        loop {
+            let step = self.steps.borrow_mut().pop_front();
+            match step {
+                // Gone already, and its close may be behind us.
+                Some(Step::Warm(replica)) if replica.is_gone() => {}
+                Some(Step::Warm(replica)) => self.get(&replica).warm().await,
+                Some(Step::Close(peer)) => peer.close(),
+                None => break,
+            }
+            tokio::task::yield_now().await;
+        }
+        self.workers.set(self.workers.get() - 1);
     }
 }

@@ -1,27 +1,31 @@
 //! One core of the proxy: each request is routed, counted and carried, in that order. What is
 //! refused never reaches a replica, a count or a shadow.
 
-use std::sync::Arc;
+mod choose;
 
-use fprs_autoscaler_client::{Guard, clock};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fprs_autoscaler_client::clock;
 use fprs_forward::downstream::Inbound;
-use fprs_forward::exchange::{self, End, Outcome, unless_gone};
+use fprs_forward::exchange::{self, End, Outcome};
 use fprs_forward::fields;
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::Failure;
-use fprs_forward::upstream::h2::Slot;
-use fprs_forward::{Answer, Body, Downstream, Observer, Reason, Rules, Service, grpc};
+use fprs_forward::{
+    Account, Answer, Body, Budget, Downstream, Ledger, Observer, Reason, Rules, Sending, Service,
+    Verdict, grpc,
+};
 use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
-use tokio::time::Instant;
 
+use crate::proxy::forwarded;
 use crate::proxy::metrics::Core;
 use crate::proxy::peers::Peers;
 use crate::proxy::table::{Edit, Found, Replica, Route, Table, Tables};
-use crate::proxy::{balance, forwarded};
 
-/// Replicas one request is offered to before it is refused; the first and two more.
-const ATTEMPTS: usize = 3;
+use self::choose::{Chosen, Offers, Refused};
 
 /// What every core of the proxy shares.
 #[derive(Clone, Debug)]
@@ -30,6 +34,10 @@ pub struct Settings {
     pub tables: Arc<Tables>,
     /// Whose word about clients is believed.
     pub edges: Arc<[IpNet]>,
+    /// Edges are to send nothing new, since nobody will be listening soon.
+    pub leaving: Arc<AtomicBool>,
+    /// What may be held in memory.
+    pub budget: Arc<Budget>,
 }
 
 /// One core of the proxy.
@@ -37,28 +45,10 @@ pub struct Settings {
 pub struct Proxy {
     tables: Arc<Tables>,
     edges: Arc<[IpNet]>,
-    peers: Peers,
+    leaving: Arc<AtomicBool>,
+    peers: Rc<Peers>,
+    ledger: Rc<Ledger>,
     counters: Arc<Core>,
-}
-
-/// What ended a request before its exchange.
-enum Refused {
-    Answer(Answer),
-    Left,
-}
-
-impl From<Gone> for Refused {
-    fn from(_: Gone) -> Self {
-        Self::Left
-    }
-}
-
-/// A replica that takes the request: counted, and with room on a connection.
-struct Chosen {
-    replica: Arc<Replica>,
-    /// Counts the exchange to its end.
-    counted: Guard,
-    slot: Slot,
 }
 
 impl Proxy {
@@ -67,7 +57,9 @@ impl Proxy {
         Self {
             tables: Arc::clone(&settings.tables),
             edges: Arc::clone(&settings.edges),
-            peers: Peers::default(),
+            leaving: Arc::clone(&settings.leaving),
+            peers: Rc::default(),
+            ledger: Ledger::new(&settings.budget),
             counters,
         }
     }
@@ -81,110 +73,79 @@ impl Proxy {
         let table = self.tables.load();
         match self.tables.find(&table, authority) {
             Found::Route(route) => Ok(route),
-            Found::Internal => Err(Routed::Internal(table.is_loaded())),
+            Found::Internal => {
+                let leaving = self.leaving.load(Ordering::Relaxed);
+                Err(Routed::Internal(table.is_loaded() && !leaving))
+            }
             Found::NoServer => Err(Routed::Refused(Answer::new(Reason::NoReplica))),
             Found::OtherZone => Err(Routed::Refused(Answer::new(Reason::WrongZone))),
         }
     }
 
-    /// Finds a replica that can be reached, waiting for one where the server holds requests.
-    async fn choose<D: Downstream>(
+    /// Offers the request to one replica after another until one doesn't refuse it.
+    async fn offer<D: Downstream>(
         &self,
         mut route: Arc<Route>,
-        downstream: &mut D,
-    ) -> Result<Chosen, Refused> {
-        let mut tried: Vec<Arc<str>> = Vec::new();
-        loop {
-            let now_ms = clock::now_us() / 1_000;
-            let chosen = balance::choose(&route.ready, &tried, now_ms, fastrand::u64(..));
-            let Some(replica) = chosen.map(Arc::clone) else {
-                if tried.is_empty() {
-                    route = self.hold(route, downstream).await?;
-                    continue;
-                }
-                return Err(Refused::Answer(Answer::new(Reason::UpstreamConnect)));
-            };
-            // Counted before anything is awaited, so that those who choose meanwhile see it.
-            let counted = replica.gauge.begin();
-            let peer = self.peers.get(&replica);
-            let slot = match peer.room() {
-                Some(slot) => Ok(slot),
-                None => unless_gone(downstream, peer.reserve()).await?,
-            };
-            match slot {
-                Ok(slot) => {
-                    return Ok(Chosen {
-                        replica,
-                        counted,
-                        slot,
-                    });
-                }
-                Err(_) => {
-                    replica.eject(now_ms);
-                    tried.push(Arc::clone(&replica.id));
-                    if tried.len() == ATTEMPTS {
-                        return Err(Refused::Answer(Answer::new(Reason::UpstreamConnect)));
-                    }
-                }
-            }
-        }
-    }
-
-    /// No replica is ready: tells the autoscaler, and waits as long as the server wants.
-    async fn hold<D: Downstream>(
-        &self,
-        route: Arc<Route>,
-        downstream: &mut D,
-    ) -> Result<Arc<Route>, Refused> {
-        route.demand.unserved();
-        if route.hold.is_zero() {
-            return Err(Refused::Answer(no_replica(&route)));
-        }
-        let _waits = route.demand.wait();
-        let deadline = Instant::now() + route.hold;
-        let mut latest = route;
-        loop {
-            let edits = Arc::clone(&latest.edited);
-            let edited = edits.notified();
-            let mut edited = std::pin::pin!(edited);
-            // Registered before the table is read, so that no edit falls in between.
-            edited.as_mut().enable();
-            latest = match Table::route(&self.tables.load(), &latest.server) {
-                Some(route) => route,
-                None => return Err(Refused::Answer(Answer::new(Reason::NoReplica))),
-            };
-            if !latest.ready.is_empty() {
-                return Ok(latest);
-            }
-            let wait = tokio::time::timeout_at(deadline, edited);
-            if unless_gone(downstream, wait).await?.is_err() {
-                return Err(Refused::Answer(no_replica(&latest)));
-            }
-        }
-    }
-
-    async fn carry<D: Downstream>(
-        &self,
-        chosen: Chosen,
-        route: &Route,
         mut request: Request<()>,
         body: Body,
         downstream: &mut D,
-    ) -> Result<Outcome, Failure> {
-        let Chosen {
-            replica,
-            counted,
-            slot,
-        } = chosen;
-        request
-            .headers_mut()
-            .insert(fields::REPLICA, replica.header.clone());
-        let rules = Rules::of(request.headers(), body, route.request_timeout);
-        let mut upstream = slot.send(request, body)?;
-        let mut observer = Reported { replica: &replica };
-        let outcome = exchange::run(downstream, &mut upstream, &mut observer, rules).await;
-        drop(counted);
-        Ok(outcome)
+    ) -> Result<Outcome, Refused> {
+        let owner = route.owner.clone();
+        if self.ledger.refuses(&owner) {
+            return Err(Answer::new(Reason::Overloaded).into());
+        }
+        let mut offers = Offers::default();
+        let mut holding = Holding {
+            sending: Sending::default(),
+            account: self.ledger.account(&owner),
+        };
+        loop {
+            let account = &mut holding.account;
+            let chosen = self
+                .choose(&mut route, &mut offers, account, downstream)
+                .await?;
+            // A copy of the head costs two allocations: made only where there is a replica left that
+            // it could be for.
+            let copy = offers.may_follow(&route).then(|| request.clone());
+            if copy.is_none() {
+                holding.sending.spend();
+            }
+            let replica = Arc::clone(&chosen.replica);
+            let rules = Rules::of(request.headers(), body, route.request_timeout);
+            let ended = carry(chosen, request, (body, rules), &mut holding, downstream).await;
+            match (ended, copy) {
+                (Ended::Refused(reason), Some(copy)) if holding.sending.rewind() => {
+                    if reason != Reason::Overloaded {
+                        replica.eject(clock::now_us() / 1_000);
+                    }
+                    offers.refused(&replica, reason);
+                    if let Some(latest) = Table::route(&self.tables.load(), &route.server) {
+                        route = latest;
+                    }
+                    request = copy;
+                }
+                (Ended::Refused(reason), _) => return Err(Answer::new(reason).into()),
+                (Ended::Carried(outcome), _) => return Ok(outcome),
+            }
+        }
+    }
+
+    /// Counts how an exchange ended, and answers where nobody has.
+    fn ended<D: Downstream>(&self, outcome: Outcome, grpc: bool, downstream: &mut D) {
+        match (outcome.end, outcome.status) {
+            (End::Complete, status) => self.counters.complete(status.unwrap_or_default()),
+            (End::Client(Gone::Broken | Gone::Stalled), None) => {
+                self.answer(&Answer::new(Reason::BadRequest), grpc, downstream);
+            }
+            (End::Client(_), _) => self.counters.left(),
+            (End::Upstream(failure), None) => {
+                self.answer(&Answer::new(failure.into()), grpc, downstream);
+            }
+            (End::Shed, None) => {
+                self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
+            }
+            (End::Shed | End::Upstream(_), Some(_)) => self.counters.cut(),
+        }
     }
 
     fn answer<D: Downstream>(&self, answer: &Answer, grpc: bool, downstream: &mut D) {
@@ -193,9 +154,64 @@ impl Proxy {
     }
 }
 
+/// What a request holds, over all its offers.
+struct Holding<'a> {
+    sending: Sending,
+    account: Account<'a>,
+}
+
+/// What came of offering a request to a replica.
+enum Ended {
+    Carried(Outcome),
+    /// None of it has reached the program.
+    Refused(Reason),
+}
+
+async fn carry<D: Downstream>(
+    chosen: Chosen,
+    mut request: Request<()>,
+    (body, rules): (Body, Rules),
+    holding: &mut Holding<'_>,
+    downstream: &mut D,
+) -> Ended {
+    let Chosen {
+        replica,
+        counted,
+        slot,
+    } = chosen;
+    request
+        .headers_mut()
+        .insert(fields::REPLICA, replica.header.clone());
+    let mut upstream = match slot.send(request, body) {
+        Ok(upstream) => upstream,
+        Err(failure) => return Ended::Refused(failure.into()),
+    };
+    let mut observer = Reported {
+        replica: &replica,
+        refusal: None,
+    };
+    let Holding { sending, account } = holding;
+    let outcome = exchange::run(
+        downstream,
+        &mut upstream,
+        &mut observer,
+        rules,
+        sending,
+        account,
+    )
+    .await;
+    drop(counted);
+    match (outcome.end, observer.refusal) {
+        (End::Upstream(Failure::Refused), reason) if outcome.status.is_none() => {
+            Ended::Refused(reason.unwrap_or(Reason::Overloaded))
+        }
+        _ => Ended::Carried(outcome),
+    }
+}
+
 /// The request is not for a replica.
 enum Routed {
-    /// For the proxy itself, which has a table or not.
+    /// For the proxy itself, which is ready or not.
     Internal(bool),
     Refused(Answer),
 }
@@ -222,58 +238,16 @@ impl Service for Proxy {
             Err(Routed::Refused(answer)) => return self.answer(&answer, grpc, downstream),
             Err(Routed::Internal(ready)) => return health(&request, ready, downstream),
         };
-        let chosen = match self.choose(Arc::clone(&route), downstream).await {
-            Ok(chosen) => chosen,
-            Err(Refused::Answer(answer)) => return self.answer(&answer, grpc, downstream),
-            Err(Refused::Left) => return self.counters.left(),
-        };
-        match self.carry(chosen, &route, request, body, downstream).await {
-            Ok(Outcome {
-                end: End::Complete,
-                status,
-                ..
-            }) => {
-                self.counters.complete(status.unwrap_or_default());
-            }
-            Ok(Outcome {
-                end: End::Client(Gone::Broken | Gone::Stalled),
-                status: None,
-                ..
-            }) => {
-                self.answer(&Answer::new(Reason::BadRequest), grpc, downstream);
-            }
-            Ok(Outcome {
-                end: End::Client(_),
-                ..
-            }) => self.counters.left(),
-            Ok(Outcome {
-                end: End::Upstream(failure),
-                status: None,
-                ..
-            })
-            | Err(failure) => {
-                self.answer(&Answer::new(failure.into()), grpc, downstream);
-            }
-            Ok(Outcome {
-                end: End::Upstream(_),
-                ..
-            }) => self.counters.cut(),
+        match self.offer(route, request, body, downstream).await {
+            Err(Refused::Answer(answer)) => self.answer(&answer, grpc, downstream),
+            Err(Refused::Left) => self.counters.left(),
+            Ok(outcome) => self.ended(outcome, grpc, downstream),
         }
     }
 
     fn receive(&self, edit: Arc<Edit>) {
         self.peers.edit(&edit);
     }
-}
-
-/// 503 with an honest guess: what the last start took, or a second.
-fn no_replica(route: &Route) -> Answer {
-    let reason = if route.starting {
-        Reason::Starting
-    } else {
-        Reason::NoReplica
-    };
-    Answer::new(reason).retry_after(route.startup_ms.div_ceil(1_000).max(1))
 }
 
 /// `/readyz` of the authority `fprs.internal`, for the edge's health checks.
@@ -289,19 +263,35 @@ fn health<D: Downstream>(request: &Request<()>, ready: bool, downstream: &mut D)
     }
 }
 
-/// Takes the relay's word for the replica's load off the response.
+/// Takes the relay's word for the replica's load off the response, and hears when it refuses.
 struct Reported<'a> {
     replica: &'a Replica,
+    /// Why the relay sent the request to no program.
+    refusal: Option<Reason>,
 }
 
 impl Observer for Reported<'_> {
-    fn head(&mut self, response: &mut Response<()>) {
+    fn head(&mut self, response: &mut Response<()>) -> Verdict {
         let reported = response.headers_mut().remove(fields::IN_FLIGHT);
         let count = reported
             .as_ref()
             .and_then(|count| count.to_str().ok()?.parse::<u64>().ok());
         if let Some(count) = count {
             self.replica.report(count, clock::now_us() / 1_000);
+            // With its program's answer a relay never sends a reason.
+            return Verdict::Pass;
+        }
+        self.refusal = response
+            .headers()
+            .get(fields::REASON)
+            .and_then(|reason| Reason::of(reason.as_bytes()))
+            .filter(|reason| reason.is_before_program());
+        match self.refusal {
+            Some(_) => Verdict::Refused,
+            None => Verdict::Pass,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

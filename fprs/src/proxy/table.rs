@@ -12,6 +12,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use fprs_autoscaler_client::{Demand, Gauge, ServerDemand};
 use fprs_config::{Applied, ReplicaState, ServerView, Snapshot};
+use fprs_forward::Owner;
 use http::HeaderValue;
 use imbl::GenericHashMap;
 use imbl::shared_ptr::DefaultSharedPtr;
@@ -51,6 +52,8 @@ pub enum Found {
 pub struct Route {
     /// The server's name.
     pub server: Arc<str>,
+    /// On whom the bytes of its exchanges are counted.
+    pub owner: Owner,
     /// How long a request may wait for a replica.
     pub hold: Duration,
     /// Until response headers.
@@ -349,6 +352,7 @@ impl Tables {
             .collect();
         Some(Route {
             server: Arc::clone(server),
+            owner: Owner::server(server),
             hold: spec.hold,
             request_timeout: spec.request_timeout,
             ready,

@@ -44,11 +44,17 @@ impl Admin {
     }
 }
 
-/// Serves routes on a bound port until the process ends.
+/// Serves routes on a bound port until the process ends; from `relieved` on it accepts no more, since
+/// another process does.
 ///
 /// # Errors
 /// The listener can't be used.
-pub fn serve(listener: TcpListener, router: Router, parts: &mut Parts) -> Result<(), Failure> {
+pub fn serve(
+    listener: TcpListener,
+    router: Router,
+    parts: &mut Parts,
+    relieved: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Failure> {
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| Failure::new(format!("the admin port can't be used: {error}")))?;
     // Small messages both ways all the time: waiting to fill a segment would cost 40 ms each.
@@ -56,7 +62,8 @@ pub fn serve(listener: TcpListener, router: Router, parts: &mut Parts) -> Result
         stream.set_nodelay(true).ok();
     });
     parts.run("the admin port", async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        let served = axum::serve(listener, router).with_graceful_shutdown(relieved);
+        if let Err(error) = served.await {
             tracing::error!(%error, "the admin port failed");
         }
     });

@@ -2,11 +2,13 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use fprs_autoscaler_client::{Demand, Reporter, reporter};
 use fprs_config::View;
-use fprs_forward::Shards;
+use fprs_control::ReadyCheck;
+use fprs_forward::{Budget, Shards};
 use prometheus::Registry;
 use tokio::sync::mpsc;
 
@@ -16,6 +18,9 @@ use crate::proxy::metrics::Metrics;
 use crate::proxy::table::Edit;
 use crate::proxy::{Proxy, Settings, Tables};
 use crate::roles::follow::Observer;
+use crate::roles::in_flight;
+use crate::roles::load_metrics::LoadMetrics;
+use crate::settings::Drain;
 
 /// Edits that may wait for the cores; what doesn't fit is told with the next one.
 const EDITS: usize = 1024;
@@ -25,18 +30,21 @@ const EDITS: usize = 1024;
 pub struct Proxying {
     demand: Arc<Demand>,
     tables: Arc<Tables>,
+    metrics: Metrics,
+    leaving: Arc<AtomicBool>,
     shards: Shards<Proxy>,
     edits: Option<mpsc::Receiver<Arc<Edit>>>,
     editor: mpsc::Sender<Arc<Edit>>,
 }
 
 impl Proxying {
-    /// Starts the cores. They refuse everything until the table is loaded.
+    /// Starts the cores. Until the table is loaded they refuse what comes.
     ///
     /// # Errors
     /// The system gives no threads, or the metrics are registered already.
     pub fn start(
         settings: &crate::settings::Settings,
+        budget: &Arc<Budget>,
         registry: &Registry,
     ) -> Result<Self, Failure> {
         let (cores, deadlines) = (settings.cores, settings.deadlines);
@@ -46,18 +54,29 @@ impl Proxying {
         registry
             .register(Box::new(metrics.clone()))
             .map_err(Failure::new)?;
+        let leaving = Arc::default();
         let settings = Settings {
             tables: Arc::clone(&tables),
             edges: settings.trusted_edges.clone().into(),
+            leaving: Arc::clone(&leaving),
+            budget: Arc::clone(budget),
         };
+        let counted = Arc::clone(&demand);
+        let in_flight = move || counted.in_flight();
+        in_flight::register(registry, "fprs_proxy_exchanges_in_flight", in_flight)?;
+        let counters = metrics.clone();
         let shards = Shards::start_with("proxy", cores, deadlines, move |core| {
-            Proxy::new(&settings, metrics.core(core))
+            Proxy::new(&settings, counters.core(core))
         })
         .map_err(|error| Failure::new(format!("can't start the proxy's threads: {error}")))?;
+        let load = LoadMetrics::new(shards.clone()).map_err(Failure::new)?;
+        registry.register(Box::new(load)).map_err(Failure::new)?;
         let (editor, edits) = mpsc::channel(EDITS);
         Ok(Self {
             demand,
             tables,
+            metrics,
+            leaving,
             shards,
             edits: Some(edits),
             editor,
@@ -113,19 +132,65 @@ impl Proxying {
             .map_err(|error| Failure::new(format!("can't accept connections: {error}")))
     }
 
-    /// The table is loaded.
-    pub fn tables(&self) -> Arc<Tables> {
-        Arc::clone(&self.tables)
+    /// Whether it serves: once a table is loaded, until it leaves.
+    pub fn ready_check(&self) -> ReadyCheck {
+        let (tables, leaving) = (Arc::clone(&self.tables), Arc::clone(&self.leaving));
+        Arc::new(move || {
+            if leaving.load(Ordering::Relaxed) {
+                Err("draining".to_owned())
+            } else if tables.load().is_loaded() {
+                Ok(())
+            } else {
+                Err("waiting for the first snapshot of the store".to_owned())
+            }
+        })
     }
 
-    /// Ends all exchanges within the deadline.
-    pub async fn drain(&self, deadline: Duration) {
-        if !self.shards.drain(deadline).await {
+    /// Ends: readiness fails first, and while edges take notice all is served; then the listeners
+    /// close, and exchanges end within the deadline.
+    pub async fn drain(&self, drain: Drain) {
+        self.leaving.store(true, Ordering::Relaxed);
+        self.end(drain).await;
+    }
+
+    /// Accepts no more: another process has the same listeners and serves.
+    pub async fn stop_accepting(&self) {
+        self.shards.stop_accepting().await;
+    }
+
+    /// Ends after [`stop_accepting`](Self::stop_accepting). Readiness does not fail: edges ask about
+    /// the address, and there it goes on.
+    pub async fn drain_relieved(&self, drain: Drain) {
+        self.end(drain).await;
+    }
+
+    async fn end(&self, drain: Drain) {
+        self.shards.leave().await;
+        tokio::time::sleep(drain.delay).await;
+        let emptied = self.shards.drain(drain.timeout).await;
+        let in_flight = self.shards.exchanges();
+        // Connections alone are clients that have their answer and don't close.
+        if !emptied && in_flight > 0 {
             tracing::warn!(
-                exchanges = self.shards.exchanges(),
+                exchanges = in_flight,
                 "the drain deadline came before the last exchange ended"
             );
         }
+        let ended = self.metrics.totals();
+        tracing::info!(
+            complete = ended.complete,
+            left = ended.left,
+            cut = ended.cut,
+            answers = ended.answers,
+            in_flight,
+            "drained"
+        );
+    }
+
+    /// Waits until the autoscaler can have heard the last counts. Without, it would take what was in
+    /// flight a moment ago for load until this proxy's lease ends.
+    pub async fn report_last(&self) {
+        tokio::time::sleep(2 * reporter::Settings::INTERVAL).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use fprs_forward::{Deadlines, Shards, limits};
+use fprs_forward::{Budget, Deadlines, Shards, limits};
 use fprs_relay::data::{Data, Edited};
 use fprs_relay::{Relay, RelaySettings};
 use prometheus::Registry;
@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
 use crate::process::Parts;
+use crate::roles::in_flight;
 
 /// A relay that runs.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Relaying {
     /// Its state directory is unusable, a setting is wrong, or the system gives no threads.
     pub fn start(
         settings: RelaySettings,
-        cores: usize,
+        (cores, budget): (usize, &Arc<Budget>),
         listener: TcpListener,
         registry: &Registry,
         parts: &mut Parts,
@@ -44,10 +45,14 @@ impl Relaying {
         let relay = Relay::new(settings, registry).map_err(Failure::new)?;
         let worker = relay.worker_id().to_owned();
         let table = relay.table();
+        let counted = Arc::clone(&table);
+        let in_flight = move || counted.load().values().map(|r| r.in_flight()).sum();
+        in_flight::register(registry, "fprs_relay_exchanges_in_flight", in_flight)?;
         let of_cores = Arc::clone(&table);
         let threads = |error| Failure::new(format!("can't start the relay's data path: {error}"));
+        let budget = Arc::clone(budget);
         let shards = Shards::start_with("relay", cores, for_proxies(), move |_| {
-            Data::new(Arc::clone(&of_cores))
+            Data::new(Arc::clone(&of_cores), &budget)
         })
         .map_err(threads)?;
         shards.listen(listener).map_err(threads)?;

@@ -29,7 +29,20 @@ async def main():
             say("echo", echoed)
         async with session.get("/events") as response:
             say("events", [line async for line in response.content])
+        await paced(session)
         await socket(session)
+
+
+async def paced(session):
+    """Each event is here before the next is sent."""
+    async with session.get("/paced", params={"run": "aiohttp"}) as response:
+        number = 0
+        async for event in response.content.iter_any():
+            say("event", event.decode())
+            params = {"run": "aiohttp", "number": number}
+            async with session.post("/arrived", params=params, raise_for_status=True):
+                number += 1
+    assert number == 20
 
 
 async def socket(session):

@@ -49,5 +49,13 @@ with httpx.Client(
     assert lines.count("") == 5, lines
     say("events", lines)
 
+    run = f"httpx {http2}"
+    with client.stream("GET", "/paced", params={"run": run}) as response:
+        for number, event in enumerate(response.iter_raw()):
+            say("event", event.decode())
+            params = {"run": run, "number": number}
+            client.post("/arrived", params=params).raise_for_status()
+    assert number == 19
+
     with client.stream("GET", "/download") as response:
         say("download", b"".join(response.iter_raw()))

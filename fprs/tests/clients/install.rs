@@ -57,6 +57,14 @@ pub(crate) fn tool(name: &str, version: &str) -> Option<PathBuf> {
     skipped(name, &why)
 }
 
+/// Chromium, which comes from the system; `None`: skip.
+pub(crate) fn chromium() -> Option<PathBuf> {
+    match run(Command::new("chromium").arg("--version"), Path::new(".")) {
+        Ok(()) => Some(PathBuf::from("chromium")),
+        Err(why) => skipped("chromium", &why),
+    }
+}
+
 /// The directory of one set of clients, installed by `install` unless `list` is what it has.
 fn installed(
     name: &str,

@@ -1,31 +1,38 @@
 //! One program twice: deployed on a plane, and started by the test itself, so that a client can talk
-//! to it with and without fprs between.
+//! to it with and without fprs between. Both leave notes of what they saw; at the end fprs must have
+//! counted the same.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use fprs_testkit::client::H1;
 use fprs_testkit::{Plane, Process, until};
 use serde_json::Value;
+
+use crate::client::Client;
+use crate::seen::Seen;
 
 /// The plane, with the server `it` deployed, and the same program beside it.
 pub(crate) struct Stage {
     pub(crate) plane: Plane,
+    /// What the deployed program saw.
+    pub(crate) seen: Seen,
     direct: SocketAddr,
+    seen_direct: Seen,
     _program: Process,
 }
 
-/// A client that one test runs against several addresses.
-pub(crate) struct Client {
-    program: PathBuf,
-    args: Vec<String>,
-    env: Vec<(&'static str, PathBuf)>,
-}
-
-/// Longest a program may take to listen, and a client to come to its end: an interpreter that starts
-/// on a busy machine is slow.
+/// Longest a program may take to listen or to end: an interpreter that starts on a busy machine is
+/// slow.
 const LONGEST: Duration = Duration::from_secs(40);
+
+/// Longest for the last exchange to be seen to end, on either side.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Longest for a plane with nothing in flight to end.
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// What programs are told: to leave no files here, and to be quick.
 const ENV: &[(&str, &str)] = &[("PYTHONDONTWRITEBYTECODE", "1"), ("TOKEN_DELAY_MS", "5")];
@@ -35,34 +42,30 @@ pub(crate) const SERVER: &str = "it";
 
 impl Stage {
     /// Starts both; `more` is TOML for the manifest.
-    pub(crate) async fn set(python: &Path, program: &Path, more: &str) -> Self {
-        Self::set_with(python, program, more, &[]).await
-    }
-
-    /// [`Stage::set`]; `env` is for the deployed program alone.
-    pub(crate) async fn set_with(
-        python: &Path,
-        program: &Path,
-        more: &str,
-        env: &[(&str, &str)],
-    ) -> Self {
+    pub(crate) async fn set(interpreter: &Path, program: &Path, more: &str) -> Self {
         let plane = Plane::start(env!("CARGO_BIN_EXE_fprs")).await;
-        let command = Value::from([text(python), text(program)].as_slice());
+        let seen = Seen::new(plane.dir().join("seen"));
+        let seen_direct = Seen::new(plane.dir().join("seen-direct"));
+        let command = Value::from([text(interpreter), text(program)].as_slice());
+        // So long waits a relay that counts one exchange too many; the test has failed before.
         let mut manifest = format!(
-            "name = \"{SERVER}\"\ncommand = {command}\nauth = \"public\"\nmin_replicas = 1\n{more}\n[env]\n"
+            "name = \"{SERVER}\"\ncommand = {command}\nauth = \"public\"\nmin_replicas = 1\n\
+             exit_grace_period = \"120s\"\n{more}\n[env]\n"
         );
-        for (name, value) in ENV.iter().chain(env) {
-            manifest += &format!("{name} = {}\n", Value::from(*value));
+        for (name, value) in environment(&seen) {
+            manifest += &format!("{name} = {}\n", Value::from(value));
         }
         plane.deploy(&manifest).await;
-        let (process, direct) = start(python, program, plane.dir()).await;
+        let (process, direct) = start(interpreter, program, &seen_direct, plane.dir()).await;
         until("a ready replica", LONGEST, async || {
             (plane.replicas_in(SERVER, "ready").await > 0).then_some(())
         })
         .await;
         Self {
             plane,
+            seen,
             direct,
+            seen_direct,
             _program: process,
         }
     }
@@ -75,14 +78,15 @@ impl Stage {
     /// [`Stage::compare`], where the client behind fprs speaks another version of HTTP than the
     /// program can.
     pub(crate) async fn compare_two(&self, direct: &Client, through: &Client) {
+        let before = (self.seen_direct.begun(), self.seen.begun());
         let expected = self.run_direct(direct).await;
         let seen = self.run(through).await;
-        assert!(!expected.is_empty(), "the client said nothing");
-        assert!(
-            expected == seen,
-            "without fprs:\n{}\nwith fprs:\n{}",
-            String::from_utf8_lossy(&expected),
-            String::from_utf8_lossy(&seen)
+        same(&expected, &seen);
+        let asked = self.seen_direct.begun() - before.0;
+        assert_eq!(
+            self.seen.begun() - before.1,
+            asked,
+            "requests of {through:?}"
         );
     }
 
@@ -96,69 +100,66 @@ impl Stage {
         client.run(self.direct, &self.authority()).await
     }
 
+    /// Where the program itself listens.
+    pub(crate) const fn direct(&self) -> SocketAddr {
+        self.direct
+    }
+
     /// The deployed server's authority.
     pub(crate) fn authority(&self) -> String {
         self.plane.host(SERVER)
     }
+
+    /// Ends the test: nothing is in flight any more, and fprs counted what the program saw.
+    pub(crate) async fn end(self) {
+        let exchanges = self.seen.begun();
+        assert!(exchanges > 0, "the program saw nothing");
+        until(
+            "the program saw the end of every exchange",
+            SOON,
+            async || (self.seen.ended() == exchanges).then_some(()),
+        )
+        .await;
+        self.end_after(exchanges).await;
+    }
+
+    /// [`Stage::end`] for a program that leaves no notes.
+    pub(crate) async fn end_after(mut self, exchanges: u64) {
+        until(
+            "the proxy saw the end of every exchange",
+            SOON,
+            async || (self.exchanges().await >= exchanges).then_some(()),
+        )
+        .await;
+        assert_eq!(self.exchanges().await, exchanges, "exchanges that ended");
+        // Neither the proxy nor the relay ends before what it counts as in flight has, or its time
+        // is up: later than this.
+        let status = self.plane.terminate(AT_ONCE).await;
+        assert!(status.success(), "{status}");
+    }
+
+    /// How many exchanges with a replica have ended, as the proxy counts.
+    async fn exchanges(&self) -> u64 {
+        let mut admin = H1::connect(self.plane.admin()).await.unwrap();
+        let metrics = admin.get("admin", "/metrics").await.unwrap().text();
+        metrics
+            .lines()
+            .filter(|line| line.starts_with("fprs_proxy_exchanges_total{"))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
+    }
 }
 
-impl Client {
-    /// A Python script of this directory.
-    pub(crate) fn python(python: &Path, script: &str) -> Self {
-        Self {
-            program: python.to_owned(),
-            args: vec![text(&here(script))],
-            env: vec![("PYTHONDONTWRITEBYTECODE", PathBuf::from("1"))],
-        }
-    }
-
-    /// A Node script of this directory.
-    pub(crate) fn node(modules: &Path, script: &str) -> Self {
-        Self {
-            program: PathBuf::from("node"),
-            args: vec![text(&here(script))],
-            env: vec![("NODE_PATH", modules.to_owned())],
-        }
-    }
-
-    /// A shell script that calls `tool`.
-    pub(crate) fn shell(script: &Path, tool: &Path) -> Self {
-        Self {
-            program: PathBuf::from("bash"),
-            args: vec![text(script)],
-            env: vec![("TOOL", tool.to_owned())],
-        }
-    }
-
-    /// One more argument, after address and authority.
-    pub(crate) fn arg(mut self, arg: &str) -> Self {
-        self.args.push(arg.to_owned());
-        self
-    }
-
-    /// Runs it to its end, which must be a good one; what it said.
-    pub(crate) async fn run(&self, address: SocketAddr, authority: &str) -> Vec<u8> {
-        let (script, more) = self.args.split_first().expect("a script");
-        let mut command = tokio::process::Command::new(&self.program);
-        command.arg(script).arg(address.to_string()).arg(authority);
-        command
-            .args(more)
-            .envs(self.env.iter().map(|pair| (pair.0, &pair.1)));
-        let started = Instant::now();
-        let output = tokio::time::timeout(LONGEST, command.kill_on_drop(true).output())
-            .await
-            .unwrap_or_else(|_| panic!("{script} still runs after {LONGEST:?}"))
-            .unwrap_or_else(|error| panic!("can't run {script}: {error}"));
-        assert!(
-            output.status.success(),
-            "{script} at {address}: {}\n{}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        eprintln!("{script} at {address}: {:.1?}", started.elapsed());
-        output.stdout
-    }
+/// Fails unless both said the same, and not nothing.
+#[track_caller]
+pub(crate) fn same(direct: &[u8], through: &[u8]) {
+    assert!(!direct.is_empty(), "the client said nothing");
+    assert!(
+        direct == through,
+        "without fprs:\n{}\nwith fprs:\n{}",
+        String::from_utf8_lossy(direct),
+        String::from_utf8_lossy(through)
+    );
 }
 
 /// A file of this directory.
@@ -168,14 +169,19 @@ pub(crate) fn here(name: &str) -> PathBuf {
         .join(name)
 }
 
-async fn start(python: &Path, program: &Path, dir: &Path) -> (Process, SocketAddr) {
+async fn start(
+    interpreter: &Path,
+    program: &Path,
+    seen: &Seen,
+    dir: &Path,
+) -> (Process, SocketAddr) {
     // Free a moment later; nobody else asks the system for this very port meanwhile.
     let free = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = free.local_addr().expect("its address");
     drop(free);
-    let mut command = Command::new(python);
+    let mut command = Command::new(interpreter);
     command.arg(program).env("PORT", address.port().to_string());
-    command.envs(ENV.iter().copied());
+    command.envs(environment(seen));
     let mut process = Process::spawn("the program", command, &dir.join("direct.log"));
     until("the program listens", LONGEST, async || {
         assert!(process.is_running(), "the program ended");
@@ -183,6 +189,11 @@ async fn start(python: &Path, program: &Path, dir: &Path) -> (Process, SocketAdd
     })
     .await;
     (process, address)
+}
+
+fn environment(seen: &Seen) -> impl Iterator<Item = (&str, &str)> {
+    let seen = ("SEEN", seen.path().to_str().expect("a path that is text"));
+    ENV.iter().copied().chain([seen])
 }
 
 fn text(path: &Path) -> String {

@@ -33,4 +33,4 @@ function run(main) {
   );
 }
 
-module.exports = { address, authority, fields, more, run, say };
+module.exports = { address, authority, digest, fields, more, run, say };

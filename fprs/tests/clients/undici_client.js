@@ -14,6 +14,27 @@ function* pieces() {
   }
 }
 
+/** Each event is here before the next is sent. */
+async function paced(ask) {
+  const other = new Client(`http://${address}`);
+  const { body } = await ask("GET", "/paced?run=undici");
+  let number = 0;
+  for await (const event of body) {
+    say("event", event.toString());
+    const path = `/arrived?run=undici&number=${number}`;
+    const { statusCode, body } = await other.request({
+      method: "POST",
+      path,
+      headers: { host: authority },
+    });
+    assert.equal(statusCode, 200);
+    await body.dump();
+    number += 1;
+  }
+  assert.equal(number, 20);
+  await other.close();
+}
+
 run(async () => {
   const client = new Client(`http://${address}`, { pipelining: 1 });
   const ask = (method, path, more = {}) =>
@@ -38,6 +59,7 @@ run(async () => {
   say("echo", back);
   const events = await ask("GET", "/events");
   say("events", (await events.body.text()).split("\n"));
+  await paced(ask);
   const download = await ask("GET", "/download");
   say("download", Buffer.from(await download.body.arrayBuffer()));
   await client.close();

@@ -1,22 +1,31 @@
 """The websockets library: messages, fragments, pings, extensions, subprotocols and closes."""
 
 import asyncio
+import http.client
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from frames import Tapped
 from transcript import say, target
 
 host, port, authority = target()
 BINARY = bytes(range(256)) * 1024
 KEPT = ("sec-websocket-protocol", "sec-websocket-extensions", "upgrade")
+CODES = [(1000, ""), (1001, "going"), (1008, "x" * 123), (1011, "☃"), (3000, "lib"), (4999, "last")]
 
 
-def opened(**options):
+class Connection(Tapped, ClientConnection):
+    pass
+
+
+def opened(path, subprotocols=("echo.v2",), **options):
     return connect(
-        f"ws://{authority}/",
+        f"ws://{authority}{path}",
         host=host,
         port=port,
+        create_connection=Connection,
+        subprotocols=subprotocols,
         max_size=None,
         ping_interval=None,
         proxy=None,
@@ -46,21 +55,54 @@ async def talk(socket):
     assert [await socket.recv() for _ in range(500)] == [str(number) for number in range(500)]
 
 
+async def closed(socket):
+    """Waits for the program to close, and says how it did."""
+    try:
+        await socket.recv()
+    except ConnectionClosed as closed:
+        how = closed.rcvd and (closed.rcvd.code, closed.rcvd.reason, closed.rcvd_then_sent)
+        say("closed by the program", socket.close_code, how)
+
+
+def carried(path, socket):
+    """Every byte that one end sent is one that the other got."""
+    client = http.client.HTTPConnection(host, port, timeout=20)
+    client.request("GET", f"/frames{path}", headers={"Host": authority})
+    came, went = client.getresponse().read().decode().splitlines()
+    assert (came, went) == (str(socket.went), str(socket.came)), (came, went)
+    # What comes is not masked: the same each time.
+    say("frames", went)
+
+
 async def main():
-    async with opened(subprotocols=["other", "echo.v2"]) as socket:
+    async with opened("/deflate", subprotocols=["other", "echo.v2"]) as socket:
         await talk(socket)
         assert "permessage-deflate" in socket.response.headers["sec-websocket-extensions"]
-        await socket.send("close")
-        try:
-            await socket.recv()
-        except ConnectionClosed as closed:
-            say("closed by the program", closed.rcvd.code, closed.rcvd.reason, closed.rcvd_then_sent)
-            assert closed.rcvd.code == 4001
-    async with opened(compression=None, subprotocols=["echo.v2"]) as socket:
+        await socket.send("close 4001 as you wish ☃")
+        await closed(socket)
+        assert socket.close_code == 4001
+    carried("/deflate", socket)
+    async with opened("/plain", compression=None) as socket:
         await talk(socket)
         assert "sec-websocket-extensions" not in socket.response.headers
         await socket.close(4002, "leaving")
         say("closed by the client", socket.close_code, socket.close_reason)
+    carried("/plain", socket)
+    for code, reason in CODES:
+        async with opened(f"/by-the-program/{code}") as socket:
+            await socket.send(f"close {code} {reason}")
+            await closed(socket)
+        carried(f"/by-the-program/{code}", socket)
+        async with opened(f"/by-the-client/{code}") as socket:
+            await socket.close(code, reason)
+            say("closed by the client", socket.close_code, socket.close_reason)
+        carried(f"/by-the-client/{code}", socket)
+    async with opened("/aborted") as socket:
+        await socket.send("abort")
+        await closed(socket)
+        assert socket.close_code == 1006
+    async with opened("/left") as socket:
+        socket.transport.abort()
 
 
 asyncio.run(main())

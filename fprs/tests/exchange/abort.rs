@@ -8,7 +8,7 @@ use fprs_testkit::origin::now_us;
 use futures_util::future::join_all;
 use h2::Reason;
 
-use crate::call::{Leaving, Speaks, Upload};
+use crate::call::{Call, Leaving, Speaks, Upload};
 use crate::world::{ONE, PAIRS, TWO, World};
 
 const WITHIN_MS: u64 = 100;
@@ -23,6 +23,8 @@ enum Moment {
     BeforeTheHead,
     InTheAnswer,
     InTheUpload,
+    /// The upload fills every buffer on its way, and the program takes none of it.
+    InAnUploadThatNobodyTakes,
 }
 
 #[tokio::test]
@@ -40,10 +42,22 @@ async fn a_client_that_leaves_in_its_upload_is_seen_by_the_program() {
     all_pairs(Moment::InTheUpload).await;
 }
 
+/// Not by closing: over HTTP/1.1 its end comes after all the bytes that nobody takes.
+#[tokio::test]
+async fn a_client_that_resets_an_upload_that_nobody_takes_is_seen_by_the_program() {
+    all_pairs(Moment::InAnUploadThatNobodyTakes).await;
+}
+
 async fn all_pairs(moment: Moment) {
     let world = World::alone().await;
     for pair in PAIRS {
         for how in [Leaving::Close, Leaving::Reset] {
+            if matches!(
+                (moment, how),
+                (Moment::InAnUploadThatNobodyTakes, Leaving::Close)
+            ) {
+                continue;
+            }
             let mut latencies = Vec::new();
             for number in 0..TRIES {
                 latencies.push(latency(&world, pair, moment, how, number).await);
@@ -73,21 +87,34 @@ async fn latency(
         Moment::BeforeTheHead => ("/sleep?ms=60000", Upload::None),
         Moment::InTheAnswer => ("/hang?", Upload::None),
         Moment::InTheUpload => ("/count?", Upload::Stream),
+        Moment::InAnUploadThatNobodyTakes => ("/never?", Upload::Stream),
     };
     let target = format!("{path}&try={number}-{speaks:?}-{how:?}");
     let mut call = world.call(speaks, server, &target, upload).await;
-    if upload == Upload::Stream {
+    if matches!(moment, Moment::InTheUpload) {
         call.sender.send(Bytes::from_static(b"some")).await.unwrap();
     }
     world.noted(server, &target, "begin").await;
     if matches!(moment, Moment::InTheAnswer) {
         assert_eq!(call.answer.head().await.unwrap().status, 200);
     }
+    if matches!(moment, Moment::InAnUploadThatNobodyTakes) {
+        fill(&mut call).await;
+    }
     let left = now_us();
     let kept = call.leave(how);
     let noted = world.noted(server, &target, "aborted").await;
     drop(kept);
     noted["at_us"].as_u64().unwrap().saturating_sub(left)
+}
+
+/// Sends until nothing is taken for a while.
+async fn fill(call: &mut Call) {
+    let piece = Bytes::from(vec![b'a'; 64 * 1024]);
+    let held = Duration::from_millis(200);
+    while let Ok(sent) = tokio::time::timeout(held, call.sender.send(piece.clone())).await {
+        sent.unwrap();
+    }
 }
 
 /// Each stream counts from its beginning to its end, whichever end that is.
@@ -128,11 +155,7 @@ async fn an_upload_that_nobody_takes_ends_with_its_stream() {
             let mut call = world
                 .call(Speaks::H2, server, "/never", Upload::Stream)
                 .await;
-            let piece = Bytes::from(vec![b'a'; 64 * 1024]);
-            let held = Duration::from_millis(200);
-            while let Ok(sent) = tokio::time::timeout(held, call.sender.send(piece.clone())).await {
-                sent.unwrap();
-            }
+            fill(&mut call).await;
             world.until_in_flight(server, 1).await;
             let kept = call.leave(Leaving::Reset);
             world.until_in_flight(server, 0).await;

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fprs_testkit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Mutex as Turn;
+use tokio::sync::{Mutex as Turn, Notify};
 use tokio::task::JoinHandle;
 
 use crate::world::DEADLINE;
@@ -20,7 +21,8 @@ pub(crate) struct Frames {
     writer: Arc<Turn<OwnedWriteHalf>>,
     noted: Arc<Mutex<Noted>>,
     reader: JoinHandle<()>,
-    next: u32,
+    next: AtomicU32,
+    came: Arc<Notify>,
 }
 
 /// What came.
@@ -50,27 +52,23 @@ impl Frames {
         let (reader, writer) = stream.into_split();
         let writer = Arc::new(Turn::new(writer));
         let noted = Arc::new(Mutex::new(Noted::default()));
-        let reader = tokio::spawn(read(reader, Arc::clone(&writer), Arc::clone(&noted)));
+        let came = Arc::new(Notify::new());
+        let (answers, notes) = (Arc::clone(&writer), Arc::clone(&noted));
+        let reader = tokio::spawn(read(reader, answers, notes, Arc::clone(&came)));
         let frames = Self {
             writer,
             noted,
             reader,
-            next: 1,
+            next: AtomicU32::new(1),
+            came,
         };
-        let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        let mut setting = INITIAL_WINDOW.to_be_bytes().to_vec();
-        setting.extend(WINDOW.to_be_bytes());
-        opening.extend(frame(SETTINGS, 0, 0, &setting));
-        opening.extend(frame(WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes()));
-        frames.write(&opening).await;
+        frames.write(&opening()).await;
         frames
     }
 
     /// The next stream's number.
-    pub(crate) fn stream(&mut self) -> u32 {
-        let stream = self.next;
-        self.next += 2;
-        stream
+    pub(crate) fn stream(&self) -> u32 {
+        self.next.fetch_add(2, Ordering::Relaxed)
     }
 
     /// Sends bytes as they are; on a connection that ended they are lost.
@@ -79,7 +77,7 @@ impl Frames {
     }
 
     /// Sends a GET and returns its stream.
-    pub(crate) async fn get(&mut self, authority: &str, path: &str) -> u32 {
+    pub(crate) async fn get(&self, authority: &str, path: &str) -> u32 {
         let stream = self.stream();
         let head = headers(stream, true, &request("GET", authority, path));
         self.write(&head).await;
@@ -87,7 +85,7 @@ impl Frames {
     }
 
     /// Sends a GET for `/bytes/N` and waits for all of them.
-    pub(crate) async fn expect_bytes(&mut self, authority: &str, length: usize) {
+    pub(crate) async fn expect_bytes(&self, authority: &str, length: usize) {
         let stream = self.get(authority, &format!("/bytes/{length}")).await;
         self.wait("a whole response", stream, |seen| {
             seen.ended && seen.bytes == length
@@ -103,14 +101,20 @@ impl Frames {
 
     /// Waits until what came on a stream is as wanted; fails at once when the connection ends.
     pub(crate) async fn wait(&self, what: &str, stream: u32, wanted: impl Fn(&Seen) -> bool) {
-        eventually(what, DEADLINE, || {
-            let seen = self.seen(stream);
-            let wanted = wanted(&seen);
-            self.expect_open(what);
-            assert!(wanted || !seen.reset, "{what}: {seen:?}");
-            wanted
-        })
-        .await;
+        let came = async {
+            loop {
+                let came = self.came.notified();
+                let seen = self.seen(stream);
+                self.expect_open(what);
+                if wanted(&seen) {
+                    return;
+                }
+                assert!(!seen.reset, "{what}: {seen:?}");
+                came.await;
+            }
+        };
+        let came = tokio::time::timeout(DEADLINE, came).await;
+        assert!(came.is_ok(), "not in time: {what}: {:?}", self.seen(stream));
     }
 
     /// Fails when the peer has ended the connection, or is about to, after `what`.
@@ -135,10 +139,39 @@ impl Drop for Frames {
     }
 }
 
+/// A connection with windows that never fill, on which nothing is ever read.
+#[derive(Debug)]
+pub(crate) struct Unread(#[expect(dead_code, reason = "held open")] TcpStream);
+
+impl Unread {
+    /// Connects and asks for so many responses of 200 KiB.
+    pub(crate) async fn connect(address: SocketAddr, authority: &str, responses: usize) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&opening()).await.unwrap();
+        for number in 0..responses {
+            let number = 2 * u32::try_from(number).unwrap() + 1;
+            let get = headers(number, true, &request("GET", authority, "/bytes/204800"));
+            stream.write_all(&get).await.unwrap();
+        }
+        Self(stream)
+    }
+}
+
+/// Preface and settings.
+fn opening() -> Vec<u8> {
+    let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let mut setting = INITIAL_WINDOW.to_be_bytes().to_vec();
+    setting.extend(WINDOW.to_be_bytes());
+    opening.extend(frame(SETTINGS, 0, 0, &setting));
+    opening.extend(frame(WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes()));
+    opening
+}
+
 async fn read(
     mut reader: OwnedReadHalf,
     writer: Arc<Turn<OwnedWriteHalf>>,
     noted: Arc<Mutex<Noted>>,
+    came: Arc<Notify>,
 ) {
     let mut head = [0; 9];
     while reader.read_exact(&mut head).await.is_ok() {
@@ -166,8 +199,10 @@ async fn read(
             seen.bytes += if kind == DATA { length } else { 0 };
             seen.ended |= kind != RST_STREAM && flags & END_STREAM != 0;
         }
+        came.notify_waiters();
     }
     noted.lock().unwrap().closed = true;
+    came.notify_waiters();
 }
 
 /// A HEADERS frame of literal fields.

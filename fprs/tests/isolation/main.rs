@@ -10,8 +10,10 @@
 )]
 
 mod churn;
+mod crowd;
 mod dials;
 mod frames;
+mod memory;
 mod readers;
 mod requests;
 mod resets;

@@ -3,7 +3,8 @@
 use fprs_testkit::client::{H2, H2Receiver, get};
 use h2::client::Builder;
 
-use crate::world::{World, pace, unnoticed};
+use crate::frames::Unread;
+use crate::world::{Neighbour, Quiet, World, size, unnoticed};
 
 /// Events of the stream that is not read; many times what the windows on the way hold.
 const EVENTS: usize = 30_000;
@@ -12,20 +13,28 @@ const EVENTS: usize = 30_000;
 /// buffers.
 const MEMORY_MIB: u64 = 16;
 
+/// Responses of 200 KiB that one client asks for and doesn't read: 98 MiB.
+const RESPONSES: usize = 500;
+
+/// What the allocator, the exchanges' own state and the sockets may take beside what is counted.
+const UNCOUNTED_MIB: u64 = 90;
+
 #[tokio::test]
 async fn tiny_events_that_are_not_read_leave_their_neighbours_alone() {
     let world = World::start_h2().await;
+    let quiet = Quiet::beside(World::start_h2().await).await;
     let host = world.host();
     let client = connect(&world).await;
     let other = world.plane.h2().await;
-    let quiet = pace(&client, &host).await;
     let path = format!("/sse?n={EVENTS}");
     let mut stalled = client.open(get(&host, &path), true).await.unwrap();
     assert_eq!(stalled.receiver.head().await.unwrap().status, 200);
-    world.busy(1).await;
-    let what = "30,000 events that are not read";
-    unnoticed(what, quiet, pace(&client, &host).await);
-    unnoticed(what, quiet, pace(&other, &host).await);
+    world.stalled().await;
+    let neighbours = [
+        Neighbour::Posts(&client, &host),
+        Neighbour::Posts(&other, &host),
+    ];
+    unnoticed("30,000 events that are not read", &quiet, &neighbours).await;
     assert_eq!(read_events(&mut stalled.receiver).await, EVENTS);
     assert!(client.is_open());
     world.settled().await;
@@ -34,16 +43,16 @@ async fn tiny_events_that_are_not_read_leave_their_neighbours_alone() {
 #[tokio::test]
 async fn a_large_response_that_is_not_read_waits_at_its_source() {
     let world = World::start().await;
+    let quiet = Quiet::beside(World::start().await).await;
     let host = world.host();
     let client = connect(&world).await;
-    let quiet = pace(&client, &host).await;
     let memory = world.plane.memory();
-    let stream = client.open(get(&host, "/bytes/1073741824"), true).await;
-    let mut stalled = stream.unwrap();
+    let path = format!("/bytes/{}", size(64 << 20, 1 << 30));
+    let mut stalled = client.open(get(&host, &path), true).await.unwrap();
     assert_eq!(stalled.receiver.head().await.unwrap().status, 200);
-    world.busy(1).await;
-    let what = "1 GiB that is not read";
-    unnoticed(what, quiet, pace(&client, &host).await);
+    world.stalled().await;
+    let what = "a large response that is not read";
+    unnoticed(what, &quiet, &[Neighbour::Posts(&client, &host)]).await;
     let grown = world.grown_mib(memory);
     println!("{what}: {grown} MiB");
     assert!(grown < MEMORY_MIB, "{grown} MiB");
@@ -53,6 +62,26 @@ async fn a_large_response_that_is_not_read_waits_at_its_source() {
     }
     drop(stalled);
     assert!(client.is_open());
+    world.settled().await;
+}
+
+/// Windows of 1 GiB, and a socket that nobody reads. Each response alone fits a stream's send buffer,
+/// where nobody would count it.
+#[tokio::test]
+async fn what_a_client_that_does_not_read_its_socket_holds_is_counted() {
+    let world = World::start().await;
+    let host = world.host();
+    let memory = world.plane.memory();
+    let client = Unread::connect(world.plane.listen(), &host, RESPONSES).await;
+    world.busy(1).await;
+    world.stalled().await;
+    let grown = world.grown_mib(memory);
+    let counted = world.metric("fprs_buffered_bytes").await >> 20;
+    println!(
+        "{RESPONSES} responses into a socket that is not read: {grown} MiB, {counted} counted"
+    );
+    assert!(grown < counted + UNCOUNTED_MIB, "{grown} MiB");
+    drop(client);
     world.settled().await;
 }
 

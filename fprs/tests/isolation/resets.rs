@@ -1,13 +1,25 @@
 //! Streams that are reset as soon as they are opened, and frames that carry nothing.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::frames::{Frames, data, headers, request, reset};
-use crate::world::{World, pace, unnoticed};
+use crate::world::{Neighbour, Quiet, World, size, unnoticed};
 
 /// Streams opened and reset in one burst.
 const BURST: usize = 200;
 
-/// Bursts.
-const BURSTS: usize = 10;
+/// Streams of the largest burst: as many as an edge connection has open, twice.
+const AT_ONCE: usize = 2_048;
+
+/// Between two small bursts beside which a neighbour's time is taken.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Streams of a small burst: 200 a second, 1,000 in a soak. In a build for tests, beside other tests,
+/// more of them would show by their work alone.
+fn small() -> usize {
+    size(2, 10)
+}
 
 /// ENHANCE_YOUR_CALM.
 const CALM: u32 = 11;
@@ -24,25 +36,66 @@ async fn bursts_of_resets_leave_streams_to_an_http2_program_alone() {
 
 async fn bursts(world: World, kinds: &[When]) {
     let host = world.host();
-    let mut client = Frames::connect(world.plane.listen()).await;
-    let neighbour = client.get(&host, "/sse?n=1000000&ms=5").await;
+    let client = Frames::connect(world.plane.listen()).await;
+    let events = client.get(&host, "/sse?n=1000000&ms=5").await;
     for when in kinds {
-        for _ in 0..BURSTS {
-            let before = client.seen(neighbour).bytes;
-            burst(&mut client, &host, BURST, *when).await;
+        // With the last burst 10,000 resets in a soak.
+        for _ in 0..size(5, 20) {
+            let before = client.seen(events).bytes;
+            burst(&client, &host, BURST, *when).await;
             client.expect_bytes(&host, 10_240).await;
             client
-                .wait("the neighbour goes on", neighbour, |seen| {
-                    seen.bytes > before
-                })
+                .wait("the neighbour goes on", events, |seen| seen.bytes > before)
                 .await;
         }
     }
-    burst(&mut client, &host, BURST * BURSTS, When::AtOnce).await;
+    burst(&client, &host, AT_ONCE, When::AtOnce).await;
     client.expect_bytes(&host, 10_240).await;
-    let seen = client.seen(neighbour);
+    let seen = client.seen(events);
     assert!(!seen.ended && !seen.reset, "{seen:?}");
     client.expect_open("bursts of resets");
+    drop(client);
+    world.settled().await;
+}
+
+#[tokio::test]
+async fn no_number_of_resets_ends_the_connection_they_come_on() {
+    let world = World::start().await;
+    let host = world.host();
+    let client = Frames::connect(world.plane.listen()).await;
+    let events = client.get(&host, "/sse?n=1000000&ms=5").await;
+    // Far more than may wait to be accepted, in one write.
+    burst(&client, &host, size(10_000, 100_000), When::AtOnce).await;
+    client.expect_bytes(&host, 10_240).await;
+    let before = client.seen(events).bytes;
+    client
+        .wait("the neighbour goes on", events, |seen| seen.bytes > before)
+        .await;
+    client.expect_open("10,000 resets in one write");
+    drop(client);
+    world.settled().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_resets_leaves_its_neighbours_alone() {
+    let world = World::start().await;
+    let quiet = Quiet::beside(World::start().await).await;
+    let host = world.host();
+    let client = Arc::new(Frames::connect(world.plane.listen()).await);
+    let resets = tokio::spawn({
+        let (client, host) = (Arc::clone(&client), host.clone());
+        async move {
+            loop {
+                burst(&client, &host, small(), When::Later).await;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    });
+    let what = "a stream of resets";
+    unnoticed(what, &quiet, &[Neighbour::Gets(&client, &host)]).await;
+    assert!(!resets.is_finished());
+    resets.abort();
+    client.expect_open(what);
     drop(client);
     world.settled().await;
 }
@@ -56,7 +109,7 @@ enum When {
     Later,
 }
 
-async fn burst(client: &mut Frames, host: &str, pairs: usize, when: When) {
+async fn burst(client: &Frames, host: &str, pairs: usize, when: When) {
     let (mut heads, mut resets) = (Vec::new(), Vec::new());
     for _ in 0..pairs {
         let stream = client.stream();
@@ -75,13 +128,11 @@ async fn burst(client: &mut Frames, host: &str, pairs: usize, when: When) {
 #[tokio::test]
 async fn empty_frames_end_at_most_the_connection_they_come_on() {
     let world = World::start().await;
+    let quiet = Quiet::beside(World::start().await).await;
     let host = world.host();
     let other = world.plane.h2().await;
-    let quiet = pace(&other, &host).await;
-    let mut neighbour = Frames::connect(world.plane.listen()).await;
-    let events = neighbour.get(&host, "/sse?n=1000000&ms=5").await;
-
-    let mut client = Frames::connect(world.plane.listen()).await;
+    let neighbour = Frames::connect(world.plane.listen()).await;
+    let client = Frames::connect(world.plane.listen()).await;
     let stream = client.stream();
     let post = headers(stream, false, &request("POST", &host, "/echo"));
     client.write(&post).await;
@@ -91,16 +142,13 @@ async fn empty_frames_end_at_most_the_connection_they_come_on() {
     let (code, why) = client.ended().await.unwrap();
     println!("101 empty DATA frames: GOAWAY {code} {why}");
     assert_eq!(code, CALM);
-
-    unnoticed(
-        "a connection of empty frames",
-        quiet,
-        pace(&other, &host).await,
-    );
-    let before = neighbour.seen(events).bytes;
-    neighbour
-        .wait("the neighbour goes on", events, |seen| seen.bytes > before)
-        .await;
+    let neighbours = [
+        Neighbour::Posts(&other, &host),
+        Neighbour::Gets(&neighbour, &host),
+    ];
+    let what = "a connection of empty frames";
+    unnoticed(what, &quiet, &neighbours).await;
+    neighbour.expect_open(what);
     drop(neighbour);
     world.settled().await;
 }

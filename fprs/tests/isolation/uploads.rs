@@ -9,7 +9,7 @@ use http::Method;
 use tokio::task::JoinHandle;
 
 use crate::frames::{Frames, data, headers, request};
-use crate::world::{DEADLINE, World, pace, unnoticed};
+use crate::world::{DEADLINE, Neighbour, Quiet, World, unnoticed};
 
 /// Far more than all windows and socket buffers on the way hold.
 const ENDLESS: u64 = 1 << 30;
@@ -24,19 +24,20 @@ const MEMORY_MIB: u64 = 32;
 #[tokio::test]
 async fn uploads_that_the_program_does_not_read_leave_their_neighbours_alone() {
     let world = World::start().await;
+    let quiet = Quiet::beside(World::start().await).await;
     let host = world.host();
     let client = world.plane.h2().await;
-    let quiet = pace(&client, &host).await;
     let memory = world.plane.memory();
     let mut uploads = Vec::new();
     for _ in 0..UPLOADS {
         uploads.push(upload(&client, &host, "/never").await);
     }
     world.busy(UPLOADS as u64).await;
-    let beside = pace(&client, &host).await;
-    unnoticed("8 uploads nobody reads", quiet, beside);
+    world.stalled().await;
+    let what = "8 uploads nobody reads";
+    unnoticed(what, &quiet, &[Neighbour::Posts(&client, &host)]).await;
     let grown = world.grown_mib(memory);
-    println!("8 uploads nobody reads: {grown} MiB");
+    println!("{what}: {grown} MiB");
     assert!(grown < MEMORY_MIB, "{grown} MiB");
     assert!(client.is_open());
     end(uploads).await;
@@ -46,6 +47,7 @@ async fn uploads_that_the_program_does_not_read_leave_their_neighbours_alone() {
 #[tokio::test]
 async fn uploads_that_are_held_for_a_replica_leave_their_neighbours_alone() {
     let world = World::start().await;
+    let quiet = Quiet::beside(World::start().await).await;
     let never_ready = program::manifest(
         "held",
         "hold = \"60s\"\nstartup_timeout = \"60s\"",
@@ -54,7 +56,6 @@ async fn uploads_that_are_held_for_a_replica_leave_their_neighbours_alone() {
     world.plane.deploy(&never_ready).await;
     let host = world.host();
     let client = world.plane.h2().await;
-    let quiet = pace(&client, &host).await;
     let mut uploads = Vec::new();
     for _ in 0..UPLOADS {
         uploads.push(upload(&client, &world.plane.host("held"), "/count").await);
@@ -64,8 +65,9 @@ async fn uploads_that_are_held_for_a_replica_leave_their_neighbours_alone() {
         (world.plane.replicas_in("held", "starting").await == 1).then_some(())
     })
     .await;
-    let beside = pace(&client, &host).await;
-    unnoticed("8 held uploads", quiet, beside);
+    world.stalled().await;
+    let what = "8 held uploads";
+    unnoticed(what, &quiet, &[Neighbour::Posts(&client, &host)]).await;
     assert!(client.is_open());
     assert!(uploads.iter().all(|upload| !upload.is_finished()));
     end(uploads).await;
@@ -75,8 +77,9 @@ async fn uploads_that_are_held_for_a_replica_leave_their_neighbours_alone() {
 #[tokio::test]
 async fn a_thousand_tiny_frames_that_nobody_reads_leave_their_neighbours_alone() {
     let world = World::start().await;
+    let quiet = Quiet::beside(World::start().await).await;
     let host = world.host();
-    let mut client = Frames::connect(world.plane.listen()).await;
+    let client = Frames::connect(world.plane.listen()).await;
     let stream = client.stream();
     let post = headers(stream, false, &request("POST", &host, "/never"));
     client.write(&post).await;
@@ -87,6 +90,8 @@ async fn a_thousand_tiny_frames_that_nobody_reads_leave_their_neighbours_alone()
         client.expect_bytes(&host, 10_240).await;
     }
     assert!(!client.seen(stream).reset);
+    let what = "1,000 tiny frames nobody reads";
+    unnoticed(what, &quiet, &[Neighbour::Gets(&client, &host)]).await;
     // All at once, and more than any window's worth of an honest peer's tiny frames.
     let many = data(stream, false, b"ten bytes.").repeat(20_000);
     client.write(&many).await;

@@ -99,12 +99,17 @@ async fn settings_of_the_data_dir_hold_across_restarts() {
     std::fs::write(settings, "log-format = \"json\"\n").unwrap();
     plane.restart().await;
     assert_eq!(plane.admin_token(), token);
-    let log = plane.process().log();
-    let attached = log
-        .lines()
-        .filter(|line| line.contains("attached to control"));
-    let json = attached.map(|line| serde_json::from_str::<Value>(line).is_ok());
-    assert_eq!(json.collect::<Vec<_>>(), [false, true], "{log}");
+    let json = until("both logged that a relay attached", SOON, async || {
+        let log = plane.process().log();
+        let lines = log.split_inclusive('\n');
+        let attached = lines.filter(|line| line.contains("attached to control"));
+        let json: Vec<_> = attached
+            .map(|line| serde_json::from_str::<Value>(line).is_ok())
+            .collect();
+        (json.len() == 2).then_some(json)
+    })
+    .await;
+    assert_eq!(json, [false, true]);
 }
 
 async fn up(data: &Path) -> fprs_testkit::plane::Ran {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
@@ -137,6 +137,13 @@ impl Source for Reader<'_> {
         match self.half.peek(&mut [0]).await {
             Ok(0) | Err(_) => {}
             Ok(_) => std::future::pending().await,
+        }
+    }
+
+    async fn reset(&mut self) {
+        let errors = self.half.as_ref().ready(Interest::ERROR);
+        if errors.await.is_err() {
+            std::future::pending().await
         }
     }
 

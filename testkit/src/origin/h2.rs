@@ -113,6 +113,10 @@ impl Source for Reader {
         std::future::pending().await
     }
 
+    async fn reset(&mut self) {
+        std::future::pending().await
+    }
+
     async fn trailers(&mut self) -> Result<Vec<(String, String)>, Gone> {
         let trailers = self.0.trailers().await.map_err(|_| Gone)?;
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();

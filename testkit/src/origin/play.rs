@@ -21,6 +21,8 @@ pub(super) trait Source {
     async fn piece(&mut self) -> Result<Option<Bytes>, Gone>;
     /// Returns once the client is gone. Only after the body's end.
     async fn gone(&mut self);
+    /// Returns once the client reset the exchange; reads nothing.
+    async fn reset(&mut self);
     /// The request's trailers. Only after the body's end.
     async fn trailers(&mut self) -> Result<Vec<(String, String)>, Gone>;
 }
@@ -94,7 +96,7 @@ async fn take(
     whole: watch::Sender<Option<Taken>>,
 ) {
     if intake == Intake::Never {
-        return std::future::pending().await;
+        return source.reset().await;
     }
     let mut pattern = Pattern::new();
     let mut taken = Taken {

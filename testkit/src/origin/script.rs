@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+/// Longer than any test. An answer that waits notices the exchange's end over HTTP/2.
+const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What an origin does with one request.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -28,6 +31,16 @@ pub struct Script {
     pub trailers: Vec<(String, String)>,
     /// How it ends.
     pub fate: Fate,
+}
+
+impl End {
+    fn by_query(query: &str) -> Self {
+        if query.contains("how=reset") {
+            Self::Reset
+        } else {
+            Self::Close
+        }
+    }
 }
 
 /// How an origin takes a request's body.
@@ -145,11 +158,7 @@ impl Script {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let number = |name, default| query_value(query, name).unwrap_or(default);
         let millis = |name| Duration::from_millis(number(name, 0));
-        let how = if query.contains("how=reset") {
-            End::Reset
-        } else {
-            End::Close
-        };
+        let how = End::by_query(query);
         let tail = path.rsplit('/').next().and_then(|tail| tail.parse().ok());
         let known = Self::text("");
         match path {
@@ -186,6 +195,8 @@ impl Script {
             },
             "/never" => Self {
                 intake: Intake::Never,
+                answer: Answer::AtOnce,
+                delay: NEVER,
                 ..known
             },
             "/sleep" => Self {

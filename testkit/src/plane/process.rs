@@ -2,6 +2,7 @@
 //! started outlives the test.
 
 use std::fs::{File, OpenOptions};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -34,12 +35,29 @@ impl Process {
     ///
     /// # Panics
     /// When it can't be started.
-    pub fn spawn(name: &str, mut command: Command, log: &Path) -> Self {
-        let file = append(log);
+    pub fn spawn(name: &str, command: Command, log: &Path) -> Self {
+        let stdout = append(log);
+        Self::start(name, command, log, Stdio::null(), stdout.into())
+    }
+
+    /// Like [`spawn`](Self::spawn), with descriptors 0 and 1 in place of input and output.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn spawn_with(
+        name: &str,
+        command: Command,
+        log: &Path,
+        [first, second]: [OwnedFd; 2],
+    ) -> Self {
+        Self::start(name, command, log, first.into(), second.into())
+    }
+
+    fn start(name: &str, mut command: Command, log: &Path, stdin: Stdio, stdout: Stdio) -> Self {
         let child = command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().expect("a second handle of the log"))
-            .stderr(file)
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(append(log))
             .spawn()
             .unwrap_or_else(|error| panic!("can't start {command:?}: {error}"));
         Self {

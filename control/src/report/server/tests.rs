@@ -1,3 +1,5 @@
+use fprs_config::Revision;
+
 use super::*;
 use crate::testing::{replica, server, version};
 
@@ -7,8 +9,7 @@ const NOW: u64 = 50;
 fn view(replicas: &[Replica]) -> ServerView {
     let mut view = ServerView::default();
     for replica in replicas {
-        view.replicas
-            .insert(Arc::clone(&replica.id), Arc::new(replica.clone()));
+        view.put(Arc::new(replica.clone()), Revision(1));
     }
     view
 }
