@@ -99,8 +99,12 @@ pub const WAITING_PER_PEER: usize = 1024;
 /// another replica.
 pub const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 
-/// From dialling to a usable connection. On one continent a round trip is below 100 ms.
+/// From dialling to a connection. On one continent a round trip is below 100 ms.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// From there to the settings of an HTTP/2 peer. The system accepts for a program whose one thread is
+/// busy, and a request that hasn't been sent can still go elsewhere.
+pub const SETTINGS_TIME: Duration = Duration::from_secs(5);
 
 /// A dial without an answer is given up for another after this long, then twice as long, within
 /// [`CONNECT_TIMEOUT`]: more than a round trip, and short enough for four of them.

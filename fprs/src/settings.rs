@@ -350,24 +350,6 @@ fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
         .map_err(|_| Failure::usage(format!("`--{name} {text}`: not a duration like 30s")))
 }
 
-/// `name=duration` each; a deadline of nothing would refuse everybody.
-fn deadlines(name: &str, texts: &[String]) -> Result<Deadlines, Failure> {
-    let mut deadlines = Deadlines::default();
-    for text in texts {
-        let set = text.split_once('=').is_some_and(|(which, after)| {
-            humantime::parse_duration(after)
-                .is_ok_and(|after| !after.is_zero() && deadlines.set(which, after))
-        });
-        if !set {
-            return Err(Failure::usage(format!(
-                "`--{name} {text}`: not a deadline like idle=2m; there are {}",
-                Deadlines::NAMES.join(", ")
-            )));
-        }
-    }
-    Ok(deadlines)
-}
-
 /// A number of bytes, with or without a unit of 1,024.
 fn bytes(name: &str, text: Option<&str>) -> Result<usize, Failure> {
     let Some(text) = text else {
@@ -398,6 +380,24 @@ fn bytes(name: &str, text: Option<&str>) -> Result<usize, Failure> {
 
 /// One stalled exchange holds up to half of this.
 const LEAST_BUFFER: usize = 1 << 20;
+
+/// `name=duration` each; a deadline of nothing would refuse everybody.
+fn deadlines(name: &str, texts: &[String]) -> Result<Deadlines, Failure> {
+    let mut deadlines = Deadlines::default();
+    for text in texts {
+        let set = text.split_once('=').is_some_and(|(which, after)| {
+            humantime::parse_duration(after)
+                .is_ok_and(|after| !after.is_zero() && deadlines.set(which, after))
+        });
+        if !set {
+            return Err(Failure::usage(format!(
+                "`--{name} {text}`: not a deadline like idle=2m; there are {}",
+                Deadlines::NAMES.join(", ")
+            )));
+        }
+    }
+    Ok(deadlines)
+}
 
 fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -473,6 +473,13 @@ mod tests {
             ),
             (
                 Given {
+                    buffer_limit: Some("1GB".to_owned()),
+                    ..given()
+                },
+                "--buffer-limit",
+            ),
+            (
+                Given {
                     deadlines: vec!["head=5s".to_owned(), "headd=5s".to_owned()],
                     ..given()
                 },
@@ -484,13 +491,6 @@ mod tests {
                     ..given()
                 },
                 "--deadlines",
-            ),
-            (
-                Given {
-                    buffer_limit: Some("1GB".to_owned()),
-                    ..given()
-                },
-                "--buffer-limit",
             ),
         ];
         for (given, name) in table {

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use fprs_forward::budget::Shed;
 use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{self, End, Outcome, unless_gone};
 use fprs_forward::fields::{self, strip_ours};
@@ -73,7 +74,9 @@ impl Data {
                     .await
             }
             Program::H2(peer) => {
-                let slot = unless_gone(downstream, peer.reserve()).await??;
+                let mut account = self.ledger.account(replica.owner());
+                let room = account.unless_shed(downstream.window(), peer.reserve());
+                let slot = unless_gone(downstream, room).await???;
                 let mut upstream = slot.send(request, body)?;
                 let mut observer = Counting { replica };
                 Ok(exchange::run(
@@ -82,7 +85,7 @@ impl Data {
                     &mut observer,
                     rules,
                     &mut Sending::once(),
-                    &mut self.ledger.account(replica.owner()),
+                    &mut account,
                 )
                 .await)
             }
@@ -206,6 +209,12 @@ enum Unreached {
 impl From<Failure> for Unreached {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
+    }
+}
+
+impl From<Shed> for Unreached {
+    fn from(_: Shed) -> Self {
+        Self::Failed(Failure::Full)
     }
 }
 

@@ -31,8 +31,8 @@ where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let deadlines = connected.stalls().deadlines();
     let (io, turn) = Turns::new(io);
+    let deadlines = connected.stalls().deadlines();
     let mut connection = match builder().handshake::<_, Bytes>(io).await {
         Ok(connection) => connection,
         Err(error) => {

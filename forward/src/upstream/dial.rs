@@ -40,13 +40,12 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 /// drives it.
 ///
 /// # Errors
-/// As [`tcp`], or the peer does not speak HTTP/2.
+/// As [`tcp`], or the peer does not speak HTTP/2 within [`limits::SETTINGS_TIME`].
 pub(crate) async fn h2(
     address: SocketAddr,
 ) -> io::Result<(SendRequest<Bytes>, Connection<TcpStream, Bytes>)> {
-    let dialled = async {
-        let stream = dial(address).await?;
-        socket::set_up(&stream)?;
+    let stream = tcp(address).await?;
+    let settled = async {
         let (send, mut driver) = builder()
             .handshake(stream)
             .await
@@ -62,9 +61,9 @@ pub(crate) async fn h2(
         .await?;
         Ok((send, driver))
     };
-    tokio::time::timeout(limits::CONNECT_TIMEOUT, dialled)
+    tokio::time::timeout(limits::SETTINGS_TIME, settled)
         .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the dial"))?
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 settings"))?
 }
 
 fn builder() -> Builder {

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fprs_forward::upstream::h2::Peer;
 
@@ -13,6 +14,9 @@ use crate::proxy::table::{Edit, Replica};
 /// Connections that are warmed or closed at a time: a crowd of replicas that appears or vanishes at
 /// once is no more work between two requests than these.
 const WORKERS: usize = 2;
+
+/// What is longer in coming goes on by itself: a few relays that don't answer hold up nobody else's.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// One core's connections.
 #[derive(Debug, Default)]
@@ -66,7 +70,10 @@ impl Peers {
             match step {
                 // Gone already, and its close may be behind us.
                 Some(Step::Warm(replica)) if replica.is_gone() => {}
-                Some(Step::Warm(replica)) => self.get(&replica).warm().await,
+                Some(Step::Warm(replica)) => {
+                    let peer = self.get(&replica);
+                    tokio::time::timeout(PATIENCE, peer.warm()).await.ok();
+                }
                 Some(Step::Close(peer)) => peer.close(),
                 None => break,
             }

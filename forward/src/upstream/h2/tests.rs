@@ -249,8 +249,21 @@ async fn what_does_not_speak_http2_is_no_connection() {
     let test = async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = Peer::new(listener.local_addr().unwrap());
-        let refused = peer.reserve().await.map(drop);
-        assert_eq!(refused, Err(Failure::Connect), "it says nothing");
+        let mut refused = Box::pin(peer.reserve());
+        // It is accepted, and asked in vain.
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap(),
+            _ = &mut refused => unreachable!("the dial has not ended"),
+        };
+        tokio::time::pause();
+        let begun = Instant::now();
+        assert_eq!(refused.await.map(drop), Err(Failure::Connect));
+        let waited = begun.elapsed();
+        assert!(
+            waited <= limits::SETTINGS_TIME + limits::CONNECT_TIMEOUT,
+            "{waited:?}"
+        );
+        drop(accepted);
     };
     LocalSet::new().run_until(test).await;
 }

@@ -101,7 +101,10 @@ impl Proxy {
             let peer = self.peers.get(&replica);
             let slot = match peer.room() {
                 Some(slot) => Ok(slot),
-                None => unless_gone(downstream, peer.reserve()).await?,
+                None => {
+                    let room = account.unless_shed(downstream.window(), peer.reserve());
+                    unless_gone(downstream, room).await??
+                }
             };
             match slot {
                 Ok(slot) => {
