@@ -146,6 +146,8 @@ fn wrapper(folder: &Path) -> Vec<String> {
         "valgrind",
         "--tool=callgrind",
         "--trace-children=yes",
+        // What a relay runs as its program is our origin: not what is counted.
+        "--trace-children-skip=*/fprs-bench",
         "--separate-threads=yes",
         &format!("--callgrind-out-file={}", out.display()),
     ]
