@@ -30,6 +30,8 @@ async fn the_replicas_of_a_killed_worker_are_replaced_within_its_lease() {
     };
     let placed = until("two replicas are ready", SOON, placed).await;
     assert_ne!(placed[0], placed[1], "one on each worker");
+    // Control says ready a moment before the proxy, another process, has heard of it.
+    fleet.answers("web.region.localhost").await;
     let (killed, stays) = (
         fleet.relays[0].address("listen").to_string(),
         fleet.relays[1].address("listen").to_string(),
