@@ -162,6 +162,7 @@ pub struct Answer {
     reason: Reason,
     detail: Option<&'static str>,
     retry_after: Option<u64>,
+    in_flight: Option<u64>,
 }
 
 impl Answer {
@@ -171,6 +172,7 @@ impl Answer {
             reason,
             detail: None,
             retry_after: None,
+            in_flight: None,
         }
     }
 
@@ -185,6 +187,14 @@ impl Answer {
     #[must_use]
     pub const fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Of a relay that had given the request to its program: it tells the replica's load, as with the
+    /// program's own answers, and the proxy offers the request to nobody else.
+    #[must_use]
+    pub const fn in_flight(mut self, count: u64) -> Self {
+        self.in_flight = Some(count);
         self
     }
 
@@ -269,6 +279,9 @@ impl Answer {
         fields.insert(fields::REASON, HeaderValue::from_static(self.reason.name()));
         if let Some(seconds) = self.retry_after {
             fields.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(count) = self.in_flight {
+            fields.insert(fields::IN_FLIGHT, HeaderValue::from(count));
         }
         response
     }

@@ -65,15 +65,16 @@ fn is_port(port: &[u8]) -> bool {
 }
 
 /// Brings the fields of a request into the form that every program reads alike: a plain
-/// `content-length`, one `cookie`, no expectation but the one everybody knows.
+/// `content-length`, one `cookie`, no expectation but the one everybody knows. Says what the length is.
 ///
 /// # Errors
 /// Says which of them can't be brought there.
-pub fn request_fields(fields: &mut HeaderMap) -> Result<(), Malformed> {
+pub fn request_fields(fields: &mut HeaderMap) -> Result<Option<u64>, Malformed> {
     if fields.keys().any(spoofs) {
         return Err(Malformed("a field name that programs take for another"));
     }
-    if let Some(length) = content_length(fields)?
+    let length = content_length(fields)?;
+    if let Some(length) = length
         && fields.get(CONTENT_LENGTH).is_some_and(has_zeros_before)
     {
         fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -84,7 +85,8 @@ pub fn request_fields(fields: &mut HeaderMap) -> Result<(), Malformed> {
         (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"100-continue") => {}
         _ => return Err(Malformed("an expectation other than 100-continue")),
     }
-    join_cookies(fields)
+    join_cookies(fields)?;
+    Ok(length)
 }
 
 /// The name reads as a framing field or one of ours once its underscores are dashes.
@@ -170,7 +172,7 @@ mod tests {
         for (name, value) in pairs {
             fields.append(*name, HeaderValue::from_static(value));
         }
-        request_fields(&mut fields).map(|()| fields)
+        request_fields(&mut fields).map(|_| fields)
     }
 
     #[test]

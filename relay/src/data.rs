@@ -169,7 +169,7 @@ impl Service for Data {
             }
         };
         let grpc = grpc::is_call(request.headers());
-        let failure = match self
+        let reason = match self
             .forward(&replica, &in_flight, request, body, downstream)
             .await
         {
@@ -178,13 +178,18 @@ impl Service for Data {
             }) => match end {
                 End::Upstream(failure) => failure.into(),
                 End::Client(Gone::Broken | Gone::Stalled) => Reason::BadRequest,
-                End::Shed => Reason::Overloaded,
+                // The program may have had a part of it.
+                End::Shed => {
+                    return Answer::new(Reason::Overloaded)
+                        .in_flight(replica.in_flight())
+                        .send_as(grpc, downstream);
+                }
                 End::Client(Gone::Left) | End::Complete => return,
             },
             Err(Unreached::Failed(failure)) => failure.into(),
             Ok(_) | Err(Unreached::Gone(_)) => return,
         };
-        Answer::new(failure).send_as(grpc, downstream);
+        Answer::new(reason).send_as(grpc, downstream);
     }
 
     fn receive(&self, Edited::Replicas: Edited) {

@@ -142,8 +142,9 @@ enum Next {
 impl<T: Socket> Connection<T> {
     /// The next request's head; `End` when the client closes or stays silent, in a drain not for long.
     async fn next(&mut self) -> Next {
-        self.clock.restart(self.stalls.deadlines().idle);
-        let silent_at = Instant::now() + limits::PARTING;
+        let now = Instant::now();
+        self.clock.restart(now + self.stalls.deadlines().idle);
+        let silent_at = now + limits::PARTING;
         let mut head_at = None;
         poll_fn(|cx| self.poll_next(silent_at, &mut head_at, cx)).await
     }
@@ -276,8 +277,9 @@ impl Clock {
         }
     }
 
-    fn restart(&mut self, after: Duration) {
-        self.deadline = Instant::now() + after;
+    /// Moves the deadline on to there.
+    fn restart(&mut self, deadline: Instant) {
+        self.deadline = deadline;
     }
 
     /// Moves the deadline there, forward or back.

@@ -18,7 +18,7 @@ use crate::budget::Window;
 use crate::downstream::idle::{Idle, Step};
 use crate::downstream::turns::{Accepted, Turn, Turns};
 use crate::downstream::{Client, Downstream, Inbound};
-use crate::h1::head::{Malformed, content_length, strip_from_trailers};
+use crate::h1::head::{Malformed, strip_from_trailers};
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Phase, Service};
 use crate::stall::Stalls;
@@ -193,7 +193,7 @@ fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> 
         // RFC 9113 §8.2.1. Who writes it on an HTTP/1.1 wire loses it.
         return Err(Malformed("a field value begins or ends with white space"));
     }
-    canonical::request_fields(fields)?;
+    let length = canonical::request_fields(fields)?;
     if fields.len() > limits::HEADER_COUNT {
         return Err(Malformed("there are too many header fields"));
     }
@@ -201,7 +201,6 @@ fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> 
     if fields.contains_key(TE) {
         fields::strip_hop_by_hop(fields);
     }
-    let length = content_length(fields)?;
     if is_websocket(request) {
         return Ok(Body::Tunnel);
     }

@@ -84,12 +84,12 @@ pub fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| Malformed("the method is not a token"))?;
     let mut fields = fields(head, parsed.headers)?;
-    canonical::request_fields(&mut fields)?;
+    let length = canonical::request_fields(&mut fields)?;
     if minor == 0 {
         // Whoever speaks HTTP/1.0 waits for no 100 (RFC 9110 §10.1.1).
         fields.remove(EXPECT);
     }
-    let framing = request_framing(&fields, minor)?;
+    let framing = request_framing(&fields, length, minor)?;
     let keep_alive = keep_alive(&fields, minor);
     let uri = canonical_uri(head, &method, target, &mut fields)?;
     let mut request = Request::new(());
@@ -353,8 +353,11 @@ fn fields(head: &Bytes, parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, Ma
     Ok(fields)
 }
 
-fn request_framing(fields: &HeaderMap, minor: u8) -> Result<Framing, Malformed> {
-    let length = content_length(fields)?;
+fn request_framing(
+    fields: &HeaderMap,
+    length: Option<u64>,
+    minor: u8,
+) -> Result<Framing, Malformed> {
     if !fields.contains_key(TRANSFER_ENCODING) {
         return Ok(length.map_or(Framing::None, Framing::Length));
     }

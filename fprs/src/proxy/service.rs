@@ -13,6 +13,7 @@ use fprs_forward::exchange::{self, End, Outcome};
 use fprs_forward::fields;
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::Failure;
+use fprs_forward::upstream::h2::Slot;
 use fprs_forward::{
     Account, Answer, Body, Budget, Downstream, Ledger, Observer, Reason, Rules, Sending, Service,
     Verdict, grpc,
@@ -110,9 +111,22 @@ impl Proxy {
             if copy.is_none() {
                 holding.sending.spend();
             }
-            let replica = Arc::clone(&chosen.replica);
+            let Chosen {
+                replica,
+                counted,
+                slot,
+            } = chosen;
             let rules = Rules::of(request.headers(), body, route.request_timeout);
-            let ended = carry(chosen, request, (body, rules), &mut holding, downstream).await;
+            let ended = carry(
+                &replica,
+                slot,
+                request,
+                (body, rules),
+                &mut holding,
+                downstream,
+            )
+            .await;
+            drop(counted);
             match (ended, copy) {
                 (Ended::Refused(reason), Some(copy)) if holding.sending.rewind() => {
                     if reason != Reason::Overloaded {
@@ -168,17 +182,13 @@ enum Ended {
 }
 
 async fn carry<D: Downstream>(
-    chosen: Chosen,
+    replica: &Replica,
+    slot: Slot,
     mut request: Request<()>,
     (body, rules): (Body, Rules),
     holding: &mut Holding<'_>,
     downstream: &mut D,
 ) -> Ended {
-    let Chosen {
-        replica,
-        counted,
-        slot,
-    } = chosen;
     request
         .headers_mut()
         .insert(fields::REPLICA, replica.header.clone());
@@ -187,7 +197,7 @@ async fn carry<D: Downstream>(
         Err(failure) => return Ended::Refused(failure.into()),
     };
     let mut observer = Reported {
-        replica: &replica,
+        replica,
         refusal: None,
     };
     let Holding { sending, account } = holding;
@@ -200,7 +210,6 @@ async fn carry<D: Downstream>(
         account,
     )
     .await;
-    drop(counted);
     match (outcome.end, observer.refusal) {
         (End::Upstream(Failure::Refused), reason) if outcome.status.is_none() => {
             Ended::Refused(reason.unwrap_or(Reason::Overloaded))

@@ -23,6 +23,8 @@ use crate::proxy::testing::{World, ZONE, server};
 enum Does {
     /// Answers that it didn't send it to its program.
     Answers(Reason),
+    /// Answers that it gave it up, when its program had it already.
+    GivesUp(Reason),
     /// Sends the request's body back, with this status.
     Echoes(StatusCode),
     /// Ends the connection in good order, as if it hadn't seen the stream.
@@ -94,7 +96,10 @@ async fn respond_as(
 ) {
     let mut response = Response::new(());
     match does {
-        Does::Answers(reason) => {
+        Does::Answers(reason) | Does::GivesUp(reason) => {
+            if matches!(does, Does::GivesUp(_)) {
+                response.headers_mut().insert(fields::IN_FLIGHT, 1.into());
+            }
             *response.status_mut() = reason.status();
             let reason = http::HeaderValue::from_static(reason.name());
             response.headers_mut().insert(fields::REASON, reason);
@@ -237,6 +242,19 @@ async fn what_a_program_answers_is_never_asked_for_twice() {
     assert_eq!((answer.status, &*answer.body), (503, &b"a body"[..]));
     assert_eq!(answer.header("x-fprs-in-flight"), None);
     assert_eq!(fails.requests() + other.requests(), 1);
+    scene.settled().await;
+}
+
+#[tokio::test]
+async fn what_a_relay_gave_up_when_its_program_had_it_is_offered_to_nobody_else() {
+    let gives_up = Relay::start(Does::GivesUp(Reason::Overloaded)).await;
+    let other = Relay::start(Does::GivesUp(Reason::Overloaded)).await;
+    let scene = Scene::with(&[&gives_up, &other]).await;
+    let answer = scene.send(Method::POST, b"a body").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("x-fprs-reason"), Some("overloaded"));
+    assert_eq!(answer.header("x-fprs-in-flight"), None);
+    assert_eq!(gives_up.requests() + other.requests(), 1);
     scene.settled().await;
 }
 
