@@ -3,8 +3,10 @@
 //! else notices. Cores count for themselves and meet here a few times a second, never on the path of
 //! a request.
 
+mod credit;
 mod ledger;
 
+pub(crate) use credit::Credit;
 pub use ledger::{Account, Holds, Ledger, Shed, Window};
 
 use std::collections::HashMap;

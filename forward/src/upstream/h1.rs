@@ -316,7 +316,10 @@ impl<T: Socket> Upstream for Stream<T> {
         };
         loop {
             match decoder.decode(self.read.bytes()) {
-                Ok(Decoded::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Decoded::Frame(frame)) => {
+                    self.read.hand_on(frame.content());
+                    return Poll::Ready(Some(Ok(frame)));
+                }
                 Ok(Decoded::End) => return Poll::Ready(None),
                 Ok(Decoded::More) => {}
                 Err(_) => return Poll::Ready(Some(Err(Failure::Protocol))),
@@ -329,8 +332,9 @@ impl<T: Socket> Upstream for Stream<T> {
         }
     }
 
-    fn consumed(&mut self, _: usize) {
-        // As on the other side: not reading is the back-pressure.
+    fn consumed(&mut self, bytes: usize) {
+        // Not reading is the back-pressure; there is no credit to give back.
+        self.read.passed(bytes);
     }
 
     fn is_body_done(&self) -> bool {

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::budget::Window;
+use crate::budget::{Credit, Window};
 use crate::downstream::h2::room;
 use crate::fields::leave_unindexed;
 use crate::h1::head::content_length;
@@ -35,6 +35,8 @@ pub struct Peer {
     failures: Cell<u64>,
     /// How many wait for room.
     waiting: Cell<usize>,
+    /// How much the peer may send ahead.
+    credit: Rc<Credit>,
     changed: Notify,
     /// A dial has ended, well or not.
     dialled: Notify,
@@ -57,6 +59,7 @@ impl Peer {
             closed: Cell::new(false),
             failures: Cell::new(0),
             waiting: Cell::new(0),
+            credit: Rc::default(),
             changed: Notify::new(),
             dialled: Notify::new(),
         })
@@ -157,10 +160,11 @@ impl Peer {
         }
         let peer = Rc::clone(self);
         tokio::task::spawn_local(async move {
+            let credit = Rc::clone(&peer.credit);
             let Some((driver, peer, connection)) = peer.finish_dial().await else {
                 return;
             };
-            drive(driver, &peer, connection).await;
+            drive(driver, &peer, connection, &credit).await;
             // Wakes those who wait for room on a connection that is no more.
             if let Some(peer) = peer.upgrade() {
                 peer.changed.notify_waiters();
@@ -198,11 +202,25 @@ impl Peer {
 
 type Driver = h2::client::Connection<TcpStream, Bytes>;
 
-/// Drives a connection to its end, and tells those who wait when its peer allows more than before.
-/// Holds neither: a connection ends with its last user.
-async fn drive(mut driver: Driver, peer: &Weak<Peer>, connection: Weak<Connection>) {
+/// Drives a connection to its end, grants its peer what credit it has, and tells those who wait when
+/// it allows more than before. Holds neither: a connection ends with its last user.
+async fn drive(
+    mut driver: Driver,
+    peer: &Weak<Peer>,
+    connection: Weak<Connection>,
+    credit: &Credit,
+) {
     let mut allowed = 0;
+    let mut granted = limits::STREAM_WINDOW;
+    let mut told = None;
     let ended = poll_fn(|cx| {
+        credit.wake_on_change(&mut told, cx);
+        let window = credit.window();
+        // One change at a time: the next is told once the peer has agreed to this one, which comes
+        // as a frame, and so by here.
+        if granted != window && driver.set_initial_window_size(window).is_ok() {
+            granted = window;
+        }
         let ended = Pin::new(&mut driver).poll(cx);
         if let Some(peer) = peer.upgrade().filter(|peer| peer.waiting.get() > 0)
             && let Some(connection) = connection.upgrade()
@@ -389,7 +407,9 @@ impl Upstream for Stream {
 
     fn window(&mut self) -> Option<Window> {
         let body = self.body.as_mut()?;
-        Some(Window::new(body.flow_control().clone()))
+        let stream = body.flow_control().clone();
+        let credit = &self.slot.as_ref()?.peer.credit;
+        Some(Window::granted(stream, credit))
     }
 }
 
