@@ -58,12 +58,12 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: Rc<Client>, connected: 
         let mut exchange = Exchange::new(&mut connection, &head, body);
         let mut request = head.request;
         strip_hop_by_hop(request.headers_mut());
-        let inbound = Inbound {
+        let mut inbound = Inbound {
             request,
             body,
             client: Rc::clone(&client),
         };
-        connected.service().serve(inbound, &mut exchange).await;
+        connected.service().serve(&mut inbound, &mut exchange).await;
         let after = exchange.after();
         drop(counted);
         match after {

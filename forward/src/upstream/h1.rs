@@ -45,23 +45,24 @@ impl Pool {
         })
     }
 
-    /// A connection: the one used last if it is still good, else a new one.
+    /// The connection that was used last, if it is still good.
+    pub fn idle(self: &Rc<Self>) -> Option<Connection> {
+        Some(Connection {
+            io: self.take()?,
+            reused: true,
+            pool: Rc::clone(self),
+        })
+    }
+
+    /// A new connection.
     ///
     /// # Errors
     /// [`Failure::Connect`]; nothing was sent.
     pub async fn connect(self: &Rc<Self>) -> Result<Connection, Failure> {
-        let (io, reused) = match self.take() {
-            Some(io) => (io, true),
-            None => (
-                dial::tcp(self.address)
-                    .await
-                    .map_err(|_| Failure::Connect)?,
-                false,
-            ),
-        };
+        let dialled = dial::tcp(self.address).await;
         Ok(Connection {
-            io,
-            reused,
+            io: dialled.map_err(|_| Failure::Connect)?,
+            reused: false,
             pool: Rc::clone(self),
         })
     }

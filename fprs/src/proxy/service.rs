@@ -13,7 +13,7 @@ use fprs_forward::exchange::{self, End, Outcome};
 use fprs_forward::fields;
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::Failure;
-use fprs_forward::upstream::h2::Slot;
+use fprs_forward::upstream::h2::{Slot, Stream};
 use fprs_forward::{
     Account, Answer, Body, Budget, Downstream, Ledger, Observer, Reason, Rules, Sending, Service,
     Verdict, grpc,
@@ -87,8 +87,7 @@ impl Proxy {
     async fn offer<D: Downstream>(
         &self,
         mut route: Arc<Route>,
-        mut request: Request<()>,
-        body: Body,
+        inbound: &mut Inbound,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
         let owner = route.owner.clone();
@@ -102,33 +101,31 @@ impl Proxy {
         };
         loop {
             let account = &mut holding.account;
-            let chosen = self
-                .choose(&mut route, &mut offers, account, downstream)
-                .await?;
-            // A copy of the head costs two allocations: made only where there is a replica left that
-            // it could be for.
-            let copy = offers.may_follow(&route).then(|| request.clone());
-            if copy.is_none() {
-                holding.sending.spend();
-            }
             let Chosen {
                 replica,
                 counted,
                 slot,
-            } = chosen;
-            let rules = Rules::of(request.headers(), body, route.request_timeout);
-            let ended = carry(
-                &replica,
-                slot,
-                request,
-                (body, rules),
-                &mut holding,
-                downstream,
-            )
-            .await;
+            } = self
+                .choose(&mut route, &mut offers, account, downstream)
+                .await?;
+            let rules = Rules::of(
+                inbound.request.headers(),
+                inbound.body,
+                route.request_timeout,
+            );
+            let last = !offers.may_follow(&route);
+            if last {
+                holding.sending.spend();
+            }
+            let ended = match send(inbound, &replica, slot, last) {
+                Ok(mut upstream) => {
+                    carry(&replica, &mut upstream, rules, &mut holding, downstream).await
+                }
+                Err(failure) => Ended::Refused(failure.into()),
+            };
             drop(counted);
-            match (ended, copy) {
-                (Ended::Refused(reason), Some(copy)) if holding.sending.rewind() => {
+            match ended {
+                Ended::Refused(reason) if !last && holding.sending.rewind() => {
                     if reason != Reason::Overloaded {
                         replica.eject(clock::now_us() / 1_000);
                     }
@@ -136,10 +133,9 @@ impl Proxy {
                     if let Some(latest) = Table::route(&self.tables.load(), &route.server) {
                         route = latest;
                     }
-                    request = copy;
                 }
-                (Ended::Refused(reason), _) => return Err(Answer::new(reason).into()),
-                (Ended::Carried(outcome), _) => return Ok(outcome),
+                Ended::Refused(reason) => return Err(Answer::new(reason).into()),
+                Ended::Carried(outcome) => return Ok(outcome),
             }
         }
     }
@@ -181,35 +177,37 @@ enum Ended {
     Refused(Reason),
 }
 
-async fn carry<D: Downstream>(
+/// Sends the request's head. A copy of it costs two allocations: the last replica it can be offered to
+/// gets the head itself.
+fn send(
+    inbound: &mut Inbound,
     replica: &Replica,
     slot: Slot,
-    mut request: Request<()>,
-    (body, rules): (Body, Rules),
-    holding: &mut Holding<'_>,
-    downstream: &mut D,
-) -> Ended {
+    last: bool,
+) -> Result<Stream, Failure> {
+    let mut request = match last {
+        true => std::mem::take(&mut inbound.request),
+        false => inbound.request.clone(),
+    };
     request
         .headers_mut()
         .insert(fields::REPLICA, replica.header.clone());
-    let mut upstream = match slot.send(request, body) {
-        Ok(upstream) => upstream,
-        Err(failure) => return Ended::Refused(failure.into()),
-    };
+    slot.send(request, inbound.body)
+}
+
+async fn carry<D: Downstream>(
+    replica: &Replica,
+    upstream: &mut Stream,
+    rules: Rules,
+    holding: &mut Holding<'_>,
+    downstream: &mut D,
+) -> Ended {
     let mut observer = Reported {
         replica,
         refusal: None,
     };
     let Holding { sending, account } = holding;
-    let outcome = exchange::run(
-        downstream,
-        &mut upstream,
-        &mut observer,
-        rules,
-        sending,
-        account,
-    )
-    .await;
+    let outcome = exchange::run(downstream, upstream, &mut observer, rules, sending, account).await;
     match (outcome.end, observer.refusal) {
         (End::Upstream(Failure::Refused), reason) if outcome.status.is_none() => {
             Ended::Refused(reason.unwrap_or(Reason::Overloaded))
@@ -228,26 +226,17 @@ enum Routed {
 impl Service for Proxy {
     type Message = Arc<Edit>;
 
-    async fn serve<D: Downstream>(&self, inbound: Inbound, downstream: &mut D) {
-        let Inbound {
-            mut request,
-            body,
-            client,
-        } = inbound;
-        fields::strip_ours(request.headers_mut());
-        forwarded::tell(
-            request.headers_mut(),
-            &client,
-            &self.edges,
-            fastrand::u128(..),
-        );
-        let grpc = grpc::is_call(request.headers());
-        let route = match self.route(&request) {
+    async fn serve<D: Downstream>(&self, inbound: &mut Inbound, downstream: &mut D) {
+        let fields = inbound.request.headers_mut();
+        fields::strip_ours(fields);
+        forwarded::tell(fields, &inbound.client, &self.edges, fastrand::u128(..));
+        let grpc = grpc::is_call(fields);
+        let route = match self.route(&inbound.request) {
             Ok(route) => route,
             Err(Routed::Refused(answer)) => return self.answer(&answer, grpc, downstream),
-            Err(Routed::Internal(ready)) => return health(&request, ready, downstream),
+            Err(Routed::Internal(ready)) => return health(&inbound.request, ready, downstream),
         };
-        match self.offer(route, request, body, downstream).await {
+        match self.offer(route, inbound, downstream).await {
             Err(Refused::Answer(answer)) => self.answer(&answer, grpc, downstream),
             Err(Refused::Left) => self.counters.left(),
             Ok(outcome) => self.ended(outcome, grpc, downstream),
