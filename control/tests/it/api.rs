@@ -151,7 +151,7 @@ async fn a_manifest_that_can_not_be_used_is_refused_by_name() {
         ),
         (manifest(json!({ "hold": "soon" })), unprocessable, "hold"),
         (
-            manifest(json!({ "auth": "required" })),
+            manifest(json!({ "auth": "open" })),
             unprocessable,
             "auth",
         ),

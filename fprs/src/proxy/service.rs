@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fprs_autoscaler_client::clock;
+use fprs_config::Auth;
 use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{self, End, Outcome};
 use fprs_forward::fields;
@@ -73,7 +74,8 @@ impl Proxy {
             .map_or("", |authority| authority.as_str());
         let table = self.tables.load();
         match self.tables.find(&table, authority) {
-            Found::Route(route) => Ok(route),
+            Found::Route(route) if route.auth == Auth::Public => Ok(route),
+            Found::Route(_) => Err(Routed::Refused(Answer::new(Reason::Unauthenticated))),
             Found::Internal => {
                 let leaving = self.leaving.load(Ordering::Relaxed);
                 Err(Routed::Internal(table.is_loaded() && !leaving))

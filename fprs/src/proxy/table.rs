@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use fprs_autoscaler_client::{Demand, Gauge, ServerDemand};
-use fprs_config::{Applied, ReplicaState, ServerView, Snapshot};
+use fprs_config::{Applied, Auth, ReplicaState, ServerView, Snapshot};
 use fprs_forward::Owner;
 use http::HeaderValue;
 use imbl::GenericHashMap;
@@ -52,6 +52,10 @@ pub enum Found {
 pub struct Route {
     /// The server's name.
     pub server: Arc<str>,
+    /// Whose it is.
+    pub tenant: Arc<str>,
+    /// Who may call it.
+    pub auth: Auth,
     /// On whom the bytes of its exchanges are counted.
     pub owner: Owner,
     /// How long a request may wait for a replica.
@@ -352,6 +356,8 @@ impl Tables {
             .collect();
         Some(Route {
             server: Arc::clone(server),
+            tenant: spec.tenant().into(),
+            auth: spec.auth,
             owner: Owner::server(server),
             hold: spec.hold,
             request_timeout: spec.request_timeout,
