@@ -16,7 +16,7 @@ use crate::record::{Record, Refusal};
 use crate::snapshot::Snapshot;
 use crate::store::{Batch, Contents, Entry};
 
-use build::Builder;
+use build::{Builder, Built};
 
 /// What applying a batch came to.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +27,23 @@ pub struct Applied {
     pub servers: Vec<Arc<str>>,
     /// Custom host names bound, rebound or released. Each once.
     pub hosts: Vec<Arc<str>>,
+    /// Tenants, tokens and issuers written or deleted. Each once.
+    pub callers: Callers,
     /// Records that were refused.
     pub refused: Vec<Refusal>,
-    /// Everything may have changed (a new snapshot was taken); `servers` and `hosts` are empty.
+    /// Everything may have changed (a new snapshot was taken); what names single records is empty.
     pub whole: bool,
+}
+
+/// Names of records about those who call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Callers {
+    /// Tenants.
+    pub tenants: Vec<Arc<str>>,
+    /// Tokens, by id.
+    pub tokens: Vec<Arc<str>>,
+    /// Issuers.
+    pub issuers: Vec<Arc<str>>,
 }
 
 /// One checked change.
@@ -93,7 +106,12 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
     for step in steps {
         builder.take(step);
     }
-    let (snapshot, servers, hosts) = builder.finish(batch.revision);
+    let Built {
+        snapshot,
+        servers,
+        hosts,
+        callers,
+    } = builder.finish(batch.revision);
     if cfg!(debug_assertions) {
         snapshot.check_touched(&servers, &hosts);
     }
@@ -101,6 +119,7 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
         snapshot: Arc::new(snapshot),
         servers,
         hosts,
+        callers,
         refused,
         whole: false,
     }
@@ -130,7 +149,7 @@ fn reload_within(previous: &Snapshot, contents: &Contents, records: usize) -> Ap
             }
         }
     }
-    let (snapshot, _, _) = builder.finish(contents.revision);
+    let snapshot = builder.finish(contents.revision).snapshot;
     if cfg!(debug_assertions) {
         snapshot.check_invariants();
     }

@@ -24,8 +24,9 @@ pub use key::{Key, Kind, Revision};
 pub use last_good::LastGood;
 pub use manifest::Manifest;
 pub use record::{
-    Auth, Domain, Lease, Millis, Record, Refusal, Replica, ReplicaState, Scaling, Server, Version,
-    Worker,
+    Algorithm, Auth, Cors, DEFAULT_TENANT, Domain, Issuer, Jwk, Jwks, Lease, Limits, Millis,
+    PublicKey, Record, Refusal, Replica, ReplicaState, Scaling, SecretHash, Server, Tenant, Token,
+    TokenRole, Version, WebSocketAuth, Worker,
 };
 pub use snapshot::{Held, ServerView, Snapshot};
 pub use store::{

@@ -29,6 +29,33 @@ pub const MANIFEST_DOMAINS: usize = 100;
 /// Longest manifest text, bytes; read whole.
 pub const MANIFEST_BYTES: usize = 256 * 1024;
 
+/// Origins, methods and fields of one server's CORS policy, each: a preflight compares with all.
+pub const CORS_NAMES: usize = 64;
+/// Bytes of one of them.
+pub const CORS_NAME_BYTES: usize = 256;
+/// Longest time a browser may believe a preflight's answer; Chromium's own is 2 h.
+pub const CORS_MAX_AGE: Duration = DURATION;
+/// Secrets of one token that are live at once: the old and the new one while rotating.
+pub const TOKEN_SECRETS: usize = 2;
+/// A ticket travels in a URL, which others log: it lives no longer than a page takes to use it.
+pub const TICKET_LIFE: Duration = Duration::from_secs(5 * 60);
+/// Longest `iss` and `aud`, bytes; they are URLs.
+pub const ISSUER_BYTES: usize = 512;
+/// Longest name of a claim, bytes.
+pub const CLAIM_BYTES: usize = 64;
+/// Largest JWKS document, bytes: dozens of keys.
+pub const JWKS_BYTES: usize = 64 * 1024;
+/// Keys of one issuer; those in use, the next ones, and plenty of old ones.
+pub const JWKS_KEYS: usize = 32;
+/// Longest key id, bytes; certificates' digests are shorter.
+pub const KID_BYTES: usize = 256;
+/// Shortest RSA modulus, bytes: 2048 bits, the least RFC 7518 §3.3 allows.
+pub const RSA_BYTES_MIN: usize = 256;
+/// Longest: 4096 bits; checking a signature grows with its square.
+pub const RSA_BYTES: usize = 512;
+/// Largest weight of a tenant beside others.
+pub const TENANT_WEIGHT: u32 = 1000;
+
 /// Most replicas of one server: a scan over a server's replicas must stay cheap.
 pub const REPLICAS_PER_SERVER: u32 = 1000;
 /// Most replicas one worker may offer to run.
