@@ -28,7 +28,7 @@ pub(super) fn tenancies(cores: &[Held], counted: impl Fn(&Owner) -> bool) -> Vec
     let mut tenants: HashMap<(bool, &str), Tenancy> = HashMap::new();
     for (owner, bytes) in servers.into_values() {
         let holder = owner.holder();
-        let name = holder.map_or(owner.name(), |holder| holder.name());
+        let name = holder.map_or_else(|| owner.name(), |holder| holder.name());
         let tenancy = tenants
             .entry((holder.is_some(), name))
             .or_insert_with(|| Tenancy {

@@ -22,6 +22,7 @@ use fprs_forward::{
 use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
 
+use crate::proxy::admit::{Gate, Overload};
 use crate::proxy::forwarded;
 use crate::proxy::metrics::Core;
 use crate::proxy::peers::Peers;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub leaving: Arc<AtomicBool>,
     /// What may be held in memory.
     pub budget: Arc<Budget>,
+    /// How its cores are.
+    pub overload: Arc<Overload>,
 }
 
 /// One core of the proxy.
@@ -50,6 +53,7 @@ pub struct Proxy {
     leaving: Arc<AtomicBool>,
     peers: Rc<Peers>,
     ledger: Rc<Ledger>,
+    gate: Rc<Gate>,
     counters: Arc<Core>,
 }
 
@@ -62,6 +66,7 @@ impl Proxy {
             leaving: Arc::clone(&settings.leaving),
             peers: Rc::default(),
             ledger: Ledger::new(&settings.budget),
+            gate: Gate::new(&settings.overload),
             counters,
         }
     }
@@ -249,10 +254,17 @@ impl Service for Proxy {
             Err(Routed::Refused(answer)) => return self.answer(&answer, grpc, downstream),
             Err(Routed::Internal(ready)) => return health(&request, ready, downstream),
         };
+        let admitted = match self.gate.admit(&route.tenant, &client, request.headers()) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.answer(&refusal.answer(), grpc, downstream),
+        };
         match self.offer(route, request, body, downstream).await {
             Err(Refused::Answer(answer)) => self.answer(&answer, grpc, downstream),
             Err(Refused::Left) => self.counters.left(),
-            Ok(outcome) => self.ended(outcome, grpc, downstream),
+            Ok(outcome) => {
+                admitted.carried(outcome.received + outcome.sent);
+                self.ended(outcome, grpc, downstream);
+            }
         }
     }
 
