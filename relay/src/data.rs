@@ -62,7 +62,8 @@ impl Data {
         body: Body,
         downstream: &mut D,
     ) -> Result<Outcome, Unreached> {
-        strip_ours(request.headers_mut());
+        // What else is ours tells the program who calls; proxies let nobody outside say so.
+        request.headers_mut().remove(fields::REPLICA);
         // The proxy keeps the caller's deadline; here it would only fall a moment later.
         let rules = Rules {
             deadline: None,

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use aws_lc_rs::{constant_time, digest};
 use fprs_proto::record as wire;
 
 use super::check::{self, Invalid};
@@ -28,8 +29,25 @@ pub enum TokenRole {
 }
 
 /// The SHA-256 of a secret. Never printed.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SecretHash(pub [u8; 32]);
+
+impl SecretHash {
+    /// The hash of a secret as it is presented.
+    pub fn of(secret: &[u8]) -> Self {
+        let mut hash = [0; 32];
+        let digest = digest::digest(&digest::SHA256, secret);
+        for (to, from) in hash.iter_mut().zip(digest.as_ref()) {
+            *to = *from;
+        }
+        Self(hash)
+    }
+
+    /// Compares in constant time.
+    pub fn matches(&self, other: &Self) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
 
 impl fmt::Debug for SecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

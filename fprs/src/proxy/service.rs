@@ -1,14 +1,14 @@
-//! One core of the proxy: each request is routed, counted and carried, in that order. What is
+//! One core of the proxy: each request is routed, admitted, counted and carried, in that order. What is
 //! refused never reaches a replica, a count or a shadow.
 
+mod admit;
 mod choose;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use fprs_autoscaler_client::clock;
-use fprs_config::Auth;
 use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{self, End, Outcome};
 use fprs_forward::fields;
@@ -23,11 +23,13 @@ use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
 
 use crate::proxy::admit::{Gate, Overload};
+use crate::proxy::auth::Authenticator;
 use crate::proxy::forwarded;
 use crate::proxy::metrics::Core;
 use crate::proxy::peers::Peers;
-use crate::proxy::table::{Edit, Found, Replica, Route, Table, Tables};
+use crate::proxy::table::{Edit, Replica, Route, Table, Tables};
 
+use self::admit::Turned;
 use self::choose::{Chosen, Offers, Refused};
 
 /// What every core of the proxy shares.
@@ -55,6 +57,7 @@ pub struct Proxy {
     ledger: Rc<Ledger>,
     gate: Rc<Gate>,
     counters: Arc<Core>,
+    callers: Authenticator,
 }
 
 impl Proxy {
@@ -68,25 +71,7 @@ impl Proxy {
             ledger: Ledger::new(&settings.budget),
             gate: Gate::new(&settings.overload),
             counters,
-        }
-    }
-
-    /// What the request's authority leads to.
-    fn route(&self, request: &Request<()>) -> Result<Arc<Route>, Routed> {
-        let authority = request
-            .uri()
-            .authority()
-            .map_or("", |authority| authority.as_str());
-        let table = self.tables.load();
-        match self.tables.find(&table, authority) {
-            Found::Route(route) if route.auth == Auth::Public => Ok(route),
-            Found::Route(_) => Err(Routed::Refused(Answer::new(Reason::Unauthenticated))),
-            Found::Internal => {
-                let leaving = self.leaving.load(Ordering::Relaxed);
-                Err(Routed::Internal(table.is_loaded() && !leaving))
-            }
-            Found::NoServer => Err(Routed::Refused(Answer::new(Reason::NoReplica))),
-            Found::OtherZone => Err(Routed::Refused(Answer::new(Reason::WrongZone))),
+            callers: Authenticator::default(),
         }
     }
 
@@ -225,13 +210,6 @@ async fn carry<D: Downstream>(
     }
 }
 
-/// The request is not for a replica.
-enum Routed {
-    /// For the proxy itself, which is ready or not.
-    Internal(bool),
-    Refused(Answer),
-}
-
 impl Service for Proxy {
     type Message = Arc<Edit>;
 
@@ -249,10 +227,11 @@ impl Service for Proxy {
             fastrand::u128(..),
         );
         let grpc = grpc::is_call(request.headers());
-        let route = match self.route(&request) {
+        let route = match self.admit(&mut request, &client) {
             Ok(route) => route,
-            Err(Routed::Refused(answer)) => return self.answer(&answer, grpc, downstream),
-            Err(Routed::Internal(ready)) => return health(&request, ready, downstream),
+            Err(Turned::Refused(answer)) => return self.answer(&answer, grpc, downstream),
+            Err(Turned::Internal(ready)) => return health(&request, ready, downstream),
+            Err(Turned::Preflight(response)) => return head_only(response, downstream),
         };
         let admitted = match self.gate.admit(&route.tenant, &client, request.headers()) {
             Ok(admitted) => admitted,
@@ -281,8 +260,12 @@ fn health<D: Downstream>(request: &Request<()>, ready: bool, downstream: &mut D)
         ("/readyz", false) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::NOT_FOUND,
     };
+    head_only(response, downstream);
+}
+
+fn head_only<D: Downstream>(response: Response<()>, downstream: &mut D) {
     if downstream.send_head(response, Body::None).is_err() {
-        tracing::debug!("a health check left before its answer");
+        tracing::debug!("the client left before its answer");
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use fprs_autoscaler_client::{Demand, Gauge, ServerDemand};
-use fprs_config::{Applied, Auth, ReplicaState, ServerView, Snapshot};
+use fprs_config::{Applied, Auth, Cors, ReplicaState, ServerView, Snapshot, WebSocketAuth};
 use fprs_forward::Owner;
 use fprs_forward::upstream::dials::Dials;
 use http::HeaderValue;
@@ -20,6 +20,7 @@ use imbl::shared_ptr::DefaultSharedPtr;
 use tokio::sync::Notify;
 
 use crate::proxy::admit::{Tenant, Tenants};
+use crate::proxy::auth::View;
 use crate::proxy::host::{self, Host};
 
 type Map<V> = GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, DefaultSharedPtr>;
@@ -32,6 +33,8 @@ pub struct Table {
     servers: Map<Arc<ArcSwap<Route>>>,
     /// Custom host → server.
     hosts: Map<Arc<str>>,
+    /// Who may call.
+    pub(crate) callers: View,
     /// At least one snapshot has been applied.
     loaded: bool,
 }
@@ -45,8 +48,10 @@ pub enum Found {
     NoServer,
     /// The proxy itself.
     Internal,
-    /// A name that is neither of this zone nor a custom domain.
+    /// A name outside this zone that is no custom domain, but could be one.
     OtherZone,
+    /// A name that can't be a server's.
+    Nobodys,
 }
 
 /// A server as requests need it.
@@ -58,6 +63,10 @@ pub struct Route {
     pub tenant: Arc<Tenant>,
     /// Who may call it.
     pub auth: Auth,
+    /// Which other origins' pages may call it.
+    pub cors: Option<Cors>,
+    /// Where else its WebSockets may carry a credential.
+    pub websocket_auth: Box<[WebSocketAuth]>,
     /// On whom the bytes of its exchanges are counted.
     pub owner: Owner,
     /// How long a request may wait for a replica.
@@ -111,10 +120,11 @@ impl Table {
         let (server, known) = match host::read(authority, zone) {
             Host::Internal => return Found::Internal,
             Host::Server(server) => (Some(server), Found::NoServer),
-            Host::Other(host) => (
+            Host::Other(host) if host::may_be_custom(host, zone) => (
                 self.hosts.get(host).map(|server| &**server),
                 Found::OtherZone,
             ),
+            Host::Other(_) => return Found::Nobodys,
         };
         match server.and_then(|server| self.servers.get(server)) {
             Some(route) => Found::Route(route.load_full()),
@@ -239,6 +249,7 @@ impl Tables {
         let before = self.current.load_full();
         let mut next = Table::clone(&before);
         next.loaded = true;
+        next.callers.apply(applied);
         let mut edit = Edit::default();
         self.tenants.apply(applied);
         if applied.whole {
@@ -371,6 +382,8 @@ impl Tables {
         Some(Route {
             server: Arc::clone(server),
             auth: spec.auth,
+            cors: spec.cors.clone(),
+            websocket_auth: spec.websocket_auth.as_slice().into(),
             owner: Owner::of(server, tenant.holder()),
             tenant,
             hold: spec.hold,
