@@ -1,6 +1,7 @@
 //! The proxy: which server a host name means, who may call it, which of its replicas takes a request,
 //! and the exchange that follows. Everything a request needs is in memory before it arrives.
 
+pub mod admit;
 pub mod auth;
 pub mod balance;
 pub mod forwarded;

@@ -57,7 +57,8 @@ pub struct Holds {
     pub beside: usize,
 }
 
-/// The exchange was ended because its owner holds more than anybody else, and the process too much.
+/// The exchange was ended because its owner holds more than anybody else and the process too much, or
+/// its tenant more than its own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shed;
 
@@ -147,7 +148,7 @@ impl Ledger {
             }
         }
         narrowed.settle();
-        if let Some(excess) = self.budget.tell(self.core, held) {
+        for excess in self.budget.tell(self.core, held) {
             self.shed(&excess);
         }
     }

@@ -3,9 +3,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -22,12 +24,15 @@ use crate::fields::leave_unindexed;
 use crate::h1::head::content_length;
 use crate::limits;
 use crate::message::{Body, Frame, Interim};
+use crate::upstream::dials::Dials;
 use crate::upstream::{Failure, Head, Upstream, dial};
 
 /// The connections of one core to one peer.
 #[derive(Debug)]
 pub struct Peer {
     address: SocketAddr,
+    /// With whose others its dials are limited.
+    dials: Option<Arc<Dials>>,
     connections: RefCell<Vec<Rc<Connection>>>,
     dialling: Cell<bool>,
     closed: Cell<bool>,
@@ -52,8 +57,18 @@ struct Connection {
 impl Peer {
     /// A peer with no connection yet.
     pub fn new(address: SocketAddr) -> Rc<Self> {
+        Self::made(address, None)
+    }
+
+    /// A peer with no connection yet, that is dialled in its turn among others of the same tenant.
+    pub fn among(address: SocketAddr, dials: &Arc<Dials>) -> Rc<Self> {
+        Self::made(address, Some(Arc::clone(dials)))
+    }
+
+    fn made(address: SocketAddr, dials: Option<Arc<Dials>>) -> Rc<Self> {
         Rc::new(Self {
             address,
+            dials,
             connections: RefCell::default(),
             dialling: Cell::new(false),
             closed: Cell::new(false),
@@ -174,7 +189,7 @@ impl Peer {
 
     /// Dials, and tells those who wait. What is returned keeps neither peer nor connection.
     async fn finish_dial(self: Rc<Self>) -> Option<(Driver, Weak<Self>, Weak<Connection>)> {
-        let dialled = dial::h2(self.address).await;
+        let dialled = self.dialled_in_turn().await;
         self.dialling.set(false);
         let dialled = match dialled {
             Ok((send, driver)) => {
@@ -197,6 +212,17 @@ impl Peer {
         self.changed.notify_waiters();
         self.dialled.notify_waiters();
         dialled
+    }
+
+    async fn dialled_in_turn(&self) -> io::Result<(SendRequest<Bytes>, Driver)> {
+        let _turn = match &self.dials {
+            Some(dials) => Some(dials.begin().await),
+            None => None,
+        };
+        if self.closed.get() {
+            return Err(io::Error::other("nobody needs the connection any more"));
+        }
+        dial::h2(self.address).await
     }
 }
 

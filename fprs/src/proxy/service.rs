@@ -22,6 +22,7 @@ use fprs_forward::{
 use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
 
+use crate::proxy::admit::{Gate, Overload};
 use crate::proxy::auth::Authenticator;
 use crate::proxy::forwarded;
 use crate::proxy::metrics::Core;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub leaving: Arc<AtomicBool>,
     /// What may be held in memory.
     pub budget: Arc<Budget>,
+    /// How its cores are.
+    pub overload: Arc<Overload>,
 }
 
 /// One core of the proxy.
@@ -52,6 +55,7 @@ pub struct Proxy {
     leaving: Arc<AtomicBool>,
     peers: Rc<Peers>,
     ledger: Rc<Ledger>,
+    gate: Rc<Gate>,
     counters: Arc<Core>,
     callers: Authenticator,
 }
@@ -65,6 +69,7 @@ impl Proxy {
             leaving: Arc::clone(&settings.leaving),
             peers: Rc::default(),
             ledger: Ledger::new(&settings.budget),
+            gate: Gate::new(&settings.overload),
             counters,
             callers: Authenticator::default(),
         }
@@ -217,10 +222,21 @@ impl Service for Proxy {
             Err(Turned::Internal(ready)) => return health(&inbound.request, ready, downstream),
             Err(Turned::Preflight(response)) => return head_only(response, downstream),
         };
+        let admitted =
+            match self
+                .gate
+                .admit(&route.tenant, &inbound.client, inbound.request.headers())
+            {
+                Ok(admitted) => admitted,
+                Err(refusal) => return self.answer(&refusal.answer(), grpc, downstream),
+            };
         match self.offer(route, inbound, downstream).await {
             Err(Refused::Answer(answer)) => self.answer(&answer, grpc, downstream),
             Err(Refused::Left) => self.counters.left(),
-            Ok(outcome) => self.ended(outcome, grpc, downstream),
+            Ok(outcome) => {
+                admitted.carried(outcome.received + outcome.sent);
+                self.ended(outcome, grpc, downstream);
+            }
         }
     }
 

@@ -13,11 +13,13 @@ use arc_swap::{ArcSwap, Guard};
 use fprs_autoscaler_client::{Demand, Gauge, ServerDemand};
 use fprs_config::{Applied, Auth, Cors, ReplicaState, ServerView, Snapshot, WebSocketAuth};
 use fprs_forward::Owner;
+use fprs_forward::upstream::dials::Dials;
 use http::HeaderValue;
 use imbl::GenericHashMap;
 use imbl::shared_ptr::DefaultSharedPtr;
 use tokio::sync::Notify;
 
+use crate::proxy::admit::{Tenant, Tenants};
 use crate::proxy::auth::View;
 use crate::proxy::host::{self, Host};
 
@@ -58,7 +60,7 @@ pub struct Route {
     /// The server's name.
     pub server: Arc<str>,
     /// Whose it is.
-    pub tenant: Arc<str>,
+    pub tenant: Arc<Tenant>,
     /// Who may call it.
     pub auth: Auth,
     /// Which other origins' pages may call it.
@@ -92,6 +94,8 @@ pub struct Replica {
     pub header: HeaderValue,
     /// Its relay.
     pub address: SocketAddr,
+    /// Among whose its relay is dialled: the tenant's that its server had when it appeared.
+    pub dials: Arc<Dials>,
     /// Its share beside its siblings.
     pub weight: u32,
     /// Its exchanges in flight through this proxy.
@@ -203,6 +207,7 @@ pub struct Tables {
     zone: String,
     current: ArcSwap<Table>,
     demand: Arc<Demand>,
+    tenants: Tenants,
 }
 
 impl Tables {
@@ -212,12 +217,18 @@ impl Tables {
             zone: zone.to_owned(),
             current: ArcSwap::default(),
             demand,
+            tenants: Tenants::default(),
         })
     }
 
     /// The zone it answers for.
     pub fn zone(&self) -> &str {
         &self.zone
+    }
+
+    /// The tenants of its servers.
+    pub const fn tenants(&self) -> &Tenants {
+        &self.tenants
     }
 
     /// The table in force; not to be held across an await.
@@ -240,12 +251,14 @@ impl Tables {
         next.loaded = true;
         next.callers.apply(applied);
         let mut edit = Edit::default();
+        self.tenants.apply(applied);
         if applied.whole {
             self.replace(&applied.snapshot, &before, &mut next, &mut edit);
         } else {
             for server in &applied.servers {
                 let view = applied.snapshot.server(server);
-                self.place(server, view.map(|view| &**view), &mut next, &mut edit);
+                let view = view.map(|view| (&**view, &*applied.snapshot));
+                self.place(server, view, &mut next, &mut edit);
             }
             for host in &applied.hosts {
                 match applied.snapshot.domain(host) {
@@ -275,7 +288,7 @@ impl Tables {
             }
         }
         for (server, view) in snapshot.servers() {
-            self.place(server, Some(view), next, edit);
+            self.place(server, Some((view, snapshot)), next, edit);
         }
     }
 
@@ -298,7 +311,7 @@ impl Tables {
     fn place(
         &self,
         server: &Arc<str>,
-        view: Option<&ServerView>,
+        view: Option<(&ServerView, &Snapshot)>,
         next: &mut Table,
         edit: &mut Edit,
     ) {
@@ -344,11 +357,12 @@ impl Tables {
     fn route(
         &self,
         server: &Arc<str>,
-        view: &ServerView,
+        (view, snapshot): (&ServerView, &Snapshot),
         old: Option<&Route>,
         known: &StdMap<&str, &Arc<Replica>>,
     ) -> Option<Route> {
         let spec = view.server.as_ref()?;
+        let tenant = self.tenants.of(spec.tenant(), snapshot);
         let starting = |state| matches!(state, ReplicaState::Requested | ReplicaState::Starting);
         let ready = view
             .replicas
@@ -361,17 +375,17 @@ impl Tables {
                     .filter(|known| known.address == address);
                 Some(match same {
                     Some(same) => Arc::clone(same),
-                    None => self.replica(server, replica, address)?,
+                    None => self.replica(server, &tenant, replica, address)?,
                 })
             })
             .collect();
         Some(Route {
             server: Arc::clone(server),
-            tenant: spec.tenant().into(),
             auth: spec.auth,
             cors: spec.cors.clone(),
             websocket_auth: spec.websocket_auth.as_slice().into(),
-            owner: Owner::server(server),
+            owner: Owner::of(server, tenant.holder()),
+            tenant,
             hold: spec.hold,
             request_timeout: spec.request_timeout,
             ready,
@@ -395,6 +409,7 @@ impl Tables {
     fn replica(
         &self,
         server: &Arc<str>,
+        tenant: &Tenant,
         replica: &fprs_config::Replica,
         address: SocketAddr,
     ) -> Option<Arc<Replica>> {
@@ -403,6 +418,7 @@ impl Tables {
             // An id is a checked name; one that isn't a header value can't be routed to.
             header: HeaderValue::from_str(&replica.id).ok()?,
             address,
+            dials: Arc::clone(tenant.dials()),
             weight: replica.weight,
             gauge: self.demand.replica(server, &replica.id),
             reported: AtomicU64::new(0),

@@ -77,7 +77,7 @@ impl Proxy {
                     return Err(preflight(&route, request));
                 }
                 let identity = self.authenticate(&table.callers, Some(&route), request, client)?;
-                if !identity.may_call(&route.tenant, &route.server) {
+                if !identity.may_call(route.tenant.name(), &route.server) {
                     return Err(Reason::Forbidden.into());
                 }
                 let fields = request.headers_mut();

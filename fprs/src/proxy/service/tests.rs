@@ -148,6 +148,7 @@ impl Scene {
             edges: Arc::default(),
             leaving: Arc::default(),
             budget: Budget::new(usize::MAX),
+            overload: Arc::default(),
         };
         let shards = Shards::start("test", 1, move |_| Proxy::new(&settings, Arc::default()));
         let shards = shards.unwrap();
