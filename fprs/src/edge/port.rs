@@ -56,7 +56,6 @@ impl Port {
 fn bound(address: SocketAddr, kind: Type, protocol: Protocol) -> Result<Socket, Error> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     socket.set_reuse_port(true)?;
-    socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }

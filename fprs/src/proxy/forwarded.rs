@@ -2,8 +2,6 @@
 //! `x-forwarded-proto` and `x-request-id`. Only a trusted edge is believed; what others say about
 //! themselves is replaced by what we saw.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
 use fprs_forward::downstream::Client;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
@@ -27,7 +25,7 @@ const REQUEST_ID_BYTES: usize = 128;
 /// Makes the fields tell the truth. `random` becomes the request's id if it has none.
 pub fn tell(fields: &mut HeaderMap, client: &Client, edges: &[IpNet], random: u128) {
     let said = Said::of(fields);
-    let trusted = is_trusted(client.address.ip(), edges);
+    let trusted = is_trusted(client, edges);
     if said.others && !trusted {
         for name in &OF_THE_EDGE {
             fields.remove(name);
@@ -80,9 +78,9 @@ fn is_request_id(id: &[u8]) -> bool {
     !id.is_empty() && id.len() <= REQUEST_ID_BYTES && id.iter().all(u8::is_ascii_graphic)
 }
 
-/// An IPv4 client of an IPv6 listener is the IPv4 client it is.
-fn is_trusted(client: IpAddr, edges: &[IpNet]) -> bool {
-    let client = client.to_canonical();
+/// The client is an edge. An IPv4 client of an IPv6 listener is the IPv4 client it is.
+pub fn is_trusted(client: &Client, edges: &[IpNet]) -> bool {
+    let client = client.address.ip().to_canonical();
     edges.iter().any(|edge| edge.contains(&client))
 }
 
