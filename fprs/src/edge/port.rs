@@ -8,16 +8,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::failure::Failure;
 
-/// Sockets that are bound and never used: Envoy binds the same port beside them, as one of its workers
-/// would beside another.
+/// A socket that is bound and never used: Envoy binds the same port beside it, as one of its workers would
+/// beside another.
 #[derive(Debug)]
 pub(super) struct Port {
     address: SocketAddr,
-    _kept: Vec<Socket>,
+    _kept: Socket,
 }
 
 impl Port {
-    /// Keeps the address, with `udp` for QUIC too.
+    /// Keeps the address; with `udp`, QUIC's must be free too.
     ///
     /// # Errors
     /// Somebody has it, or it is none of this machine.
@@ -26,15 +26,14 @@ impl Port {
             // Several sockets of one user can have a port that all of them share: first as one that
             // doesn't, or two edges would take turns at one address.
             drop(TcpListener::bind(address)?);
-            let tcp = bound(address, Type::STREAM, Protocol::TCP)?;
-            let address = tcp
+            let kept = bound(address)?;
+            let address = kept
                 .local_addr()?
                 .as_socket()
                 .ok_or_else(|| Error::from(ErrorKind::AddrNotAvailable))?;
-            let mut kept = vec![tcp];
             if udp {
+                // Not kept: the system would give it a share of the datagrams.
                 drop(UdpSocket::bind(address)?);
-                kept.push(bound(address, Type::DGRAM, Protocol::UDP)?);
             }
             Ok(Self {
                 address,
@@ -53,8 +52,9 @@ impl Port {
     }
 }
 
-fn bound(address: SocketAddr, kind: Type, protocol: Protocol) -> Result<Socket, Error> {
-    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+fn bound(address: SocketAddr) -> Result<Socket, Error> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
@@ -69,7 +69,7 @@ mod tests {
         let port = Port::keep("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let refused = Port::keep(port.address(), false).unwrap_err();
         assert!(refused.to_string().contains("--edge-listen"), "{refused}");
-        let beside = bound(port.address(), Type::STREAM, Protocol::TCP).unwrap();
+        let beside = bound(port.address()).unwrap();
         beside.listen(1).unwrap();
         // The one that is only kept takes none of its connections.
         for _ in 0..8 {

@@ -57,6 +57,8 @@ impl Envoy {
             .args(["--concurrency", &self.cores.to_string()])
             .args(["--drain-time-s", "5", "--drain-strategy", "immediate"])
             .args(["-l", "warning", "--log-format", "%l %v"])
+            // People look at what was just asked.
+            .args(["--file-flush-interval-msec", "1000"])
             .arg("--disable-hot-restart")
             .process_group(0)
             .kill_on_drop(true)
