@@ -93,8 +93,9 @@ pub const PROXY_PING_TIME: Duration = Duration::from_secs(5);
 /// One that was silent for this long is asked before it is used again.
 pub const PROXY_PING_IDLE: Duration = Duration::from_secs(5);
 
-/// Unused connections to fprs are kept this long: a new one costs the first request a round trip.
-pub const PROXY_IDLE: Duration = Duration::from_secs(3600);
+/// Unused connections to fprs are kept this long: less than the 120 s after which fprs closes them, since
+/// whoever sends should be the one to close.
+pub const PROXY_IDLE: Duration = Duration::from_secs(100);
 
 /// From dialling fprs to a connection.
 pub const CONNECT_TIME: Duration = Duration::from_secs(1);

@@ -83,7 +83,7 @@ pub struct Given {
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GivenEdge {
-    /// Run an Envoy in front, with TLS: https://<server>.<zone>:8443/
+    /// Run an Envoy in front, with TLS; clients are to trust `edge/ca.pem` of the data dir
     #[arg(long, env = "FPRS_EDGE")]
     #[serde(rename = "run")]
     pub edge: bool,
@@ -560,6 +560,30 @@ mod tests {
         }
         let failure = Settings::resolve(given(), Role::Proxy).unwrap_err();
         assert!(failure.to_string().contains("--control"), "{failure}");
+    }
+
+    #[test]
+    fn the_edge_is_a_table_of_the_file_and_flags_win_over_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("fprs.toml");
+        let text = "[edge]\nrun = true\nlisten = \"127.0.0.1:1\"\nhttp3 = true\n";
+        std::fs::write(&config, text).unwrap();
+        let given = Given {
+            config: Some(config),
+            edge: GivenEdge {
+                edge_listen: Some("127.0.0.1:2".to_owned()),
+                ..GivenEdge::default()
+            },
+            ..Given::default()
+        };
+        let edge = Settings::resolve(given, Role::Up).unwrap().edge.unwrap();
+        assert_eq!((edge.listen.port(), edge.http3), (2, true));
+        assert!(
+            Settings::resolve(Given::default(), Role::Up)
+                .unwrap()
+                .edge
+                .is_none()
+        );
     }
 
     #[test]

@@ -142,6 +142,8 @@ async fn listen(lines: ChildStderr, said: watch::Sender<String>) {
         match level {
             "error" | "critical" => tracing::error!("edge: {message}"),
             "trace" | "debug" | "info" => tracing::info!("edge: {message}"),
+            "warning" => tracing::warn!("edge: {message}"),
+            // Of a line that is not the first of what it says.
             _ => tracing::warn!("edge: {line}"),
         }
         said.send_replace(message.to_owned());

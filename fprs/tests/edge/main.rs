@@ -19,6 +19,7 @@ mod fleet;
 mod handshakes;
 mod hosts;
 mod http3;
+mod listeners;
 mod neighbours;
 mod plane;
 mod raw_program;

@@ -43,11 +43,21 @@ impl Trust {
         name: &str,
         versions: &[&[u8]],
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.edge).await?;
+        stream.set_nodelay(true)?;
+        self.over(stream, name, versions).await
+    }
+
+    /// The same on a connection that is there.
+    pub(crate) async fn over(
+        &self,
+        stream: TcpStream,
+        name: &str,
+        versions: &[&[u8]],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let config = ClientConfig::builder().with_root_certificates(Arc::clone(&self.roots));
         let mut config = config.with_no_client_auth();
         config.alpn_protocols = versions.iter().map(|version| version.to_vec()).collect();
-        let stream = TcpStream::connect(self.edge).await?;
-        stream.set_nodelay(true)?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config))
             .connect(name, stream)
