@@ -139,7 +139,8 @@ pub fn all() -> Vec<&'static dyn Proxy> {
         &haproxy::Haproxy,
         &nginx::Nginx,
         &envoy::Envoy,
-        &edge::Edge,
+        &edge::Edge::Alone,
+        &edge::Edge::BeforeFprs,
     ]
 }
 

@@ -108,6 +108,12 @@ pub trait Downstream {
     /// Whether the process ends now, and a tunnel with it; the task is woken when it does.
     fn poll_ending(&mut self, cx: &Context<'_>) -> bool;
 
+    /// Refuses an exchange of which nothing has been answered, as one that can be sent again elsewhere;
+    /// `false` where the client's protocol has no word for that.
+    fn refuse(&mut self) -> bool {
+        false
+    }
+
     /// Ends the exchange so that the client can't take what it got for whole.
     fn abort(&mut self);
 }

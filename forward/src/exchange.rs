@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 use crate::answer::Reason;
 use crate::budget::{Account, Holds};
 use crate::downstream::Downstream;
-use crate::fields::strip_ours;
+use crate::fields::{strip_from_answer, strip_ours};
 use crate::message::{Body, Frame, Gone};
 use crate::stall::Watched;
 use crate::upstream::{Failure, Head, Upstream};
@@ -459,7 +459,7 @@ impl<'a, 'b> Exchange<'a, 'b> {
                 Ok(Step::Moved)
             }
             Poll::Ready(Some(Ok(Frame::Trailers(mut trailers)))) => {
-                strip_ours(&mut trailers);
+                strip_from_answer(&mut trailers);
                 downstream.send_trailers(trailers).map_err(End::Client)?;
                 self.response.done = true;
                 Ok(Step::Moved)
@@ -487,7 +487,7 @@ impl<'a, 'b> Exchange<'a, 'b> {
             Poll::Ready(Err(failure)) => Err(End::Upstream(failure)),
             Poll::Ready(Ok(Head::Interim(mut interim))) => {
                 self.request.spend();
-                strip_ours(&mut interim.fields);
+                strip_from_answer(&mut interim.fields);
                 downstream.send_interim(interim).map_err(End::Client)?;
                 Ok(Step::Moved)
             }

@@ -24,6 +24,9 @@ pub const TOKEN_ID: HeaderName = HeaderName::from_static("x-fprs-token-id");
 /// What every name of ours that outsiders may not send begins with.
 pub const OURS: &str = "x-fprs-";
 
+/// What every name that an Envoy at the edge obeys begins with.
+const ENVOYS: &str = "x-envoy-";
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -81,12 +84,20 @@ pub(crate) fn leave_unindexed(fields: &mut HeaderMap) {
 
 /// Removes every field whose name begins with [`OURS`].
 pub fn strip_ours(fields: &mut HeaderMap) {
-    // Collecting first would allocate for every request; nearly none carries one.
-    while let Some(name) = fields
-        .keys()
-        .find(|name| name.as_str().starts_with(OURS))
-        .cloned()
-    {
+    strip(fields, |name| name.starts_with(OURS));
+}
+
+/// Removes from a program's answer what it may not say: our own names, and those that an Envoy in
+/// front would obey, `x-envoy-immediate-health-check-fail` for one.
+pub fn strip_from_answer(fields: &mut HeaderMap) {
+    strip(fields, |name| {
+        name.starts_with("x-") && (name.starts_with(OURS) || name.starts_with(ENVOYS))
+    });
+}
+
+fn strip(fields: &mut HeaderMap, is_one: impl Fn(&str) -> bool) {
+    // Collecting first would allocate for every message; nearly none carries one.
+    while let Some(name) = fields.keys().find(|name| is_one(name.as_str())).cloned() {
         fields.remove(name);
     }
 }
@@ -171,5 +182,18 @@ mod tests {
         ]);
         strip_ours(&mut fields);
         assert_eq!(fields.len(), 1);
+    }
+
+    #[test]
+    fn an_answer_neither_speaks_in_our_name_nor_to_the_edge() {
+        let mut fields = fields(&[
+            ("x-fprs-in-flight", "0"),
+            ("x-envoy-immediate-health-check-fail", "1"),
+            ("x-envoy-overloaded", "1"),
+            ("x-env", "1"),
+            ("x-request-id", "1"),
+        ]);
+        strip_from_answer(&mut fields);
+        assert_eq!(fields.len(), 2, "{fields:?}");
     }
 }

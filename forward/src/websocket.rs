@@ -2,6 +2,7 @@
 //! CONNECT with `:protocol: websocket` (RFC 8441), answered 200. HTTP/1.1 sessions translate from
 //! and to `Upgrade` (RFC 6455 §4); the `sec-websocket-*` fields cross as they are.
 
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use h2::ext::Protocol;
 use http::header::{
     CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -66,12 +67,25 @@ pub fn upgrade_fields(fields: &mut HeaderMap, random: u128) -> bool {
         return false;
     }
     // Any 16 bytes do; the key only proves that the answer is to this request.
-    let key = base64(random.to_be_bytes());
+    let key = base64(&random.to_be_bytes());
     if let Ok(key) = HeaderValue::from_bytes(&key) {
         fields.insert(SEC_WEBSOCKET_KEY, key);
     }
     true
 }
+
+/// The answer to the key of a client that speaks HTTP/1.1, for programs that speak HTTP/2 and so give none
+/// (RFC 8441 §5.1): without it the client takes the handshake for failed.
+pub fn accept(fields: &HeaderMap) -> Option<HeaderValue> {
+    let key = one(fields, &SEC_WEBSOCKET_KEY)?;
+    let mut digest = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    digest.update(key);
+    digest.update(GUID);
+    HeaderValue::from_bytes(&base64(digest.finish().as_ref())).ok()
+}
+
+/// What makes the answer one to a WebSocket's key and to nothing else (RFC 6455 §1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The value of a field that occurs once.
 fn one<'a>(fields: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a [u8]> {
@@ -97,10 +111,10 @@ fn names(fields: &HeaderMap, name: http::HeaderName, token: &str) -> bool {
         .any(|value| value.trim().eq_ignore_ascii_case(token))
 }
 
-/// RFC 4648 §4, of 16 bytes.
-fn base64(bytes: [u8; 16]) -> Vec<u8> {
+/// RFC 4648 §4.
+fn base64(bytes: &[u8]) -> Vec<u8> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = Vec::with_capacity(24);
+    let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let mut bits = 0_u32;
         for index in 0..3 {
@@ -241,6 +255,15 @@ mod tests {
         assert_eq!(fields[SEC_WEBSOCKET_KEY], "dGhlIHNhbXBsZSBub25jZQ==");
         assert!(!upgrade_fields(&mut fields, 0));
         assert_eq!(fields[SEC_WEBSOCKET_KEY], "dGhlIHNhbXBsZSBub25jZQ==");
+    }
+
+    #[test]
+    fn a_key_has_the_answer_that_the_rfc_says() {
+        let mut fields = HeaderMap::new();
+        assert_eq!(accept(&fields), None);
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        fields.insert(SEC_WEBSOCKET_KEY, key);
+        assert_eq!(accept(&fields).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]

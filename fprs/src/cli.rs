@@ -5,11 +5,12 @@
     reason = "doc comments here are help texts; what needs none has none"
 )]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::Given;
+use crate::settings::{Given, GivenEdge};
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
@@ -27,8 +28,13 @@ pub enum Command {
         /// Servers to deploy once it runs
         manifests: Vec<PathBuf>,
         #[command(flatten)]
+        edge: GivenEdge,
+        #[command(flatten)]
         given: Given,
     },
+    /// The Envoy in front of a fleet
+    #[command(subcommand)]
+    Edge(Edge),
     /// Run the proxy alone, following a control process
     Proxy {
         /// Relieve the proxy that runs in the data dir: take its listeners over, serve, let it drain
@@ -105,6 +111,30 @@ pub enum Command {
         name: String,
         #[command(flatten)]
         target: Target,
+    },
+}
+
+/// What to do about the edge.
+#[derive(Debug, Subcommand)]
+pub enum Edge {
+    /// Print the bootstrap of an edge, for `envoy -c`
+    Render {
+        /// What differs from one edge to another, in TOML
+        settings: PathBuf,
+        /// Only if Envoy accepts it
+        #[arg(long)]
+        check: bool,
+        /// Envoy's binary [default: `envoy` on the path, else ~/.cache/fprs/envoy]
+        #[arg(long, env = "FPRS_ENVOY")]
+        envoy: Option<PathBuf>,
+    },
+    /// Become a program that ends with its parent
+    #[command(hide = true)]
+    Exec {
+        #[arg(long)]
+        parent: u32,
+        #[arg(last = true)]
+        program: Vec<OsString>,
     },
 }
 

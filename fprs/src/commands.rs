@@ -1,6 +1,7 @@
 //! One file for what users ask of a plane, one for each way of running it.
 
 mod ask;
+mod edge;
 mod roles;
 mod up;
 mod usage;
@@ -12,7 +13,7 @@ use clap::error::ErrorKind;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
-use crate::settings::{Role, Settings};
+use crate::settings::{Given, Role, Settings};
 
 /// Parses the command line, runs the command and says how it went.
 pub fn main() -> ExitCode {
@@ -51,9 +52,15 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Up { manifests, given } => {
+        Command::Up {
+            manifests,
+            edge,
+            given,
+        } => {
+            let given = Given { edge, ..given };
             up::run(Settings::resolve(given, Role::Up)?, &manifests)
         }
+        Command::Edge(command) => edge::run(command),
         Command::Proxy { take_over, given } => {
             roles::proxy(Settings::resolve(given, Role::Proxy)?, take_over)
         }

@@ -27,6 +27,9 @@ pub struct Running {
     pub listen: Option<SocketAddr>,
     /// Control API, metrics, probes.
     pub admin: SocketAddr,
+    /// The edge, with TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<SocketAddr>,
     /// The suffix it answers for.
     pub zone: String,
 }
@@ -76,6 +79,11 @@ impl DataDir {
     /// Itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The edge's directory.
+    pub fn edge(&self) -> PathBuf {
+        self.path.join("edge")
     }
 
     /// The relay's directory.

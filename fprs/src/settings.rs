@@ -70,10 +70,45 @@ pub struct Given {
     /// Written once everything serves: JSON with pid, zone and bound addresses
     #[arg(long, env = "FPRS_READY_FILE")]
     pub ready_file: Option<PathBuf>,
+    /// Of `up` only, where it is a set of flags.
+    #[arg(skip)]
+    pub edge: GivenEdge,
     /// Settings file, with the names of these flags as keys [default: fprs.toml in the data dir]
     #[arg(long, env = "FPRS_CONFIG")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
+}
+
+/// The edge beside a plane; in the settings file a table of its own.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GivenEdge {
+    /// Run an Envoy in front, with TLS; clients are to trust `edge/ca.pem` of the data dir
+    #[arg(long, env = "FPRS_EDGE")]
+    #[serde(rename = "run")]
+    pub edge: bool,
+    /// The edge's address [default: 127.0.0.1:8443]
+    #[arg(long, env = "FPRS_EDGE_LISTEN")]
+    #[serde(rename = "listen")]
+    pub edge_listen: Option<String>,
+    /// HTTP/3 too, on the UDP port of the same number
+    #[arg(long, env = "FPRS_EDGE_HTTP3")]
+    #[serde(rename = "http3")]
+    pub edge_http3: bool,
+    /// Envoy's binary [default: `envoy` on the path, else ~/.cache/fprs/envoy]
+    #[arg(long, env = "FPRS_ENVOY")]
+    pub envoy: Option<PathBuf>,
+}
+
+/// The edge beside a plane.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// HTTP/3 too.
+    pub http3: bool,
+    /// Envoy's binary, where one is named.
+    pub envoy: Option<PathBuf>,
 }
 
 /// How log lines look.
@@ -110,6 +145,8 @@ pub struct Settings {
     pub capacity: u32,
     /// Threads of the data plane.
     pub cores: usize,
+    /// The edge beside the plane.
+    pub edge: Option<Edge>,
     /// What happens after SIGTERM.
     pub drain: Drain,
     /// For what exchanges hold that can't go on, in bytes.
@@ -201,6 +238,7 @@ impl Settings {
             compute_region: given.compute_region.unwrap_or_else(|| "local".to_owned()),
             capacity: positive("capacity", given.capacity.unwrap_or(64))?,
             cores: positive("cores", given.cores.unwrap_or_else(all_cores))?,
+            edge: given.edge.checked()?,
             drain: Drain {
                 delay: duration(
                     "drain-delay",
@@ -251,8 +289,30 @@ impl Given {
             },
             log_format: self.log_format.or(file.log_format),
             ready_file: self.ready_file.or(file.ready_file),
+            edge: self.edge.over(file.edge),
             config: self.config,
         }
+    }
+}
+
+impl GivenEdge {
+    fn over(self, file: Self) -> Self {
+        Self {
+            edge: self.edge || file.edge,
+            edge_listen: self.edge_listen.or(file.edge_listen),
+            edge_http3: self.edge_http3 || file.edge_http3,
+            envoy: self.envoy.or(file.envoy),
+        }
+    }
+
+    fn checked(self) -> Result<Option<Edge>, Failure> {
+        let listen = self.edge_listen.as_deref().unwrap_or("127.0.0.1:8443");
+        let edge = Edge {
+            listen: address("edge-listen", listen)?,
+            http3: self.edge_http3,
+            envoy: self.envoy,
+        };
+        Ok(self.edge.then_some(edge))
     }
 }
 
@@ -500,6 +560,30 @@ mod tests {
         }
         let failure = Settings::resolve(given(), Role::Proxy).unwrap_err();
         assert!(failure.to_string().contains("--control"), "{failure}");
+    }
+
+    #[test]
+    fn the_edge_is_a_table_of_the_file_and_flags_win_over_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("fprs.toml");
+        let text = "[edge]\nrun = true\nlisten = \"127.0.0.1:1\"\nhttp3 = true\n";
+        std::fs::write(&config, text).unwrap();
+        let given = Given {
+            config: Some(config),
+            edge: GivenEdge {
+                edge_listen: Some("127.0.0.1:2".to_owned()),
+                ..GivenEdge::default()
+            },
+            ..Given::default()
+        };
+        let edge = Settings::resolve(given, Role::Up).unwrap().edge.unwrap();
+        assert_eq!((edge.listen.port(), edge.http3), (2, true));
+        assert!(
+            Settings::resolve(Given::default(), Role::Up)
+                .unwrap()
+                .edge
+                .is_none()
+        );
     }
 
     #[test]

@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fprs-forward", &["fprs-config", "fprs-proto"]),
     ("fprs-relay", &["fprs-config", "fprs-forward", "fprs-proto"]),
     ("fprs-control", &["fprs-config", "fprs-proto"]),
+    ("fprs-envoy", &[]),
     (
         "fprs",
         &[
@@ -30,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fprs-autoscaler-client",
             "fprs-config",
             "fprs-control",
+            "fprs-envoy",
             "fprs-forward",
             "fprs-proto",
             "fprs-relay",
@@ -43,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fprs-autoscaler-client",
             "fprs-config",
             "fprs-control",
+            "fprs-envoy",
             "fprs-forward",
             "fprs-proto",
             "fprs-relay",

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fprs_forward::budget::Shed;
 use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{self, End, Outcome, unless_gone};
-use fprs_forward::fields::{self, strip_ours};
+use fprs_forward::fields::{self, strip_from_answer};
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::{Failure, h1, h2};
 use fprs_forward::{
@@ -266,7 +266,7 @@ struct Counting<'a> {
 impl Observer for Counting<'_> {
     fn head(&mut self, response: &mut Response<()>) -> Verdict {
         let headers = response.headers_mut();
-        strip_ours(headers);
+        strip_from_answer(headers);
         headers.insert(
             fields::IN_FLIGHT,
             HeaderValue::from(self.replica.in_flight()),

@@ -133,6 +133,11 @@ impl Plane {
         &mut self.process
     }
 
+    /// Processes it started, and theirs, by id.
+    pub fn descendants(&self) -> Vec<u32> {
+        self.process.descendants()
+    }
+
     /// Memory of the process in RAM now, in bytes.
     pub fn memory(&self) -> u64 {
         self.process.memory()

@@ -4,10 +4,12 @@
 
 use std::{
     env, fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use super::{Proxy, Running, Site, first_line, free_address, launch};
 use crate::{cases::Case, load::session::Protocol};
@@ -35,22 +37,27 @@ impl Proxy for Envoy {
 
     fn start(&self, site: &Site<'_>) -> Result<Running> {
         let address = free_address()?;
-        let file = site.folder.join("envoy.json");
-        fs::write(&file, config(site, address.port()).to_string())?;
-        let mut command = vec![program()?.display().to_string()];
-        command.extend(
-            [
-                "-c",
-                &file.display().to_string(),
-                "--concurrency",
-                &site.cores.to_string(),
-                "--disable-hot-restart",
-            ]
-            .map(str::to_owned),
-        );
-        command.extend(["-l", "error"].map(str::to_owned));
-        launch(site, &command, address)
+        run(site, &config(site, address.port()), address)
     }
+}
+
+/// Runs Envoy by that bootstrap, with a worker a core.
+pub(super) fn run(site: &Site<'_>, bootstrap: &Value, address: SocketAddr) -> Result<Running> {
+    let file = site.folder.join("envoy.json");
+    fs::write(&file, bootstrap.to_string())?;
+    let mut command = vec![program()?.display().to_string()];
+    command.extend(
+        [
+            "-c",
+            &file.display().to_string(),
+            "--concurrency",
+            &site.cores.to_string(),
+            "--disable-hot-restart",
+        ]
+        .map(str::to_owned),
+    );
+    command.extend(["-l", "error"].map(str::to_owned));
+    launch(site, &command, address)
 }
 
 fn program() -> Result<PathBuf> {
@@ -68,7 +75,7 @@ fn program() -> Result<PathBuf> {
         .context("envoy is not installed: set ENVOY to its binary")
 }
 
-fn config(site: &Site<'_>, port: u16) -> serde_json::Value {
+fn config(site: &Site<'_>, port: u16) -> Value {
     let h2 = serde_json::json!({
         "max_concurrent_streams": 2048,
         "initial_stream_window_size": 1 << 20,

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
-use http::header::{HOST, PROXY_AUTHORIZATION, TE};
+use http::header::{CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TE};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -202,6 +202,9 @@ fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> 
         fields::strip_hop_by_hop(fields);
     }
     if is_websocket(request) {
+        // An edge leaves it on what was a POST that asked for an upgrade. There is no body to measure,
+        // and a program would look for one.
+        request.headers_mut().remove(CONTENT_LENGTH);
         return Ok(Body::Tunnel);
     }
     Ok(match (ended, length) {
@@ -362,6 +365,14 @@ impl Downstream for Stream {
             .drain
             .as_mut()
             .is_some_and(|drain| drain.poll(Phase::Ending, cx))
+    }
+
+    fn refuse(&mut self) -> bool {
+        if self.response.is_some() {
+            return false;
+        }
+        self.respond.send_reset(Reason::REFUSED_STREAM);
+        true
     }
 
     fn abort(&mut self) {

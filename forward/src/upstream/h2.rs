@@ -13,7 +13,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Request, StatusCode};
+use http::header::SEC_WEBSOCKET_ACCEPT;
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -26,6 +27,7 @@ use crate::limits;
 use crate::message::{Body, Frame, Interim};
 use crate::upstream::dials::Dials;
 use crate::upstream::{Failure, Head, Upstream, dial};
+use crate::websocket::accept;
 
 /// The connections of one core to one peer.
 #[derive(Debug)]
@@ -278,6 +280,7 @@ impl Slot {
     /// The connection failed at this very moment; nothing was sent.
     pub fn send(self, mut request: Request<()>, body: Body) -> Result<Stream, Failure> {
         let end = body.is_none();
+        let tunnel = (body == Body::Tunnel).then(|| Box::new(accept(request.headers())));
         leave_unindexed(request.headers_mut());
         let (response, send) = self
             .connection
@@ -286,7 +289,7 @@ impl Slot {
             .send_request(request, end)
             .map_err(|_| Failure::Connect)?;
         Ok(Stream {
-            tunnel: body == Body::Tunnel,
+            tunnel,
             response: Some(response),
             send,
             body: None,
@@ -327,8 +330,8 @@ impl Drop for Waiting<'_> {
 /// One exchange on an HTTP/2 connection. Dropping it before its end resets the stream.
 #[derive(Debug)]
 pub struct Stream {
-    /// A WebSocket was asked for.
-    tunnel: bool,
+    /// A WebSocket was asked for, with a key that has this answer. Few are asked for: boxed.
+    tunnel: Option<Box<Option<HeaderValue>>>,
     response: Option<ResponseFuture>,
     send: SendStream<Bytes>,
     body: Option<RecvStream>,
@@ -392,9 +395,14 @@ impl Upstream for Stream {
             return Poll::Pending;
         };
         self.response = None;
-        let (parts, stream) = answered.map_err(|error| failure(&error))?.into_parts();
+        let (mut parts, stream) = answered.map_err(|error| failure(&error))?.into_parts();
         let length = content_length(&parts.headers).map_err(|_| Failure::Protocol)?;
-        let open = self.tunnel && parts.status == StatusCode::OK;
+        let tunnel = self.tunnel.take();
+        let tunnel = tunnel.filter(|_| parts.status == StatusCode::OK);
+        let open = tunnel.is_some();
+        if let Some(accept) = tunnel.and_then(|accept| *accept) {
+            parts.headers.entry(SEC_WEBSOCKET_ACCEPT).or_insert(accept);
+        }
         let body = match (stream.is_end_stream(), length) {
             _ if open => Body::Tunnel,
             (true, _) => Body::None,

@@ -246,6 +246,7 @@ impl Process {
             pid: std::process::id(),
             listen: self.listen,
             admin: self.admin_address,
+            edge: None,
             zone: settings.zone.clone(),
         };
         let (dir, announces) = (self.dir.clone(), self.announces);

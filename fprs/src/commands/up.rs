@@ -1,7 +1,7 @@
 //! `fprs up`: the whole plane in one process, on the embedded store.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tonic::service::Routes;
 use crate::client::Client;
 use crate::commands::ask;
 use crate::data_dir::{DataDir, Running, write_whole};
+use crate::edge::{self, Edge, Prepared};
 use crate::failure::Failure;
 use crate::notify;
 use crate::process::{self, Parts, bind, bound};
@@ -55,18 +56,46 @@ struct Addresses {
     relay: SocketAddr,
 }
 
-async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failure> {
+/// What listens at them.
+struct Listeners {
+    listen: TcpListener,
+    admin: TcpListener,
+    relay: TcpListener,
+}
+
+impl Listeners {
+    fn bind(settings: &Settings) -> Result<(Self, Addresses), Failure> {
+        let listeners = Self {
+            listen: bind("listen", settings.listen)?,
+            admin: bind("admin", settings.admin)?,
+            relay: bind("listen", SocketAddr::new(settings.listen.ip(), 0))?,
+        };
+        let addresses = Addresses {
+            listen: bound(&listeners.listen)?,
+            admin: bound(&listeners.admin)?,
+            relay: bound(&listeners.relay)?,
+        };
+        Ok((listeners, addresses))
+    }
+}
+
+async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failure> {
     let dir = DataDir::open(&settings.data_dir)?;
+    let prepared = Prepared::new(&settings, &dir)?;
     let store = open_store(&dir.store())?;
     let token = dir.token(settings.admin_token.as_deref())?;
-    let listen = bind("listen", settings.listen)?;
-    let admin = bind("admin", settings.admin)?;
-    let relay = bind("listen", SocketAddr::new(settings.listen.ip(), 0))?;
-    let addresses = Addresses {
-        listen: bound(&listen)?,
-        admin: bound(&admin)?,
-        relay: bound(&relay)?,
-    };
+    let (
+        Listeners {
+            listen,
+            admin,
+            relay,
+        },
+        addresses,
+    ) = Listeners::bind(&settings)?;
+    if prepared.is_some() {
+        let trusted = edge::trusted(addresses.listen);
+        settings.trusted_edges.push(trusted);
+    }
 
     let registry = Registry::new();
     let mut parts = Parts::default();
@@ -77,7 +106,7 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
     let (view, status) = (following.view(), following.status());
 
     let control = Controlling::start(
-        control_settings(&settings, addresses.listen),
+        control_settings(&settings, addresses.listen, prepared.as_ref()),
         Arc::clone(&store),
         view.clone(),
         &registry,
@@ -114,50 +143,87 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
         pid: std::process::id(),
         listen: Some(addresses.listen),
         admin: addresses.admin,
+        edge: prepared.as_ref().map(Prepared::address),
         zone: settings.zone.clone(),
     };
-    let served = serve(
-        &settings, &dir, &running, &manifests, view, &relay, addresses, &token,
-    );
-    let ended = tokio::select! {
-        ended = parts.ended() => Err(ended),
-        ended = served => ended,
+    let plane = Plane {
+        settings,
+        dir,
+        running,
+        addresses,
+        token,
+        proxy,
+        relay,
     };
-    notify::stopping();
-    dir.retract();
-    if ended.is_ok() {
-        proxy.drain(settings.drain).await;
-    }
-    relay.stop().await;
-    ended
+    plane.run(&manifests, view, prepared, parts).await
 }
 
-/// Waits until everything serves, says so, and waits for the end.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the last step sees all that was put together"
-)]
-async fn serve(
-    settings: &Settings,
-    dir: &DataDir,
-    running: &Running,
-    manifests: &[Manifest],
-    view: View,
-    relay: &Relaying,
+/// A plane that is put together.
+struct Plane {
+    settings: Settings,
+    dir: DataDir,
+    running: Running,
     addresses: Addresses,
-    token: &str,
-) -> Result<(), Failure> {
-    attached(view, relay.worker(), addresses.relay).await?;
-    dir.announce(running)?;
-    banner(running, settings);
-    for manifest in manifests {
-        deploy(addresses.admin, token, manifest.clone()).await?;
+    token: String,
+    proxy: Proxying,
+    relay: Relaying,
+}
+
+impl Plane {
+    /// Serves until a signal or a part's end.
+    async fn run(
+        self,
+        manifests: &[Manifest],
+        view: View,
+        prepared: Option<Prepared>,
+        mut parts: Parts,
+    ) -> Result<(), Failure> {
+        let mut edge = None;
+        let ended = tokio::select! {
+            ended = parts.ended() => Err(ended),
+            ended = self.serve(manifests, view, prepared, &mut edge) => ended,
+        };
+        notify::stopping();
+        self.dir.retract();
+        if ended.is_ok() {
+            if let Some(edge) = &edge {
+                edge.leave().await;
+            }
+            self.proxy.drain(self.settings.drain).await;
+        }
+        self.relay.stop().await;
+        if let Some(edge) = edge {
+            edge.end().await;
+        }
+        ended
     }
-    if let Some(path) = &settings.ready_file {
-        write_whole(path, running)?;
+
+    /// Waits until everything serves, says so, and waits for the end. The edge comes last, since it
+    /// asks whether the rest is ready.
+    async fn serve(
+        &self,
+        manifests: &[Manifest],
+        view: View,
+        prepared: Option<Prepared>,
+        edge: &mut Option<Edge>,
+    ) -> Result<(), Failure> {
+        attached(view, self.relay.worker(), self.addresses.relay).await?;
+        let ca = prepared.as_ref().map(Prepared::ca);
+        if let Some(prepared) = prepared {
+            let started = prepared.start(&self.settings.zone, self.addresses.listen);
+            *edge = Some(started.await?);
+        }
+        self.dir.announce(&self.running)?;
+        banner(&self.running, &self.settings, ca.as_deref());
+        for manifest in manifests {
+            deploy(self.addresses.admin, &self.token, manifest.clone()).await?;
+        }
+        if let Some(path) = &self.settings.ready_file {
+            write_whole(path, &self.running)?;
+        }
+        notify::ready();
+        process::terminated().await
     }
-    notify::ready();
-    process::terminated().await
 }
 
 /// Waits until control knows this machine's relay.
@@ -192,12 +258,21 @@ async fn deploy(admin: SocketAddr, token: &str, manifest: Manifest) -> Result<()
     Ok(())
 }
 
-fn control_settings(settings: &Settings, listen: SocketAddr) -> ControlSettings {
+/// Users are told of the edge's URLs where there is one.
+fn control_settings(
+    settings: &Settings,
+    listen: SocketAddr,
+    edge: Option<&Prepared>,
+) -> ControlSettings {
+    let (scheme, port) = match edge {
+        Some(edge) => ("https", edge.address().port()),
+        None => ("http", listen.port()),
+    };
     ControlSettings {
         zone: settings.zone.clone(),
         public_url: PublicUrl {
-            scheme: "http".to_owned(),
-            port: listen.port(),
+            scheme: scheme.to_owned(),
+            port,
         },
         lease: ControlSettings::LEASE,
     }
@@ -222,14 +297,26 @@ fn relay_settings(
     }
 }
 
-fn banner(running: &Running, settings: &Settings) {
+fn banner(running: &Running, settings: &Settings, ca: Option<&Path>) {
     let listen = running.listen.unwrap_or(running.admin);
+    println!("fprs {} is up", env!("CARGO_PKG_VERSION"));
+    if let (Some(edge), Some(ca)) = (running.edge, ca) {
+        println!(
+            "  servers    https://<server>.{}:{}/\n  trust      {}\n  edge       {edge}",
+            running.zone,
+            edge.port(),
+            ca.display()
+        );
+    } else {
+        println!(
+            "  servers    http://<server>.{}:{}/",
+            running.zone,
+            listen.port()
+        );
+    }
     println!(
-        "fprs {version} is up\n  servers    http://<server>.{zone}:{port}/\n  listen     {listen}\n  \
-         admin      http://{admin}/\n  data dir   {data_dir}\n  deploy     fprs deploy MANIFEST",
-        version = env!("CARGO_PKG_VERSION"),
-        zone = running.zone,
-        port = listen.port(),
+        "  listen     {listen}\n  admin      http://{admin}/\n  data dir   {data_dir}\n  \
+         deploy     fprs deploy MANIFEST",
         admin = running.admin,
         data_dir = settings.data_dir.display(),
     );

@@ -27,7 +27,7 @@ const REQUEST_ID_BYTES: usize = 128;
 /// Makes the fields tell the truth. `random` becomes the request's id if it has none.
 pub fn tell(fields: &mut HeaderMap, client: &Client, edges: &[IpNet], random: u128) {
     let said = Said::of(fields);
-    let trusted = is_trusted(client.address.ip(), edges);
+    let trusted = is_trusted(client, edges);
     if said.others && !trusted {
         for name in &OF_THE_EDGE {
             fields.remove(name);
@@ -50,7 +50,7 @@ pub fn tell(fields: &mut HeaderMap, client: &Client, edges: &[IpNet], random: u1
 /// other end.
 pub fn source(fields: &HeaderMap, client: &Client, edges: &[IpNet]) -> IpAddr {
     let peer = client.address.ip();
-    if !is_trusted(peer, edges) {
+    if !is_trusted(client, edges) {
         return peer;
     }
     let told = fields.get_all(FORWARDED_FOR).iter().next_back();
@@ -93,9 +93,9 @@ fn is_request_id(id: &[u8]) -> bool {
     !id.is_empty() && id.len() <= REQUEST_ID_BYTES && id.iter().all(u8::is_ascii_graphic)
 }
 
-/// An IPv4 client of an IPv6 listener is the IPv4 client it is.
-fn is_trusted(client: IpAddr, edges: &[IpNet]) -> bool {
-    let client = client.to_canonical();
+/// The client is an edge. An IPv4 client of an IPv6 listener is the IPv4 client it is.
+pub fn is_trusted(client: &Client, edges: &[IpNet]) -> bool {
+    let client = client.address.ip().to_canonical();
     edges.iter().any(|edge| edge.contains(&client))
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use fprs_autoscaler_client::clock;
-use fprs_forward::downstream::Inbound;
+use fprs_forward::downstream::{Client, Inbound};
 use fprs_forward::exchange::{self, End, Outcome};
 use fprs_forward::fields;
 use fprs_forward::message::Gone;
@@ -84,7 +84,7 @@ impl Proxy {
     ) -> Result<Outcome, Refused> {
         let owner = route.owner.clone();
         if self.ledger.refuses(&owner) {
-            return Err(Answer::new(Reason::Overloaded).into());
+            return Err(Refused::Full);
         }
         let mut offers = Offers::default();
         let mut holding = Holding {
@@ -148,6 +148,15 @@ impl Proxy {
             }
             (End::Shed | End::Upstream(_), Some(_)) => self.counters.cut(),
         }
+    }
+
+    /// An edge is refused the stream, which it offers to another proxy; everybody else is told.
+    fn refuse<D: Downstream>(&self, client: &Client, grpc: bool, downstream: &mut D) {
+        if forwarded::is_trusted(client, &self.edges) && downstream.refuse() {
+            self.counters.answered(Reason::Overloaded);
+            return;
+        }
+        self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
     }
 
     fn answer<D: Downstream>(&self, answer: &Answer, grpc: bool, downstream: &mut D) {
@@ -232,6 +241,7 @@ impl Service for Proxy {
             };
         match self.offer(route, inbound, downstream).await {
             Err(Refused::Answer(answer)) => self.answer(&answer, grpc, downstream),
+            Err(Refused::Full) => self.refuse(&inbound.client, grpc, downstream),
             Err(Refused::Left) => self.counters.left(),
             Ok(outcome) => {
                 admitted.carried(outcome.received + outcome.sent);

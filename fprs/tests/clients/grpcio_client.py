@@ -1,5 +1,6 @@
 """grpcio: every kind of call, errors with trailers, metadata, deadlines."""
 
+import os
 import queue
 import threading
 import time
@@ -97,9 +98,18 @@ def at_once(channel):
     say("at once", len(threads))
 
 
-with grpc.insecure_channel(
-    f"{host}:{port}", options=[("grpc.default_authority", authority)]
-) as channel:
+def channel():
+    """With TLS where there is an edge."""
+    address, options = f"{host}:{port}", [("grpc.default_authority", authority)]
+    if "CA" not in os.environ:
+        return grpc.insecure_channel(address, options=options)
+    with open(os.environ["CA"], "rb") as ca:
+        credentials = grpc.ssl_channel_credentials(ca.read())
+    options.append(("grpc.ssl_target_name_override", authority))
+    return grpc.secure_channel(address, credentials, options=options)
+
+
+with channel() as channel:
     unary(channel)
     streams(channel)
     errors(channel)

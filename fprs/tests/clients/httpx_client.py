@@ -4,10 +4,11 @@ import sys
 
 import httpx
 
-from transcript import fields, say, target
+from transcript import fields, say, target, tls
 
 http2 = sys.argv.pop() == "2"
 host, port, authority = target()
+context = tls()
 BODY = bytes(range(256)) * 4096
 
 
@@ -19,7 +20,9 @@ def pieces():
 with httpx.Client(
     http1=not http2,
     http2=http2,
-    base_url=f"http://{host}:{port}",
+    base_url=f"{'https' if context else 'http'}://{host}:{port}",
+    verify=context or True,
+    event_hooks={"request": [lambda request: request.extensions.update(sni_hostname=authority)]},
     headers={"host": authority},
     timeout=20,
     trust_env=False,

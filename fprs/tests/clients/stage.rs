@@ -44,6 +44,16 @@ impl Stage {
     /// Starts both; `more` is TOML for the manifest.
     pub(crate) async fn set(interpreter: &Path, program: &Path, more: &str) -> Self {
         let plane = Plane::start(env!("CARGO_BIN_EXE_fprs")).await;
+        Self::set_on(plane, interpreter, program, more).await
+    }
+
+    /// [`Stage::set`] on that plane; with an edge, clients go through it.
+    pub(crate) async fn set_on(
+        plane: Plane,
+        interpreter: &Path,
+        program: &Path,
+        more: &str,
+    ) -> Self {
         let seen = Seen::new(plane.dir().join("seen"));
         let seen_direct = Seen::new(plane.dir().join("seen-direct"));
         let command = Value::from([text(interpreter), text(program)].as_slice());
@@ -92,7 +102,13 @@ impl Stage {
 
     /// Runs the client against the plane; what it said.
     pub(crate) async fn run(&self, client: &Client) -> Vec<u8> {
-        client.run(self.plane.listen(), &self.authority()).await
+        let edge = self.plane.ready()["edge"].as_str();
+        let Some(edge) = edge.and_then(|edge| edge.parse().ok()) else {
+            return client.run(self.plane.listen(), &self.authority()).await;
+        };
+        let ca = self.plane.data_dir().join("edge/ca.pem");
+        let client = client.clone().env("CA", &ca);
+        client.run(edge, &self.authority()).await
     }
 
     /// Runs the client against the program itself; what it said.

@@ -1,10 +1,12 @@
 """What a client saw, as lines that are the same with and without a routing plane between."""
 
 import hashlib
+import os
+import ssl
 import sys
 
 # Fields of one hop, or different each time.
-OWN = ("connection", "date", "keep-alive", "transfer-encoding")
+OWN = ("connection", "date", "keep-alive", "transfer-encoding", "x-request-id")
 
 
 def target():
@@ -12,6 +14,12 @@ def target():
     address, authority = sys.argv[1:]
     host, port = address.rsplit(":", 1)
     return host, int(port), authority
+
+
+def tls():
+    """What trusts the authority of the edge behind that address; nothing: there is no edge, and no TLS."""
+    authority = os.environ.get("CA")
+    return ssl.create_default_context(cafile=authority) if authority else None
 
 
 def say(what, *seen):

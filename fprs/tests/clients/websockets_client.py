@@ -2,14 +2,16 @@
 
 import asyncio
 import http.client
+import socket as sockets
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from frames import Tapped
-from transcript import say, target
+from transcript import say, target, tls
 
 host, port, authority = target()
+context = tls()
 BINARY = bytes(range(256)) * 1024
 KEPT = ("sec-websocket-protocol", "sec-websocket-extensions", "upgrade")
 CODES = [(1000, ""), (1001, "going"), (1008, "x" * 123), (1011, "☃"), (3000, "lib"), (4999, "last")]
@@ -21,7 +23,8 @@ class Connection(Tapped, ClientConnection):
 
 def opened(path, subprotocols=("echo.v2",), **options):
     return connect(
-        f"ws://{authority}{path}",
+        f"{'wss' if context else 'ws'}://{authority}{path}",
+        ssl=context,
         host=host,
         port=port,
         create_connection=Connection,
@@ -66,7 +69,12 @@ async def closed(socket):
 
 def carried(path, socket):
     """Every byte that one end sent is one that the other got."""
-    client = http.client.HTTPConnection(host, port, timeout=20)
+    if context:
+        client = http.client.HTTPSConnection(authority, port, timeout=20, context=context)
+        # Whatever this machine makes of such names.
+        client._create_connection = lambda _, *more: sockets.create_connection((host, port), *more)
+    else:
+        client = http.client.HTTPConnection(host, port, timeout=20)
     client.request("GET", f"/frames{path}", headers={"Host": authority})
     came, went = client.getresponse().read().decode().splitlines()
     assert (came, went) == (str(socket.went), str(socket.came)), (came, went)

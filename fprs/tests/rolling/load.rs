@@ -67,7 +67,7 @@ const KINDS: [Kind; 7] = [
 ];
 
 /// Clients of each kind.
-const CLIENTS: usize = 2;
+pub(crate) const CLIENTS: usize = 2;
 
 impl Load {
     pub(crate) fn start(edge: &Arc<Edge>) -> Self {
@@ -104,6 +104,18 @@ impl Load {
 
     /// Ends the load, each client after its exchange, and fails if one of them noticed anything.
     pub(crate) async fn end(self) -> Seen {
+        let (seen, failures) = self.stop().await;
+        assert!(
+            failures.is_empty(),
+            "{} failed: {failures:#?}",
+            failures.len()
+        );
+        seen
+    }
+
+    /// Ends the load, each client after its exchange; with what they noticed: a time, a kind of load and
+    /// what happened, each.
+    pub(crate) async fn stop(self) -> (Seen, Vec<String>) {
         self.state.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.await.unwrap();
@@ -111,15 +123,10 @@ impl Load {
         let count = |kind: Kind| self.state.whole[kind as usize].load(Ordering::Relaxed);
         let whole = KINDS.map(|kind| (kind, count(kind)));
         println!("whole: {whole:?}");
-        let failures = self.state.failures.lock().unwrap();
-        assert!(
-            failures.is_empty(),
-            "{} failed: {failures:#?}",
-            failures.len()
-        );
-        Seen {
+        let seen = Seen {
             begun: self.state.begun.load(Ordering::Relaxed),
-        }
+        };
+        (seen, self.state.failures.lock().unwrap().clone())
     }
 }
 

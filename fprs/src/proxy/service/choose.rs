@@ -22,6 +22,8 @@ const ATTEMPTS: usize = 3;
 /// What ended a request before its exchange.
 pub(super) enum Refused {
     Answer(Answer),
+    /// This process holds too much. Nothing of the request went anywhere: another proxy may have room.
+    Full,
     Left,
 }
 
@@ -33,7 +35,7 @@ impl From<Gone> for Refused {
 
 impl From<Shed> for Refused {
     fn from(_: Shed) -> Self {
-        Self::Answer(Answer::new(Reason::Overloaded))
+        Self::Full
     }
 }
 

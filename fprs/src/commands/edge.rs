@@ -1,0 +1,56 @@
+//! `fprs edge …`: prints an edge's bootstrap, checked by Envoy itself where that is wanted.
+
+use std::io::Write;
+use std::path::Path;
+
+use fprs_envoy::settings::Given;
+use fprs_envoy::{Bootstrap, yaml};
+
+use crate::cli::Edge;
+use crate::edge::exec;
+use crate::edge::program::Program;
+use crate::failure::Failure;
+
+/// Does it.
+///
+/// # Errors
+/// Says what is wrong with the settings, or with what they lead to.
+pub(super) fn run(command: Edge) -> Result<(), Failure> {
+    match command {
+        Edge::Render {
+            settings,
+            check,
+            envoy,
+        } => {
+            let bootstrap = render(&settings)?;
+            if check {
+                checked(&bootstrap, &Program::find(envoy.as_deref())?)?;
+            }
+            print!("{bootstrap}");
+            Ok(())
+        }
+        Edge::Exec { parent, program } => match exec::run(parent, &program)? {},
+    }
+}
+
+fn render(file: &Path) -> Result<String, Failure> {
+    let wrong = |what: &dyn std::fmt::Display| {
+        Failure::new(format!("edge settings `{}`: {what}", file.display()))
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let given: Given = toml::from_str(&text).map_err(|error| wrong(&error))?;
+    let settings = given.try_into().map_err(|error| wrong(&error))?;
+    yaml(&Bootstrap::new(&settings)).map_err(Failure::new)
+}
+
+/// Envoy reads files only.
+fn checked(bootstrap: &str, envoy: &Program) -> Result<(), Failure> {
+    let written = || {
+        let mut file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
+        file.write_all(bootstrap.as_bytes())?;
+        Ok(file)
+    };
+    let file = written()
+        .map_err(|error: std::io::Error| Failure::new(format!("can't write it: {error}")))?;
+    envoy.check(file.path())
+}

@@ -1,0 +1,68 @@
+//! Promise: a proxy that is full refuses streams of an edge, which may offer them to another, before
+//! anything of them went anywhere.
+
+use fprs_testkit::client::{ClientError, H2, H2Stream, get};
+use fprs_testkit::plane::Settings;
+use fprs_testkit::{Plane, program, until};
+use h2::Reason;
+use h2::client::Builder;
+
+use crate::{FPRS, SOON};
+
+/// Streams that are not read; a few of them fill 2 MiB.
+const STREAMS: usize = 100;
+
+#[tokio::test]
+async fn a_full_proxy_refuses_the_streams_of_an_edge_and_tells_everybody_else() {
+    for (trusted, refused) in [("127.0.0.1", true), ("10.0.0.1", false)] {
+        let settings = Settings::new(FPRS).arg("--buffer-limit").arg("2MiB");
+        let plane = settings.arg("--trusted-edges").arg(trusted).start().await;
+        plane
+            .deploy(&program::manifest("web", "min_replicas = 1", &[]))
+            .await;
+        until("a ready replica", SOON, async || {
+            (plane.replicas_in("web", "ready").await > 0).then_some(())
+        })
+        .await;
+        let client = stalling(&plane).await;
+        let mut held = Vec::new();
+        let mut answered = None;
+        for _ in 0..STREAMS {
+            match stall(&client, &plane).await {
+                Ok(stream) => held.push(stream),
+                Err(answer) => {
+                    answered = Some(answer);
+                    break;
+                }
+            }
+        }
+        let expected = if refused {
+            ClientError::StreamReset(Reason::REFUSED_STREAM)
+        } else {
+            ClientError::Malformed("overloaded".to_owned())
+        };
+        assert_eq!(answered, Some(expected), "after {} streams", held.len());
+        assert!(client.is_open());
+    }
+}
+
+/// A client whose streams stall after 64 KiB, and its connection never.
+async fn stalling(plane: &Plane) -> H2 {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(64 * 1024)
+        .initial_connection_window_size(64 << 20);
+    let connected = H2::connect_with(plane.listen(), &builder).await;
+    connected.unwrap()
+}
+
+/// Asks for more than is ever read; how it was refused otherwise.
+async fn stall(client: &H2, plane: &Plane) -> Result<H2Stream, ClientError> {
+    let request = get(&plane.host("web"), "/bytes/1073741824");
+    let mut stream = client.open(request, true).await?;
+    let head = stream.receiver.head().await?;
+    match head.header("x-fprs-reason") {
+        Some(reason) => Err(ClientError::Malformed(reason.to_owned())),
+        None => Ok(stream),
+    }
+}
