@@ -78,6 +78,33 @@ async fn spoofed_fields_arrive_cleaned_over_both_versions_of_http() {
 }
 
 #[tokio::test]
+async fn spoofed_fields_in_trailers_do_not_arrive() {
+    let Some(edged) = Edged::start().await else {
+        return;
+    };
+    let client = edged.h2().await;
+    let mut request = fprs_testkit::client::get(WEB, "/echo");
+    *request.method_mut() = http::Method::POST;
+    let mut stream = client.open(request, false).await.unwrap();
+    stream.sender.send("body".into()).await.unwrap();
+    let mut trailers = HeaderMap::new();
+    for name in [
+        "x-internal-user",
+        "x-fprs-tenant",
+        "x-envoy-internal",
+        "x-kept",
+    ] {
+        trailers.insert(name, "1".parse().unwrap());
+    }
+    stream.sender.finish_with(trailers).unwrap();
+    // The program sends back what arrived.
+    let answer = stream.response().await.unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "body"));
+    let arrived: Vec<&str> = answer.trailers.keys().map(|name| name.as_str()).collect();
+    assert_eq!(arrived, ["x-kept"]);
+}
+
+#[tokio::test]
 async fn only_the_edge_is_believed_about_clients() {
     let Some(edged) = Edged::raw().await else {
         return;

@@ -1,6 +1,10 @@
 //! Promise: only plain host names of the connection's certificate reach fprs; tricks are answered at the
 //! edge, and cost nobody else anything.
 
+use fprs_testkit::until;
+use serde_json::Value;
+
+use crate::SOON;
 use crate::plane::{ECHO, Edged, WEB};
 
 #[tokio::test]
@@ -37,6 +41,17 @@ async fn host_tricks_are_answered_at_the_edge_and_cost_nobody_anything() {
         assert_eq!(victim.get(WEB, "/").await.unwrap().status, 200);
     }
     assert!(victim.is_open());
+    // The edge answered by itself: fprs never saw them.
+    let refused = until("the access log", SOON, async || {
+        let log = edged.access_log();
+        let of = |line: &Value| [400, 421].contains(&line["status"].as_u64().unwrap());
+        let refused: Vec<Value> = log.into_iter().filter(of).collect();
+        (refused.len() >= 40).then_some(refused)
+    })
+    .await;
+    for line in refused {
+        assert_eq!(line["up"], Value::Null, "{line}");
+    }
 }
 
 #[tokio::test]

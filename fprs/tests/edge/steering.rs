@@ -21,7 +21,13 @@ async fn an_answer_that_tells_the_edge_to_give_up_fprs_is_not_heard() {
             assert!(!inside, "{name}");
         }
     }
-    // Without, all of these would be 503 for as long as it takes to look at readiness again.
+    // Nor does the edge get to see it: fprs has removed it.
+    let direct = edged.plane.h2().await.get(WEB, "/steer").await.unwrap();
+    assert_eq!(direct.header("x-internal-host"), Some("a"));
+    for name in direct.headers.keys() {
+        assert!(!name.as_str().starts_with("x-envoy-"), "{name}");
+    }
+    // Else a fleet would be without this proxy until its readiness is looked at again.
     for _ in 0..50 {
         assert_eq!(client.get(WEB, "/").await.unwrap().status, 200);
     }
