@@ -135,6 +135,11 @@ impl Tenant {
         }
     }
 
+    /// The tenant of names that nobody has.
+    pub fn nobody() -> Self {
+        Self::new(&"".into(), u32::MAX)
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
