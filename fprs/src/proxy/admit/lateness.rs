@@ -24,6 +24,13 @@ pub(super) struct Lateness {
     wake: Notify,
 }
 
+impl Lateness {
+    /// The task waits for its turn.
+    pub(super) const fn waits(&self) -> bool {
+        self.woken_us.get() > 0
+    }
+}
+
 impl Gate {
     /// A request has come: looks, every now and then.
     pub(super) fn watch(self: &Rc<Self>) {
@@ -33,7 +40,7 @@ impl Gate {
             lateness.requests.set(requests);
             return;
         }
-        if lateness.woken_us.get() > 0 {
+        if lateness.waits() {
             return;
         }
         lateness.requests.set(0);
