@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use fprs_config::Tenant;
+use fprs_testkit::until;
 
 use crate::load::{Load, Pace, Plan};
-use crate::scene::{Scene, host};
+use crate::scene::{DEADLINE, Scene, host};
 use crate::{origin, wire};
 
 /// How long requests are counted, once.
@@ -89,6 +90,31 @@ async fn weights_are_respected_within_a_tenth() {
         ratios.iter().all(|ratio| (0.9..=1.1).contains(ratio))
     })
     .await;
+}
+
+/// Its core has no time left; what refusals cost is not taken from it.
+#[tokio::test]
+async fn a_tenant_within_its_share_is_never_refused_while_another_floods_the_core() {
+    let scene = Scene::start();
+    let origin = origin::start();
+    for name in ["modest", "flood"] {
+        scene.tenant(Tenant::new(name), &[origin]).await;
+        scene.answers(name).await;
+    }
+    let flood = Plan::new(host("flood"), Pace::Outstanding(300));
+    let modest = Plan::new(host("modest"), Pace::Outstanding(2));
+    let plans = vec![modest, flood.clone(), flood.clone(), flood];
+    let load = Load::start(scene.listen, plans);
+    until("refusals", DEADLINE, async || {
+        let refused = load.refused();
+        assert_eq!(refused[0], 0, "{refused:?}");
+        (refused[1..].iter().all(|refused| *refused > 500)).then_some(())
+    })
+    .await;
+    let (ok, refused) = (load.ok(), load.refused());
+    load.stop();
+    println!("{ok:?} carried, {refused:?} refused");
+    assert!(ok[0] > 0 && refused[0] == 0, "{ok:?} and {refused:?}");
 }
 
 /// The load is cheap to make: what it measures is the proxy.

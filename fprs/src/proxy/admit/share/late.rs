@@ -32,7 +32,7 @@ const DEBT_ROUNDS: f64 = 20.0;
 const SAVED_ROUNDS: f64 = 4.0;
 
 /// Who asked for less than this in a round asks for nothing any more.
-const NOTHING: f64 = 0.01;
+const NOTHING: f64 = 0.001;
 
 /// Tenants that are told apart on one core; more share one place.
 pub(super) const TENANTS: usize = 4_096;
