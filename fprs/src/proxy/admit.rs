@@ -112,8 +112,12 @@ impl Gate {
         if share.is_calm() {
             return Ok(());
         }
+        let now_us = now_us();
+        if !self.lateness.waits() {
+            share.pass(now_us);
+        }
         let cost = 1.0 + bytes(fields) as f64 / HEAD_BYTES;
-        if share.ask(tenant.number, tenant.weight(), cost, now_us()) {
+        if share.ask(tenant.number, tenant.weight(), cost, now_us) {
             Ok(())
         } else {
             Err(Refusal::for_now(Limit::FairShare))
@@ -123,8 +127,18 @@ impl Gate {
     /// A task has waited that long for its turn.
     fn waited(&self, now_us: u64, wait_us: u64) {
         let mut share = self.share.borrow_mut();
+        let before = share.is_calm();
         share.waited(now_us, wait_us);
-        self.told.tell(wait_us, !share.is_calm());
+        let calm = share.is_calm();
+        drop(share);
+        if before && !calm {
+            tracing::warn!(
+                core = self.core,
+                wait_us,
+                "a core has more to do than it can: tenants are held to their shares"
+            );
+        }
+        self.told.tell(wait_us, !calm);
     }
 }
 

@@ -209,7 +209,9 @@ fn a_late_core_refuses_whom_it_has_too_much_of() {
     };
     let mut refused = 0;
     for round in 1..=40 {
-        scene.gate.waited(round * share::ROUND_US, share::TARGET_US);
+        scene
+            .gate
+            .waited(round * share::ROUND_US, share::ROUND_US / 2);
         for step in 0..100 {
             let now_us = round * share::ROUND_US + step * share::ROUND_US / 100;
             refused += u64::from(admit(&flood, now_us).is_err());
