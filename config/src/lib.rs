@@ -4,6 +4,8 @@
 
 pub mod apply;
 mod backoff;
+#[cfg(any(test, feature = "conformance"))]
+pub mod engines;
 pub mod feed;
 pub mod follow;
 pub mod key;
@@ -32,3 +34,5 @@ pub use store::{
     Batch, Change, CommitError, Contents, EmbeddedStore, Entry, Expectation, SharedStore, Store,
     StoreError, WatchEvent,
 };
+#[cfg(feature = "spanner")]
+pub use store::{Spanner, SpannerStore};

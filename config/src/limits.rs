@@ -71,6 +71,31 @@ pub const WATCH_TAKE: usize = 64;
 /// A watcher hears of progress this often; the contract says at least once a second.
 pub const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
+/// Longest wait for the copy of a remote store to come to a revision that somebody already knows.
+/// Below [`FEED_SILENCE`], so that a follower hears `Lost` before it gives the connection up.
+pub const MIRROR_BEHIND: Duration = Duration::from_secs(4);
+/// A control process begins its copy of a remote store this far in the past, so that followers of
+/// one that restarted, or of another, go on without a new snapshot.
+pub const MIRROR_LOOKBACK: Duration = Duration::from_secs(60);
+/// Longest wait for any answer of a remote store that is not a stream.
+pub const REMOTE_ANSWER: Duration = Duration::from_secs(10);
+/// Longest wait to hear how new the store is before a snapshot is served from the copy: a store that
+/// is gone costs a follower this much, once.
+pub const REMOTE_HEAD: Duration = Duration::from_secs(2);
+/// A Spanner change stream's partition tells that nothing happened this often; the shortest that
+/// Spanner documents.
+pub const SPANNER_HEARTBEAT: Duration = Duration::from_secs(1);
+/// A partition that says nothing for this long is read again: ten missed heartbeats.
+pub const SPANNER_SILENCE: Duration = Duration::from_secs(10);
+/// Records waiting for the rest of their transactions; several largest commits at once.
+pub const SPANNER_PENDING: usize = 100_000;
+/// Partitions known at once; one is a few hundred bytes and one stream.
+pub const SPANNER_PARTITIONS: usize = 1000;
+/// Longest wait for a change of a database's schema; Spanner takes minutes for some.
+pub const SPANNER_DDL: Duration = Duration::from_secs(10 * 60);
+/// Records read and not yet looked at, over all partitions. Full: the readers wait.
+pub const SPANNER_QUEUE: usize = 256;
+
 /// Shortest wait before the store is asked again, and the first step of the backoff.
 pub const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait: a store that comes back is noticed within it.

@@ -6,12 +6,18 @@ mod admit;
 pub mod conformance;
 mod embedded;
 pub(crate) mod history;
+#[cfg(any(feature = "spanner", feature = "etcd"))]
+mod mirror;
+#[cfg(feature = "spanner")]
+mod spanner;
 mod state;
 mod tail;
 pub(crate) mod wire;
 
 pub(crate) use admit::check as admit;
 pub use embedded::{EmbeddedStore, catches_panic};
+#[cfg(feature = "spanner")]
+pub use spanner::{Spanner, SpannerError, SpannerStore};
 
 use std::pin::Pin;
 use std::sync::Arc;
