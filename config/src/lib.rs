@@ -34,5 +34,7 @@ pub use store::{
     Batch, Change, CommitError, Contents, EmbeddedStore, Entry, Expectation, SharedStore, Store,
     StoreError, WatchEvent,
 };
+#[cfg(feature = "etcd")]
+pub use store::{Etcd, EtcdStore};
 #[cfg(feature = "spanner")]
 pub use store::{Spanner, SpannerStore};

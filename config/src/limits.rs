@@ -82,6 +82,12 @@ pub const REMOTE_ANSWER: Duration = Duration::from_secs(10);
 /// Longest wait to hear how new the store is before a snapshot is served from the copy: a store that
 /// is gone costs a follower this much, once.
 pub const REMOTE_HEAD: Duration = Duration::from_secs(2);
+/// A copy of a store on etcd begins this many revisions ago, for the same reason.
+pub const ETCD_LOOKBACK: i64 = 1000;
+/// Rows read from etcd at a time: a page of largest values is half a gigabyte, of usual ones 200 KiB.
+pub const ETCD_PAGE: i64 = 1000;
+/// Largest message from etcd, bytes: a page of largest values. Rows are ours: nobody else can fill it.
+pub const ETCD_MESSAGE_BYTES: usize = 1024 * 1024 * 1024;
 /// A Spanner change stream's partition tells that nothing happened this often; the shortest that
 /// Spanner documents.
 pub const SPANNER_HEARTBEAT: Duration = Duration::from_secs(1);

@@ -5,6 +5,10 @@ mod admit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod embedded;
+#[cfg(feature = "etcd")]
+mod etcd;
+#[cfg(any(feature = "spanner", feature = "etcd"))]
+mod head;
 pub(crate) mod history;
 #[cfg(any(feature = "spanner", feature = "etcd"))]
 mod mirror;
@@ -16,6 +20,8 @@ pub(crate) mod wire;
 
 pub(crate) use admit::check as admit;
 pub use embedded::{EmbeddedStore, catches_panic};
+#[cfg(feature = "etcd")]
+pub use etcd::{Etcd, EtcdError, EtcdStore};
 #[cfg(feature = "spanner")]
 pub use spanner::{Spanner, SpannerError, SpannerStore};
 

@@ -64,8 +64,8 @@ impl Mirror {
             .send_replace(Arc::new(Copied { state, read: true }));
     }
 
-    /// Moves on by a commit, if it is the next one; whether it was. Commits are numbered without
-    /// gaps, so that a commit that is not next is either known or has to wait for others.
+    /// Moves on by a commit, if it is the next number; whether it was. Nothing can be between the
+    /// two, so that this is safe for a commit that comes from somewhere else than the stream.
     pub(crate) fn push(&self, batch: &Arc<Batch>) -> bool {
         self.published.send_if_modified(|copied| {
             let next = Revision(copied.state.revision().0.saturating_add(1));
@@ -74,6 +74,19 @@ impl Mirror {
                 Arc::make_mut(copied).state.take(Arc::clone(batch));
             }
             is_next
+        })
+    }
+
+    /// Moves on by a commit that comes in order after what it has; whether it is newer. For stores
+    /// whose numbers have gaps but whose stream has none.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn push_newer(&self, batch: &Arc<Batch>) -> bool {
+        self.published.send_if_modified(|copied| {
+            let is_newer = copied.read && batch.revision > copied.state.revision();
+            if is_newer {
+                Arc::make_mut(copied).state.take(Arc::clone(batch));
+            }
+            is_newer
         })
     }
 

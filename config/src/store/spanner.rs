@@ -5,7 +5,6 @@
 mod address;
 mod client;
 mod decode;
-mod head;
 mod partitions;
 mod reader;
 mod schema;

@@ -26,10 +26,10 @@ use tokio::time::timeout;
 
 use super::address::Spanner;
 use super::decode::{self, Record};
-use super::head::{self, Commit};
 use super::partitions::Start;
 use crate::key::{Key, Revision};
 use crate::limits;
+use crate::store::head::{self, Commit};
 use crate::store::{BoxFuture, Change, CommitError, Contents, Entry, Expectation, StoreError};
 
 /// Connections to one database: one for requests, one for streams, so that neither waits for the

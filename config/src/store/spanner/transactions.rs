@@ -8,10 +8,9 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::head;
 use crate::key::{Key, Revision};
 use crate::limits;
-use crate::store::{Batch, Change};
+use crate::store::{Batch, Change, head};
 
 /// One change record, of the part of a transaction that one partition holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! PURE. What the head's row says of the transaction that wrote it: its commits, each with its
+//! PURE. What the head of a remote store says of the transaction that wrote it: its commits, each with its
 //! revision and, in the order they were given, the keys it wrote. Records of a transaction come
 //! unordered and deletes of nothing not at all: this is what makes a commit come out as it went in.
 
@@ -11,14 +11,14 @@ use crate::store::Change;
 
 /// One commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Commit {
-    pub(super) revision: Revision,
+pub(crate) struct Commit {
+    pub(crate) revision: Revision,
     /// Keys, and whether each was deleted.
-    pub(super) writes: Vec<(Key, bool)>,
+    pub(crate) writes: Vec<(Key, bool)>,
 }
 
 impl Commit {
-    pub(super) fn of(revision: Revision, changes: &[Change]) -> Self {
+    pub(crate) fn of(revision: Revision, changes: &[Change]) -> Self {
         Self {
             revision,
             writes: changes
@@ -51,7 +51,7 @@ struct Write {
     deleted: bool,
 }
 
-pub(super) fn encode(commits: &[Commit]) -> Bytes {
+pub(crate) fn encode(commits: &[Commit]) -> Bytes {
     let commits = commits
         .iter()
         .map(|commit| WireCommit {
@@ -71,7 +71,7 @@ pub(super) fn encode(commits: &[Commit]) -> Bytes {
 
 /// # Errors
 /// Says what is wrong with it.
-pub(super) fn decode(bytes: Bytes) -> Result<Vec<Commit>, String> {
+pub(crate) fn decode(bytes: Bytes) -> Result<Vec<Commit>, String> {
     let Commits { commits } = Commits::decode(bytes).map_err(|error| error.to_string())?;
     commits
         .into_iter()
