@@ -32,7 +32,7 @@ pub use record::{
 pub use snapshot::{Held, ServerView, Snapshot};
 pub use store::{
     Batch, Change, CommitError, Contents, EmbeddedStore, Entry, Expectation, SharedStore, Store,
-    StoreError, WatchEvent,
+    StoreAddress, StoreError, WatchEvent,
 };
 #[cfg(feature = "etcd")]
 pub use store::{Etcd, EtcdStore};

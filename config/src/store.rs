@@ -1,9 +1,11 @@
 //! The source of truth behind one trait: a snapshot at a revision, every later commit in order and
 //! whole, and commits with expectations. What a value means is not a store's business.
 
+mod address;
 mod admit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod copy;
 mod embedded;
 #[cfg(feature = "etcd")]
 mod etcd;
@@ -18,6 +20,7 @@ mod state;
 mod tail;
 pub(crate) mod wire;
 
+pub use address::{OpenError, StoreAddress};
 pub(crate) use admit::check as admit;
 pub use embedded::{EmbeddedStore, catches_panic};
 #[cfg(feature = "etcd")]

@@ -2,6 +2,7 @@
 
 mod ask;
 mod roles;
+mod store;
 mod up;
 mod usage;
 
@@ -83,5 +84,6 @@ fn run(command: Command) -> Result<(), Failure> {
             target,
         } => ask::logs(&name, lines, follow, replica.as_deref(), &target),
         Command::Delete { name, target } => ask::delete(&name, &target),
+        Command::Store { command } => store::run(command),
     }
 }

@@ -57,7 +57,7 @@ struct Addresses {
 
 async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failure> {
     let dir = DataDir::open(&settings.data_dir)?;
-    let store = open_store(&dir.store())?;
+    let store = open_store(settings.store.as_ref(), &dir).await?;
     let token = dir.token(settings.admin_token.as_deref())?;
     let listen = bind("listen", settings.listen)?;
     let admin = bind("admin", settings.admin)?;

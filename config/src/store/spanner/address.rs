@@ -68,13 +68,6 @@ impl fmt::Display for Spanner {
 }
 
 impl Spanner {
-    /// Uses an emulator's admin API there unless the address names one.
-    #[must_use]
-    pub fn or_admin(mut self, admin: Option<String>) -> Self {
-        self.admin = self.admin.or(admin);
-        self
-    }
-
     /// `projects/P/instances/I`.
     pub(super) fn instance(&self) -> &str {
         self.database
