@@ -14,9 +14,10 @@ CREATE TABLE Heads (
   commits BYTES(MAX) NOT NULL,
 ) PRIMARY KEY (id);
 
--- Which of these files were applied.
+-- Which of these files were applied, and when: nothing before can be read by this schema.
 CREATE TABLE Migrations (
   version INT64 NOT NULL,
+  applied TIMESTAMP NOT NULL OPTIONS (allow_commit_timestamp = true),
 ) PRIMARY KEY (version);
 
 -- Whole rows, so that a change can be applied without knowing what was there before.

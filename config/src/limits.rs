@@ -139,7 +139,10 @@ pub const FEED_CHUNK_BYTES: usize = 256 * 1024;
 pub const FEED_MESSAGE_BYTES: usize = 2 * COMMIT_BYTES;
 /// Chunks of a snapshot made before the follower took the first.
 pub const FEED_CHUNKS_AHEAD: usize = 4;
-/// Snapshots served at once; more are told to try again. Bounds memory when a whole fleet starts.
-pub const FEED_SNAPSHOTS: usize = 32;
+/// Snapshots served at once; more wait their turn. Bounds memory when a whole fleet starts.
+pub const FEED_SNAPSHOTS: usize = 64;
+/// Longest wait for a turn; then the follower is told to try again, elsewhere perhaps. Leaves it time
+/// to read within its [`ANSWER`].
+pub const FEED_TURN: Duration = Duration::from_secs(15);
 /// Receive window of a feed connection, bytes: a snapshot should not wait for round trips.
 pub const FEED_WINDOW_BYTES: u32 = 2 * 1024 * 1024;

@@ -1,5 +1,6 @@
 //! Google's Cloud Spanner emulator.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,9 +40,15 @@ impl Emulator {
         )
     }
 
-    /// Where it serves gRPC on loopback.
-    pub const fn port(&self) -> u16 {
-        self.grpc
+    /// The same, with gRPC through another address.
+    pub fn database_through(&self, name: &str, address: SocketAddr) -> String {
+        self.database(name)
+            .replace(&format!("127.0.0.1:{}&", self.grpc), &format!("{address}&"))
+    }
+
+    /// Where it serves gRPC.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.grpc).into()
     }
 
     /// Stops it where it is: it takes connections and answers nothing.

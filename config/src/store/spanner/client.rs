@@ -22,6 +22,7 @@ use google_cloud_spanner::transaction::{
     BeginTransactionOption, ReadWriteTransaction, Timestamp, TimestampBound,
 };
 use google_cloud_spanner::types;
+use google_cloud_spanner::value::Value;
 use tokio::time::timeout;
 
 use super::address::Spanner;
@@ -91,6 +92,20 @@ impl Client {
         }))
         .await?
         .ok_or_else(|| StoreError::Unavailable(format!("{} tells no time", self.address)))
+    }
+
+    /// Since when the tables are as they are: nothing from before can be read.
+    pub(super) async fn since(&self) -> Result<SystemTime, StoreError> {
+        let rows = self.texts("SELECT MAX(applied) FROM Migrations").await?;
+        let since = rows.first().and_then(|row| row.first());
+        since
+            .and_then(|text| decode::time(&Value::from(text.as_str())).ok())
+            .ok_or_else(|| {
+                StoreError::Corrupt(format!(
+                    "{} was never prepared; run `fprs store init`",
+                    self.address
+                ))
+            })
     }
 
     /// The newest revision, at that time or now.
@@ -376,7 +391,13 @@ async fn database(address: &Spanner) -> Result<DatabaseClient, String> {
         .database_client(&address.database)
         .build()
         .await
-        .map_err(|error| reason(&error))
+        .map_err(|error| match code(&error) {
+            Some(Code::NotFound) => format!(
+                "{}; if it is new, prepare it with `fprs store init`",
+                reason(&error)
+            ),
+            _ => reason(&error),
+        })
 }
 
 /// One connection, used for one thing.

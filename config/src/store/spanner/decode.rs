@@ -151,7 +151,7 @@ fn text(value: &Value) -> Result<&str, String> {
         .ok_or_else(|| format!("{value:?} is no text"))
 }
 
-fn time(value: &Value) -> Result<SystemTime, String> {
+pub(super) fn time(value: &Value) -> Result<SystemTime, String> {
     SystemTime::from_value(value, &types::timestamp()).map_err(|error| error.to_string())
 }
 

@@ -20,35 +20,41 @@ use crate::limits;
 use crate::store::StoreError;
 use crate::store::mirror::Mirror;
 
+/// Where to begin.
+#[derive(Clone, Copy, Debug)]
+enum Begin {
+    /// Some time ago, so that followers of a process that restarted find what they missed.
+    Past,
+    /// At that time, up to which everything was told.
+    At(SystemTime),
+    /// Now, whatever was told before.
+    Now,
+}
+
 /// Follows until dropped.
 pub(super) async fn run(client: Client, mirror: Arc<Mirror>) {
     let mut backoff = Backoff::default();
-    let mut resume = None;
+    let mut from = Begin::Past;
     loop {
-        let mut session = match begin(&client, &mirror, resume).await {
-            Ok((from, revision)) => Session::new(&client, &mirror, from, revision),
+        match begin(&client, &mirror, from).await {
+            Ok((at, revision)) => {
+                let mut session = Session::new(&client, &mirror, at, revision);
+                let reason = session.follow().await;
+                tracing::warn!(%reason, "the change stream is begun again");
+                mirror.troubled(reason.to_string());
+                from = match reason {
+                    Failed::Gone(_) if session.heard => Begin::At(session.partitions.watermark()),
+                    Failed::Gone(_) | Failed::Broken(_) | Failed::Partitions => Begin::Now,
+                };
+                if session.heard {
+                    backoff.reset();
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "the store can't be read");
                 mirror.troubled(error.to_string());
-                if matches!(error, StoreError::Corrupt(_)) {
-                    resume = None;
-                }
-                sleep(backoff.next(fastrand::f64())).await;
-                continue;
             }
-        };
-        let reason = session.follow().await;
-        tracing::warn!(%reason, "the change stream is begun again");
-        mirror.troubled(reason.to_string());
-        resume = match reason {
-            // What was told is whole: go on from there.
-            Failed::Queue => Some(session.partitions.watermark()),
-            Failed::Gone(_) | Failed::Broken(_) | Failed::Partitions => None,
-        };
-        if session.heard {
-            backoff.reset();
         }
-        drop(session);
         sleep(backoff.next(fastrand::f64())).await;
     }
 }
@@ -57,29 +63,21 @@ pub(super) async fn run(client: Client, mirror: Arc<Mirror>) {
 async fn begin(
     client: &Client,
     mirror: &Mirror,
-    resume: Option<SystemTime>,
+    from: Begin,
 ) -> Result<(SystemTime, Revision), StoreError> {
-    if let (Some(at), Some(revision)) = (resume, mirror.revision()) {
+    if let (Begin::At(at), Some(revision)) = (from, mirror.revision()) {
         return Ok((at, revision));
     }
-    let now = client.now().await?;
-    // From some time ago, so that followers of a process that restarted find what they missed. The
-    // tables may not be that old.
-    let past = now.checked_sub(limits::MIRROR_LOOKBACK).unwrap_or(now);
-    let (at, contents) = match client.head(Some(past)).await {
-        Ok(_) => (past, client.read(past).await?),
-        Err(_) => (now, client.read(now).await?),
-    };
-    let revision = contents.revision;
-    match mirror.revision() {
-        // Nothing between them: nobody is lost.
-        Some(known) if known >= revision => Ok((at, known)),
-        _ => {
-            tracing::info!(%revision, records = contents.entries.len(), "the store was read");
-            mirror.replace(contents);
-            Ok((at, revision))
-        }
+    let mut at = client.now().await?;
+    if let Begin::Past = from {
+        let past = at.checked_sub(limits::MIRROR_LOOKBACK).unwrap_or(at);
+        at = past.max(client.since().await?);
     }
+    let contents = client.read(at).await?;
+    let revision = contents.revision;
+    tracing::info!(%revision, records = contents.entries.len(), "the store was read");
+    mirror.replace(contents);
+    Ok((at, revision))
 }
 
 /// Why the stream is begun again.
@@ -91,8 +89,6 @@ enum Failed {
     Broken(#[from] Broken),
     #[error("it has more than {} partitions", limits::SPANNER_PARTITIONS)]
     Partitions,
-    #[error("its readers are gone")]
-    Queue,
 }
 
 /// What a partition's reading came to.
@@ -140,8 +136,7 @@ impl<'a> Session<'a> {
                 return Failed::Partitions;
             }
             tokio::select! {
-                told = self.told.recv() => {
-                    let Some((token, told)) = told else { return Failed::Queue };
+                Some((token, told)) = self.told.recv() => {
                     if let Err(failed) = self.take(&token, told) {
                         return failed;
                     }

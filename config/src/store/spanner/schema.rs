@@ -56,13 +56,17 @@ pub(super) async fn init(address: &Spanner) -> Result<(), SpannerError> {
             .map_err(|_| refused("changing the schema", "it takes too long".to_owned()))?
             .map_err(|error| refused("changing the schema", error))?;
         let version = i64::try_from(place.saturating_add(1)).unwrap_or(i64::MAX);
-        let done = Mutation::new_insert_or_update_builder("Migrations")
+        let done = Mutation::new_insert_builder("Migrations")
             .set("version")
             .to(version)
+            .set("applied")
+            .to("spanner.commit_timestamp()")
             .build();
-        client.write(vec![done]).await?;
+        let head = (place == 0).then(first_head);
+        client
+            .write(head.into_iter().chain([done]).collect())
+            .await?;
     }
-    begin(&client).await?;
     Ok(())
 }
 
@@ -127,21 +131,16 @@ async fn version(client: &Client) -> Result<usize, StoreError> {
     Ok(version.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// The head's row, unless it is there.
-async fn begin(client: &Client) -> Result<(), StoreError> {
-    match client.head(None).await {
-        Err(StoreError::Corrupt(_)) => {}
-        other => return other.map(|_| ()),
-    }
-    let head = Mutation::new_insert_builder("Heads")
+/// What the first commit follows.
+fn first_head() -> Mutation {
+    Mutation::new_insert_builder("Heads")
         .set("id")
         .to(0_i64)
         .set("revision")
         .to(0_i64)
         .set("commits")
         .to(Vec::<u8>::new())
-        .build();
-    client.write(vec![head]).await
+        .build()
 }
 
 async fn create(admin: &DatabaseAdmin, address: &Spanner) -> Result<(), String> {

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fprs_testkit::fault::{Fault, FaultProxy};
 use futures_util::StreamExt;
 
 use super::*;
@@ -122,6 +123,113 @@ async fn nothing_is_missed_while_partitions_split_and_merge_under_two_writers() 
     assert!(replayed.revision >= Revision(commits));
     println!("{commits} commits, compared {compared} times, 0 mismatches");
     assert!(compared > 3 && commits > 20);
+}
+
+async fn put(store: &SpannerStore, value: u64) -> Revision {
+    let write = Change {
+        key: Key {
+            kind: "test".into(),
+            name: "a".into(),
+        },
+        value: Some(value.to_string().into()),
+    };
+    store.commit(vec![write], Vec::new()).await.unwrap()
+}
+
+/// Hears everything up to that revision, each once.
+async fn hear(watch: &mut Watch, position: &mut Revision, until: Revision) {
+    let hearing = async {
+        while *position < until {
+            match watch.next().await.unwrap() {
+                WatchEvent::Batch(batch) => {
+                    assert_eq!(batch.revision.0, position.0 + 1, "no gap, nothing twice");
+                    *position = batch.revision;
+                }
+                WatchEvent::Progress(at) => assert_eq!(at, *position),
+                WatchEvent::Lost => panic!("no history is lost here"),
+            }
+        }
+    };
+    let patience = limits::SPANNER_SILENCE + limits::RETRY_LONGEST + Duration::from_secs(10);
+    timeout(patience, hearing).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_and_swallowed_connections_leave_no_gap() {
+    let Some(emulator) = Emulator::start(Some(2)) else {
+        return;
+    };
+    let address = database(&emulator, "faults").await;
+    let proxy = FaultProxy::start(emulator.address()).await;
+    let through = emulator.database_through("faults", proxy.address());
+    let writer = open(&address, 1000).await;
+    let follower = open(&through.parse().unwrap(), 1000).await;
+    let mut position = follower.mirror.revision().unwrap();
+    let mut watch = follower.watch(position);
+    let mut newest = position;
+    for fault in [Fault::Cut, Fault::BlackHole, Fault::Cut] {
+        newest = put(&writer, newest.0).await;
+        hear(&mut watch, &mut position, newest).await;
+        proxy.set(fault);
+        newest = put(&writer, newest.0).await;
+        if fault == Fault::BlackHole {
+            // Until it is noticed: nothing but silence says so.
+            tokio::time::sleep(limits::SPANNER_SILENCE).await;
+        }
+        proxy.set(Fault::None);
+        hear(&mut watch, &mut position, newest).await;
+    }
+    let exact = writer.snapshot().await.unwrap();
+    assert_eq!(follower.snapshot().await.unwrap(), exact);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_fprs_did_not_write_are_read_again_not_taken_for_commits() {
+    let Some(emulator) = Emulator::start(None) else {
+        return;
+    };
+    let store = open(&database(&emulator, "foreign").await, 100).await;
+    let revision = put(&store, 1).await;
+    let row = google_cloud_spanner::mutation::Mutation::new_insert_builder("Records")
+        .set("kind")
+        .to("test")
+        .set("name")
+        .to("foreign")
+        .set("value")
+        .to(b"x".to_vec())
+        .set("revision")
+        .to(1_i64)
+        .build();
+    store.client.write(vec![row]).await.unwrap();
+    let seen = async {
+        while store.snapshot().await.unwrap().entries.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), seen).await.unwrap();
+    assert_eq!(store.mirror.revision(), Some(revision));
+    // And it is followed again.
+    let mut position = revision;
+    let mut watch = store.watch(revision);
+    let newest = put(&store, 2).await;
+    hear(&mut watch, &mut position, newest).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_not_prepared_or_not_there_is_named_with_what_to_do() {
+    let Some(emulator) = Emulator::start(None) else {
+        return;
+    };
+    let address: Spanner = emulator.database("missing").parse().unwrap();
+    let error = SpannerStore::open(&address).await.unwrap_err().to_string();
+    assert!(error.contains("databases/missing"), "{error}");
+    assert!(error.contains("fprs store init"), "{error}");
+    SpannerStore::init(&address).await.unwrap();
+    put(&SpannerStore::open(&address).await.unwrap(), 1).await;
+    SpannerStore::init(&address).await.unwrap();
+    let again = SpannerStore::open(&address).await.unwrap();
+    let entries = again.snapshot().await.unwrap().entries;
+    assert_eq!(entries.len(), 1, "what is there stays");
 }
 
 /// A follower's rows.
