@@ -56,6 +56,18 @@ pub const COMMIT_WRITES: usize = 10_000;
 /// Largest commit, bytes of keys and values; with framing it fits one feed message.
 pub const COMMIT_BYTES: usize = 8 * 1024 * 1024;
 
+/// Of all servers, one in so many may be deleted, or lose its last ready replica to deletes, at once;
+/// more is held until somebody confirms.
+pub const GUARD_SHARE: usize = 5;
+/// And so many always: a small plane is emptied by hand.
+pub const GUARD_SERVERS: usize = 10;
+/// How long a snapshot has to serve before a crash is not its fault any more.
+pub const CRASH_AFTER: Duration = LAST_GOOD_AFTER;
+/// Crashes in a row, each soon after a snapshot came in force, after which that snapshot is refused.
+pub const CRASHES: u32 = 2;
+/// And any newer one for so long, since what was wrong is likely to be in it still.
+pub const CRASH_HOLD: Duration = Duration::from_secs(60);
+
 /// Commits kept for watchers that are behind; older history is `Lost`.
 pub const HISTORY_COMMITS: usize = 10_000;
 /// Bytes of keys and values kept for watchers that are behind. At least one largest commit.

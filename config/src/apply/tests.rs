@@ -10,6 +10,8 @@ use crate::testing::{
     batch, broken, contents_after, domain, lease, replica, server, server_with, worker,
 };
 
+mod poison;
+
 fn run(batches: &[Batch]) -> Applied {
     batches.iter().fold(Applied::default(), |applied, batch| {
         apply(&applied.snapshot, batch)
