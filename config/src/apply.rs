@@ -3,6 +3,7 @@
 //! A batch costs what is in it, however large the snapshot.
 
 mod build;
+mod guard;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,8 @@ use crate::snapshot::Snapshot;
 use crate::store::{Batch, Contents, Entry};
 
 use build::{Builder, Built};
+use guard::Held;
+pub(crate) use guard::held_snapshot;
 
 /// What applying a batch came to.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +82,7 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
     let mut refused = Vec::new();
     let mut steps = Vec::with_capacity(batch.changes.len());
     let mut count = current.len();
+    let held = Held::of(current, batch);
     for change in &batch.changes {
         let known = current.written(&change.key).is_some();
         let step = match &change.value {
@@ -86,6 +90,7 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
                 decode(&change.key, value).map(|record| Some(Step::Put(record, batch.revision)))
             }
             Some(_) => Err(full(records)),
+            None if let Some(reason) = held.reason(&change.key) => Err(reason),
             None => Ok(known.then(|| deletion(&change.key)).flatten()),
         };
         match step {

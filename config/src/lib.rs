@@ -4,6 +4,8 @@
 
 pub mod apply;
 mod backoff;
+#[cfg(any(test, feature = "conformance"))]
+pub mod engines;
 pub mod feed;
 pub mod follow;
 pub mod key;
@@ -31,5 +33,9 @@ pub use record::{
 pub use snapshot::{Held, ServerView, Snapshot};
 pub use store::{
     Batch, Change, CommitError, Contents, EmbeddedStore, Entry, Expectation, SharedStore, Store,
-    StoreError, WatchEvent,
+    StoreAddress, StoreError, WatchEvent,
 };
+#[cfg(feature = "etcd")]
+pub use store::{Etcd, EtcdStore};
+#[cfg(feature = "spanner")]
+pub use store::{Spanner, SpannerStore};

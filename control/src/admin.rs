@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use fprs_config::View;
 use fprs_config::follow::{Source, Status};
@@ -59,7 +59,12 @@ impl Admin {
             api,
             grpc,
         } = self;
+        let confirming = Arc::clone(&config);
         let guarded = Router::new()
+            .route(
+                "/v1/config/confirm",
+                post(move || confirm(Arc::clone(&confirming))),
+            )
             .route("/v1/config", get(move || show_config(Arc::clone(&config))))
             .merge(api.reset_fallback())
             .merge(grpc.into_axum_router().reset_fallback())
@@ -96,6 +101,12 @@ async fn metrics(registry: Registry) -> Response {
         )
         .into_response(),
     }
+}
+
+/// What is held is meant; answers what is in force now.
+async fn confirm(config: Arc<Status>) -> Json<Value> {
+    config.confirm();
+    show_config(config).await
 }
 
 async fn show_config(config: Arc<Status>) -> Json<Value> {

@@ -126,6 +126,50 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Prepare, check, back up or move the store that control keeps its records in
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+}
+
+/// What to do with a store.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Create what is missing of it and bring it to this build's schema
+    Init {
+        #[command(flatten)]
+        place: StorePlace,
+    },
+    /// Read all of it and say which records this build could not use
+    Check {
+        #[command(flatten)]
+        place: StorePlace,
+    },
+    /// Write every record to a file
+    Export {
+        file: PathBuf,
+        #[command(flatten)]
+        place: StorePlace,
+    },
+    /// Write every record of a file to an empty store
+    Import {
+        file: PathBuf,
+        #[command(flatten)]
+        place: StorePlace,
+    },
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub struct StorePlace {
+    /// A path, spanner://projects/P/instances/I/databases/D or etcd://host:port,…/prefix
+    /// [default: store.redb in the data dir]
+    #[arg(long, env = "FPRS_STORE")]
+    pub store: Option<String>,
+    /// Where the plane keeps its state
+    #[arg(long, env = "FPRS_DATA_DIR", default_value = "./.fprs")]
+    pub data_dir: PathBuf,
 }
 
 /// What to do about the edge.

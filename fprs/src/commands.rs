@@ -4,6 +4,7 @@ mod ask;
 mod callers;
 mod edge;
 mod roles;
+mod store;
 mod up;
 mod usage;
 
@@ -94,5 +95,6 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Tenant(command) => callers::tenant(command),
         Command::Issuer(command) => callers::issuer(command),
         Command::Delete { name, target } => ask::delete(&name, &target),
+        Command::Store { command } => store::run(command),
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use fprs_config::StoreAddress;
 use fprs_forward::{Deadlines, limits};
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -31,6 +32,10 @@ pub struct Given {
     /// Where state is kept [default: ./.fprs]
     #[arg(long, env = "FPRS_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where control keeps its records: a path, spanner://projects/P/instances/I/databases/D or
+    /// etcd://host:port,…/prefix [default: store.redb in the data dir]
+    #[arg(long, env = "FPRS_STORE")]
+    pub store: Option<String>,
     /// Admin addresses of control processes, for roles that follow one
     #[arg(long, env = "FPRS_CONTROL", value_delimiter = ',')]
     pub control: Vec<String>,
@@ -135,6 +140,8 @@ pub struct Settings {
     pub zone: String,
     /// Where state is kept.
     pub data_dir: PathBuf,
+    /// Where control keeps its records; `None`: in the data dir.
+    pub store: Option<StoreAddress>,
     /// Control processes to follow; empty for `up` and `control`.
     pub control: Vec<String>,
     /// Whose word about clients is believed.
@@ -234,6 +241,7 @@ impl Settings {
             admin: address("admin", given.admin.as_deref().unwrap_or(admin))?,
             zone: zone(given.zone.as_deref().unwrap_or("region.localhost"))?,
             data_dir: given.data_dir.unwrap_or_else(|| DATA_DIR.into()),
+            store: given.store.as_deref().map(store).transpose()?,
             control: given.control,
             trusted_edges: networks("trusted-edges", &given.trusted_edges)?,
             admin_token: given.admin_token,
@@ -267,6 +275,7 @@ impl Given {
             admin: self.admin.or(file.admin),
             zone: self.zone.or(file.zone),
             data_dir: self.data_dir.or(file.data_dir),
+            store: self.store.or(file.store),
             control: if self.control.is_empty() {
                 file.control
             } else {
@@ -360,6 +369,15 @@ fn read_file(path: &Path, required: bool) -> Result<Option<Given>, Failure> {
             path.display()
         ))
     })
+}
+
+/// The store of that name.
+///
+/// # Errors
+/// No store is called that, or not in this build.
+pub fn store(text: &str) -> Result<StoreAddress, Failure> {
+    text.parse()
+        .map_err(|error| Failure::usage(format!("`--store {text}`: {error}")))
 }
 
 fn address(name: &str, text: &str) -> Result<SocketAddr, Failure> {

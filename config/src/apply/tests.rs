@@ -11,6 +11,8 @@ use crate::testing::{
     token, worker,
 };
 
+mod poison;
+
 fn run(batches: &[Batch]) -> Applied {
     batches.iter().fold(Applied::default(), |applied, batch| {
         apply(&applied.snapshot, batch)

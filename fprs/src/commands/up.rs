@@ -83,7 +83,7 @@ impl Listeners {
 async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failure> {
     let dir = DataDir::open(&settings.data_dir)?;
     let prepared = Prepared::new(&settings, &dir)?;
-    let store = open_store(&dir.store())?;
+    let store = open_store(settings.store.as_ref(), &dir).await?;
     let token = dir.token(settings.admin_token.as_ref())?;
     let (
         Listeners {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fprs::process::{Parts, bind, bound};
-use fprs::roles::{Following, Proxying, open_store};
+use fprs::roles::{Following, Proxying};
 use fprs::settings::{Given, Role, Settings};
+use fprs_config::store::EmbeddedStore;
 use fprs_config::{
     Auth, Change, Limits, Record, Replica, ReplicaState, SharedStore, Tenant, samples,
 };
@@ -33,7 +34,8 @@ impl Scene {
     /// Without a server.
     pub(crate) fn start() -> Self {
         let dir = TempDir::new().unwrap();
-        let store = open_store(&dir.path().join("store")).unwrap();
+        let store = EmbeddedStore::open(&dir.path().join("store")).unwrap();
+        let store: SharedStore = Arc::new(store);
         let given = Given {
             control: vec!["127.0.0.1:1".to_owned()],
             data_dir: Some(dir.path().to_owned()),
