@@ -33,6 +33,11 @@ struct Site {
 impl Site {
     /// `None`: skip.
     async fn start() -> Option<Self> {
+        Self::with(|proxy| format!("fixed = [\"{proxy}\"]")).await
+    }
+
+    /// With the fleet as it is written for a proxy at that address.
+    async fn with(fleet: impl FnOnce(SocketAddr) -> String) -> Option<Self> {
         let envoy = envoy()?;
         let settings = Settings::new(FPRS).arg("--trusted-edges").arg("127.0.0.1");
         let plane = settings.start().await;
@@ -54,8 +59,8 @@ impl Site {
              admin = \"{dir}/admin.sock\"\n[wildcard]\nwatched = \"{dir}/wildcard.yaml\"\n\
              [[custom]]\ndomains = [\"{SHOP}\"]\n\
              certificate = {{ chain = \"{dir}/shop.pem\", key = \"{dir}/shop.key\" }}\n\
-             [fleet]\nfixed = [\"{}\"]\n",
-            plane.listen(),
+             [fleet]\n{fleet}\n",
+            fleet = fleet(plane.listen()),
             dir = dir.display(),
         );
         let file = dir.join("edge.toml");
@@ -153,6 +158,20 @@ async fn a_custom_domain_has_its_own_certificate_and_its_own_hosts() {
     let client = H2::connect(zone.address()).await.unwrap();
     assert_eq!(client.get(WEB, "/").await.unwrap().status, 200);
     assert_eq!(client.get(SHOP, "/").await.unwrap().status, 421);
+}
+
+#[tokio::test]
+async fn of_the_addresses_of_a_name_those_are_used_that_are_ready() {
+    // On most machines two addresses, and nobody listens at the other one.
+    let fleet = |proxy: SocketAddr| format!("dns = \"localhost\"\nport = {}", proxy.port());
+    let Some(site) = Site::with(fleet).await else {
+        return;
+    };
+    let zone = site.trust("ca.pem").tunnel(WEB).await;
+    let client = H2::connect(zone.address()).await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(client.get(WEB, "/").await.unwrap().status, 200);
+    }
 }
 
 #[tokio::test]
