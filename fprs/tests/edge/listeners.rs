@@ -20,11 +20,11 @@ use crate::{FPRS, SOON, raw_program};
 const SHOP: &str = "shop.example.com";
 
 /// A plane, and an edge before it that is started as its operators would.
-struct Site {
+pub(crate) struct Site {
     https: SocketAddr,
     proxied: SocketAddr,
     redirect: SocketAddr,
-    probe: SocketAddr,
+    pub(crate) probe: SocketAddr,
     dir: PathBuf,
     _envoy: Process,
     _plane: Plane,
@@ -37,7 +37,7 @@ impl Site {
     }
 
     /// With the fleet as it is written for a proxy at that address.
-    async fn with(fleet: impl FnOnce(SocketAddr) -> String) -> Option<Self> {
+    pub(crate) async fn with(fleet: impl FnOnce(SocketAddr) -> String) -> Option<Self> {
         let envoy = envoy()?;
         let settings = Settings::new(FPRS).arg("--trusted-edges").arg("127.0.0.1");
         let plane = settings.start().await;
@@ -95,7 +95,7 @@ impl Site {
         })
     }
 
-    fn trust(&self, ca: &str) -> Trust {
+    pub(crate) fn trust(&self, ca: &str) -> Trust {
         Trust::new(self.https, &self.dir.join(ca))
     }
 }
