@@ -1,6 +1,7 @@
 //! Compiles the `.proto` files with protox (no `protoc` needed) and tonic's generator.
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
+    "etcd/etcd.proto",
     "fprs/record/v1/record.proto",
     "fprs/feed/v1/feed.proto",
     "fprs/worker/v1/worker.proto",
@@ -14,6 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(PROTOS, ["."])?;
     tonic_prost_build::configure()
         .bytes(".fprs.feed.v1")
+        .bytes(".etcdserverpb")
         .btree_map(".fprs.record.v1")
         .compile_fds(descriptors)?;
     Ok(())

@@ -3,6 +3,7 @@
 //! A batch costs what is in it, however large the snapshot.
 
 mod build;
+mod guard;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +17,9 @@ use crate::record::{Record, Refusal};
 use crate::snapshot::Snapshot;
 use crate::store::{Batch, Contents, Entry};
 
-use build::Builder;
+use build::{Builder, Built};
+use guard::Held;
+pub(crate) use guard::held_snapshot;
 
 /// What applying a batch came to.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +30,23 @@ pub struct Applied {
     pub servers: Vec<Arc<str>>,
     /// Custom host names bound, rebound or released. Each once.
     pub hosts: Vec<Arc<str>>,
+    /// Tenants, tokens and issuers written or deleted. Each once.
+    pub callers: Callers,
     /// Records that were refused.
     pub refused: Vec<Refusal>,
-    /// Everything may have changed (a new snapshot was taken); `servers` and `hosts` are empty.
+    /// Everything may have changed (a new snapshot was taken); what names single records is empty.
     pub whole: bool,
+}
+
+/// Names of records about those who call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Callers {
+    /// Tenants.
+    pub tenants: Vec<Arc<str>>,
+    /// Tokens, by id.
+    pub tokens: Vec<Arc<str>>,
+    /// Issuers.
+    pub issuers: Vec<Arc<str>>,
 }
 
 /// One checked change.
@@ -66,6 +82,7 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
     let mut refused = Vec::new();
     let mut steps = Vec::with_capacity(batch.changes.len());
     let mut count = current.len();
+    let held = Held::of(current, batch);
     for change in &batch.changes {
         let known = current.written(&change.key).is_some();
         let step = match &change.value {
@@ -73,6 +90,7 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
                 decode(&change.key, value).map(|record| Some(Step::Put(record, batch.revision)))
             }
             Some(_) => Err(full(records)),
+            None if let Some(reason) = held.reason(&change.key) => Err(reason),
             None => Ok(known.then(|| deletion(&change.key)).flatten()),
         };
         match step {
@@ -93,7 +111,12 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
     for step in steps {
         builder.take(step);
     }
-    let (snapshot, servers, hosts) = builder.finish(batch.revision);
+    let Built {
+        snapshot,
+        servers,
+        hosts,
+        callers,
+    } = builder.finish(batch.revision);
     if cfg!(debug_assertions) {
         snapshot.check_touched(&servers, &hosts);
     }
@@ -101,6 +124,7 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
         snapshot: Arc::new(snapshot),
         servers,
         hosts,
+        callers,
         refused,
         whole: false,
     }
@@ -130,7 +154,7 @@ fn reload_within(previous: &Snapshot, contents: &Contents, records: usize) -> Ap
             }
         }
     }
-    let (snapshot, _, _) = builder.finish(contents.revision);
+    let snapshot = builder.finish(contents.revision).snapshot;
     if cfg!(debug_assertions) {
         snapshot.check_invariants();
     }

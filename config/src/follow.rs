@@ -1,6 +1,7 @@
 //! Follows a store: snapshot, watch, apply, publish; again from the start when told `Lost`. Keeps
 //! serving what it has while the store is away: stale is not dead.
 
+mod crash;
 mod follower;
 mod keep;
 mod status;

@@ -19,23 +19,32 @@ impl fmt::Display for Revision {
 pub enum Kind {
     /// A custom host name bound to a server.
     Domain,
+    /// Whose JWTs are believed.
+    Issuer,
     /// A role that one process holds at a time.
     Lease,
     /// One copy of a program.
     Replica,
     /// A deployed program.
     Server,
+    /// A scope of tokens and limits.
+    Tenant,
+    /// Credentials.
+    Token,
     /// A machine that runs replicas.
     Worker,
 }
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Domain,
+        Self::Issuer,
         Self::Lease,
         Self::Replica,
         Self::Server,
+        Self::Tenant,
+        Self::Token,
         Self::Worker,
     ];
 
@@ -43,9 +52,12 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Domain => "domain",
+            Self::Issuer => "issuer",
             Self::Lease => "lease",
             Self::Replica => "replica",
             Self::Server => "server",
+            Self::Tenant => "tenant",
+            Self::Token => "token",
             Self::Worker => "worker",
         }
     }

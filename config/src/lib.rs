@@ -4,6 +4,8 @@
 
 pub mod apply;
 mod backoff;
+#[cfg(any(test, feature = "conformance"))]
+pub mod engines;
 pub mod feed;
 pub mod follow;
 pub mod key;
@@ -24,11 +26,16 @@ pub use key::{Key, Kind, Revision};
 pub use last_good::LastGood;
 pub use manifest::Manifest;
 pub use record::{
-    Auth, Domain, Lease, Millis, Record, Refusal, Replica, ReplicaState, Scaling, Server, Version,
-    Worker,
+    Algorithm, Auth, Cors, DEFAULT_TENANT, Domain, Issuer, Jwk, Jwks, Lease, Limits, Millis,
+    PublicKey, Record, Refusal, Replica, ReplicaState, Scaling, SecretHash, Server, Tenant, Token,
+    TokenRole, Version, WebSocketAuth, Worker,
 };
 pub use snapshot::{Held, ServerView, Snapshot};
 pub use store::{
     Batch, Change, CommitError, Contents, EmbeddedStore, Entry, Expectation, SharedStore, Store,
-    StoreError, WatchEvent,
+    StoreAddress, StoreError, WatchEvent,
 };
+#[cfg(feature = "etcd")]
+pub use store::{Etcd, EtcdStore};
+#[cfg(feature = "spanner")]
+pub use store::{Spanner, SpannerStore};

@@ -29,6 +29,33 @@ pub const MANIFEST_DOMAINS: usize = 100;
 /// Longest manifest text, bytes; read whole.
 pub const MANIFEST_BYTES: usize = 256 * 1024;
 
+/// Origins, methods and fields of one server's CORS policy, each: a preflight compares with all.
+pub const CORS_NAMES: usize = 64;
+/// Bytes of one of them.
+pub const CORS_NAME_BYTES: usize = 256;
+/// Longest time a browser may believe a preflight's answer; Chromium's own is 2 h.
+pub const CORS_MAX_AGE: Duration = DURATION;
+/// Secrets of one token that are live at once: the old and the new one while rotating.
+pub const TOKEN_SECRETS: usize = 2;
+/// A ticket travels in a URL, which others log: it lives no longer than a page takes to use it.
+pub const TICKET_LIFE: Duration = Duration::from_secs(5 * 60);
+/// Longest `iss` and `aud`, bytes; they are URLs.
+pub const ISSUER_BYTES: usize = 512;
+/// Longest name of a claim, bytes.
+pub const CLAIM_BYTES: usize = 64;
+/// Largest JWKS document, bytes: dozens of keys.
+pub const JWKS_BYTES: usize = 64 * 1024;
+/// Keys of one issuer; those in use, the next ones, and plenty of old ones.
+pub const JWKS_KEYS: usize = 32;
+/// Longest key id, bytes; certificates' digests are shorter.
+pub const KID_BYTES: usize = 256;
+/// Shortest RSA modulus, bytes: 2048 bits, the least RFC 7518 §3.3 allows.
+pub const RSA_BYTES_MIN: usize = 256;
+/// Longest: 4096 bits; checking a signature grows with its square.
+pub const RSA_BYTES: usize = 512;
+/// Largest weight of a tenant beside others.
+pub const TENANT_WEIGHT: u32 = 1000;
+
 /// Most replicas of one server: a scan over a server's replicas must stay cheap.
 pub const REPLICAS_PER_SERVER: u32 = 1000;
 /// Most replicas one worker may offer to run.
@@ -56,6 +83,18 @@ pub const COMMIT_WRITES: usize = 10_000;
 /// Largest commit, bytes of keys and values; with framing it fits one feed message.
 pub const COMMIT_BYTES: usize = 8 * 1024 * 1024;
 
+/// Of all servers, one in so many may be deleted, or lose its last ready replica to deletes, at once;
+/// more is held until somebody confirms.
+pub const GUARD_SHARE: usize = 5;
+/// And so many always: a small plane is emptied by hand.
+pub const GUARD_SERVERS: usize = 10;
+/// How long a snapshot has to serve before a crash is not its fault any more.
+pub const CRASH_AFTER: Duration = LAST_GOOD_AFTER;
+/// Crashes in a row, each soon after a snapshot came in force, after which that snapshot is refused.
+pub const CRASHES: u32 = 2;
+/// And any newer one for so long, since what was wrong is likely to be in it still.
+pub const CRASH_HOLD: Duration = Duration::from_secs(60);
+
 /// Commits kept for watchers that are behind; older history is `Lost`.
 pub const HISTORY_COMMITS: usize = 10_000;
 /// Bytes of keys and values kept for watchers that are behind. At least one largest commit.
@@ -70,6 +109,37 @@ pub const COMMIT_GROUP_BYTES: usize = 2 * COMMIT_BYTES;
 pub const WATCH_TAKE: usize = 64;
 /// A watcher hears of progress this often; the contract says at least once a second.
 pub const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// Longest wait for the copy of a remote store to come to a revision that somebody already knows.
+/// Below [`FEED_SILENCE`], so that a follower hears `Lost` before it gives the connection up.
+pub const MIRROR_BEHIND: Duration = Duration::from_secs(4);
+/// A control process begins its copy of a remote store this far in the past, so that followers of
+/// one that restarted, or of another, go on without a new snapshot.
+pub const MIRROR_LOOKBACK: Duration = Duration::from_secs(60);
+/// Longest wait for any answer of a remote store that is not a stream.
+pub const REMOTE_ANSWER: Duration = Duration::from_secs(10);
+/// Longest wait to hear how new the store is before a snapshot is served from the copy: a store that
+/// is gone costs a follower this much, once.
+pub const REMOTE_HEAD: Duration = Duration::from_secs(2);
+/// A copy of a store on etcd begins this many revisions ago, for the same reason.
+pub const ETCD_LOOKBACK: i64 = 1000;
+/// Rows read from etcd at a time: a page of largest values is half a gigabyte, of usual ones 200 KiB.
+pub const ETCD_PAGE: i64 = 1000;
+/// Largest message from etcd, bytes: a page of largest values. Rows are ours: nobody else can fill it.
+pub const ETCD_MESSAGE_BYTES: usize = 1024 * 1024 * 1024;
+/// A Spanner change stream's partition tells that nothing happened this often; the shortest that
+/// Spanner documents.
+pub const SPANNER_HEARTBEAT: Duration = Duration::from_secs(1);
+/// A partition that says nothing for this long is read again: ten missed heartbeats.
+pub const SPANNER_SILENCE: Duration = Duration::from_secs(10);
+/// Records waiting for the rest of their transactions; several largest commits at once.
+pub const SPANNER_PENDING: usize = 100_000;
+/// Partitions known at once; one is a few hundred bytes and one stream.
+pub const SPANNER_PARTITIONS: usize = 1000;
+/// Longest wait for a change of a database's schema; Spanner takes minutes for some.
+pub const SPANNER_DDL: Duration = Duration::from_secs(10 * 60);
+/// Records read and not yet looked at, over all partitions. Full: the readers wait.
+pub const SPANNER_QUEUE: usize = 256;
 
 /// Shortest wait before the store is asked again, and the first step of the backoff.
 pub const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -108,7 +178,10 @@ pub const FEED_CHUNK_BYTES: usize = 256 * 1024;
 pub const FEED_MESSAGE_BYTES: usize = 2 * COMMIT_BYTES;
 /// Chunks of a snapshot made before the follower took the first.
 pub const FEED_CHUNKS_AHEAD: usize = 4;
-/// Snapshots served at once; more are told to try again. Bounds memory when a whole fleet starts.
-pub const FEED_SNAPSHOTS: usize = 32;
+/// Snapshots served at once; more wait their turn. Bounds memory when a whole fleet starts.
+pub const FEED_SNAPSHOTS: usize = 64;
+/// Longest wait for a turn; then the follower is told to try again, elsewhere perhaps. Leaves it time
+/// to read within its [`ANSWER`].
+pub const FEED_TURN: Duration = Duration::from_secs(15);
 /// Receive window of a feed connection, bytes: a snapshot should not wait for round trips.
 pub const FEED_WINDOW_BYTES: u32 = 2 * 1024 * 1024;

@@ -11,7 +11,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
-use crate::record::{Auth, Domain, Invalid, Millis, Scaling, Server, Version, check_host};
+use crate::record::{
+    Auth, Cors, Domain, Invalid, Millis, Scaling, Server, Version, WebSocketAuth, check_host,
+};
 use crate::snapshot::ServerView;
 
 pub use text::ManifestError;
@@ -24,7 +26,11 @@ pub struct Manifest {
     /// A template: its generation is set by [`Manifest::server`].
     version: Version,
     scaling: Scaling,
+    /// Empty: that of the server it replaces, or of whoever deploys it.
+    tenant: String,
     auth: Auth,
+    cors: Option<Cors>,
+    websocket_auth: Vec<WebSocketAuth>,
     hold: Duration,
     request_timeout: Option<Duration>,
     routing_region: String,
@@ -45,6 +51,18 @@ impl Manifest {
     /// The server's name.
     pub const fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// The tenant it asks for; empty: whoever's the server is already.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// The same for that tenant; a name that is no label is refused by whoever takes the server.
+    #[must_use]
+    pub fn in_tenant(mut self, tenant: &str) -> Self {
+        tenant.clone_into(&mut self.tenant);
+        self
     }
 
     /// Where the command runs; empty: the relay's own directory.
@@ -143,12 +161,17 @@ impl Manifest {
         });
         Server {
             name: Arc::clone(&self.name),
-            tenant: previous.map_or_else(String::new, |server| server.tenant.clone()),
+            tenant: match (self.tenant.as_str(), previous) {
+                ("", Some(server)) => server.tenant.clone(),
+                (tenant, _) => tenant.to_owned(),
+            },
             target: Arc::new(target),
             proven: false,
             fallback,
             scaling: self.scaling,
             auth: self.auth,
+            cors: self.cors.clone(),
+            websocket_auth: self.websocket_auth.clone(),
             hold: self.hold,
             request_timeout: self.request_timeout,
             routing_region: self.routing_region.clone(),

@@ -2,21 +2,29 @@
 //! Decoding is the only way in from a store, [`Record::change`] the only way out to one.
 
 mod check;
+mod cors;
 mod domain;
+mod issuer;
 mod lease;
 mod replica;
 mod scaling;
 mod server;
+mod tenant;
+mod token;
 mod version;
 mod worker;
 
 pub use check::Invalid;
 pub(crate) use check::host as check_host;
+pub use cors::Cors;
 pub use domain::Domain;
+pub use issuer::{Algorithm, Issuer, Jwk, Jwks, PublicKey};
 pub use lease::Lease;
 pub use replica::{Replica, ReplicaState};
 pub use scaling::Scaling;
-pub use server::{Auth, Server};
+pub use server::{Auth, DEFAULT_TENANT, Server, WebSocketAuth};
+pub use tenant::{Limits, Tenant};
+pub use token::{SecretHash, Token, TokenRole};
 pub use version::Version;
 pub use worker::Worker;
 
@@ -37,12 +45,18 @@ pub type Millis = u64;
 pub enum Record {
     /// A custom host name.
     Domain(Domain),
+    /// Whose JWTs are believed.
+    Issuer(Issuer),
     /// A role one process holds.
     Lease(Lease),
     /// One copy of a program.
     Replica(Replica),
     /// A deployed program.
     Server(Server),
+    /// A scope of tokens and limits.
+    Tenant(Tenant),
+    /// Credentials.
+    Token(Token),
     /// A machine that runs replicas.
     Worker(Worker),
 }
@@ -76,9 +90,12 @@ impl Record {
             .ok_or_else(|| format!("this build knows no kind `{}`", key.kind))?;
         let record = match kind {
             Kind::Domain => Self::Domain(wire(value).and_then(Domain::try_from_wire)?),
+            Kind::Issuer => Self::Issuer(wire(value).and_then(Issuer::try_from_wire)?),
             Kind::Lease => Self::Lease(wire(value).and_then(Lease::try_from_wire)?),
             Kind::Replica => Self::Replica(wire(value).and_then(Replica::try_from_wire)?),
             Kind::Server => Self::Server(wire(value).and_then(Server::try_from_wire)?),
+            Kind::Tenant => Self::Tenant(wire(value).and_then(Tenant::try_from_wire)?),
+            Kind::Token => Self::Token(wire(value).and_then(Token::try_from_wire)?),
             Kind::Worker => Self::Worker(wire(value).and_then(Worker::try_from_wire)?),
         };
         if record.name() == &*key.name {
@@ -100,9 +117,12 @@ impl Record {
     pub fn check(&self) -> Result<(), Invalid> {
         match self {
             Self::Domain(domain) => domain.check(),
+            Self::Issuer(issuer) => issuer.check(),
             Self::Lease(lease) => lease.check(),
             Self::Replica(replica) => replica.check(),
             Self::Server(server) => server.check(),
+            Self::Tenant(tenant) => tenant.check(),
+            Self::Token(token) => token.check(),
             Self::Worker(worker) => worker.check(),
         }
     }
@@ -111,9 +131,12 @@ impl Record {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Domain(_) => Kind::Domain,
+            Self::Issuer(_) => Kind::Issuer,
             Self::Lease(_) => Kind::Lease,
             Self::Replica(_) => Kind::Replica,
             Self::Server(_) => Kind::Server,
+            Self::Tenant(_) => Kind::Tenant,
+            Self::Token(_) => Kind::Token,
             Self::Worker(_) => Kind::Worker,
         }
     }
@@ -122,9 +145,12 @@ impl Record {
     pub fn name(&self) -> &str {
         match self {
             Self::Domain(domain) => &domain.host,
+            Self::Issuer(issuer) => &issuer.name,
             Self::Lease(lease) => &lease.name,
             Self::Replica(replica) => &replica.id,
             Self::Server(server) => &server.name,
+            Self::Tenant(tenant) => &tenant.name,
+            Self::Token(token) => &token.id,
             Self::Worker(worker) => &worker.id,
         }
     }
@@ -138,9 +164,12 @@ impl Record {
     pub fn change(&self) -> Change {
         let value = match self {
             Self::Domain(domain) => domain.to_wire().encode_to_vec(),
+            Self::Issuer(issuer) => issuer.to_wire().encode_to_vec(),
             Self::Lease(lease) => lease.to_wire().encode_to_vec(),
             Self::Replica(replica) => replica.to_wire().encode_to_vec(),
             Self::Server(server) => server.to_wire().encode_to_vec(),
+            Self::Tenant(tenant) => tenant.to_wire().encode_to_vec(),
+            Self::Token(token) => token.to_wire().encode_to_vec(),
             Self::Worker(worker) => worker.to_wire().encode_to_vec(),
         };
         Change {

@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::record::{Auth, Replica, ReplicaState, Scaling, Server, Version, Worker};
+use crate::record::{
+    Algorithm, Auth, Issuer, Jwks, Limits, Replica, ReplicaState, Scaling, SecretHash, Server,
+    Tenant, Token, TokenRole, Version, Worker,
+};
 
 /// Where every sample worker and replica is.
 pub const ADDRESS: SocketAddr =
@@ -22,6 +25,8 @@ pub fn server(name: &str) -> Server {
         fallback: None,
         scaling: scaling(),
         auth: Auth::Public,
+        cors: None,
+        websocket_auth: Vec::new(),
         hold: Duration::ZERO,
         request_timeout: None,
         routing_region: "local".into(),
@@ -84,3 +89,52 @@ pub fn worker(id: &str) -> Worker {
         epoch: 1,
     }
 }
+
+/// A tenant with every limit.
+pub fn tenant(name: &str) -> Tenant {
+    Tenant {
+        limits: Limits {
+            requests_per_second: Some(100),
+            burst: Some(200),
+            concurrent_exchanges: Some(1_000),
+            streams_per_connection: Some(100),
+            buffered_bytes: Some(64 << 20),
+            dials: Some(8),
+        },
+        weight: 2,
+        ..Tenant::new(name)
+    }
+}
+
+/// A caller's token of one secret, which hashes to 32 sevens, for every server of a tenant.
+pub fn token(id: &str, tenant: &str) -> Token {
+    Token {
+        id: id.into(),
+        tenant: tenant.into(),
+        server: String::new(),
+        role: TokenRole::Caller,
+        secrets: vec![SecretHash([7; 32])],
+        created_unix_ms: 1,
+        expires_unix_ms: None,
+    }
+}
+
+/// An issuer of one Ed25519 key, that of RFC 8037 A.2, whose `kid` is `k1`.
+///
+/// # Panics
+/// Never: the key is one.
+#[expect(clippy::panic, reason = "for tests")]
+pub fn issuer(name: &str, tenant: &str) -> Issuer {
+    let jwks = Jwks::parse(JWKS.to_owned()).unwrap_or_else(|invalid| panic!("{invalid}"));
+    Issuer {
+        name: name.into(),
+        tenant: tenant.into(),
+        iss: format!("https://{name}.example.com"),
+        aud: "fprs".into(),
+        algorithms: vec![Algorithm::EdDsa],
+        jwks,
+        servers_claim: String::new(),
+    }
+}
+
+const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;

@@ -10,11 +10,11 @@ use imbl::shared_ptr::DefaultSharedPtr;
 use imbl::{GenericHashMap, OrdMap};
 
 use crate::key::{Key, Kind, Revision};
-use crate::record::{Domain, Lease, Record, Replica, Server, Worker};
+use crate::record::{Domain, Issuer, Lease, Record, Replica, Server, Tenant, Token, Worker};
 use crate::store::{Change, Contents, Entry};
 
 type Names<V> = GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, DefaultSharedPtr>;
-type Map<V> = Names<Held<V>>;
+pub(crate) type Map<V> = Names<Held<V>>;
 
 /// What is in force, and the commit that wrote it: one map entry, since copying map nodes is most of
 /// what applying a change costs.
@@ -55,6 +55,9 @@ pub struct Snapshot {
     pub(crate) homes: Names<Arc<str>>,
     pub(crate) workers: Map<Worker>,
     pub(crate) leases: Map<Lease>,
+    pub(crate) tenants: Map<Tenant>,
+    pub(crate) tokens: Map<Token>,
+    pub(crate) issuers: Map<Issuer>,
 }
 
 /// A server with what points up to it; it exists as long as anything does. It can hold replicas of a
@@ -133,14 +136,47 @@ impl Snapshot {
         self.leases.get(name).map(|held| &held.value)
     }
 
+    /// The tenant of that name.
+    pub fn tenant(&self, name: &str) -> Option<&Arc<Tenant>> {
+        self.tenants.get(name).map(|held| &held.value)
+    }
+
+    /// Every tenant with a record, in no order.
+    pub fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.tenants.values().map(|held| &held.value)
+    }
+
+    /// The token of that id.
+    pub fn token(&self, id: &str) -> Option<&Arc<Token>> {
+        self.tokens.get(id).map(|held| &held.value)
+    }
+
+    /// Every token, in no order.
+    pub fn tokens(&self) -> impl Iterator<Item = &Arc<Token>> {
+        self.tokens.values().map(|held| &held.value)
+    }
+
+    /// The issuer of that name.
+    pub fn issuer(&self, name: &str) -> Option<&Arc<Issuer>> {
+        self.issuers.get(name).map(|held| &held.value)
+    }
+
+    /// Every issuer, in no order.
+    pub fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
+        self.issuers.values().map(|held| &held.value)
+    }
+
     /// The record in force under that key, and the commit that wrote it.
     pub fn record(&self, key: &Key) -> Option<(Record, Revision)> {
         let name = &*key.name;
         let record = match Kind::from_name(&key.kind)? {
             Kind::Domain => Record::Domain((**self.domain(name)?).clone()),
+            Kind::Issuer => Record::Issuer((**self.issuer(name)?).clone()),
             Kind::Lease => Record::Lease((**self.lease(name)?).clone()),
             Kind::Replica => Record::Replica((**self.replica(name)?).clone()),
             Kind::Server => Record::Server((**self.server(name)?.server.as_ref()?).clone()),
+            Kind::Tenant => Record::Tenant((**self.tenant(name)?).clone()),
+            Kind::Token => Record::Token((**self.token(name)?).clone()),
             Kind::Worker => Record::Worker((**self.worker(name)?).clone()),
         };
         Some((record, self.written(key)?))
@@ -173,6 +209,9 @@ impl Snapshot {
             .chain(leases)
             .chain(replicas)
             .chain(workers)
+            .chain(records(&self.tenants, Record::Tenant))
+            .chain(records(&self.tokens, Record::Token))
+            .chain(records(&self.issuers, Record::Issuer))
             .filter_map(|(record, revision)| {
                 let Change { key, value } = record.change();
                 Some(Entry {
@@ -194,6 +233,7 @@ impl Snapshot {
         let name = &*key.name;
         match Kind::from_name(&key.kind)? {
             Kind::Domain => self.domains.get(name).map(|held| held.written),
+            Kind::Issuer => self.issuers.get(name).map(|held| held.written),
             Kind::Lease => self.leases.get(name).map(|held| held.written),
             Kind::Replica => self.held_replica(name).map(|held| held.written),
             Kind::Server => {
@@ -201,6 +241,8 @@ impl Snapshot {
                 let held = held.filter(|held| held.value.server.is_some());
                 held.map(|held| held.written)
             }
+            Kind::Tenant => self.tenants.get(name).map(|held| held.written),
+            Kind::Token => self.tokens.get(name).map(|held| held.written),
             Kind::Worker => self.workers.get(name).map(|held| held.written),
         }
     }

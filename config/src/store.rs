@@ -1,17 +1,32 @@
 //! The source of truth behind one trait: a snapshot at a revision, every later commit in order and
 //! whole, and commits with expectations. What a value means is not a store's business.
 
+mod address;
 mod admit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod copy;
 mod embedded;
+#[cfg(feature = "etcd")]
+mod etcd;
+#[cfg(any(feature = "spanner", feature = "etcd"))]
+mod head;
 pub(crate) mod history;
+#[cfg(any(feature = "spanner", feature = "etcd"))]
+mod mirror;
+#[cfg(feature = "spanner")]
+mod spanner;
 mod state;
 mod tail;
 pub(crate) mod wire;
 
+pub use address::{OpenError, StoreAddress};
 pub(crate) use admit::check as admit;
 pub use embedded::{EmbeddedStore, catches_panic};
+#[cfg(feature = "etcd")]
+pub use etcd::{Etcd, EtcdError, EtcdStore};
+#[cfg(feature = "spanner")]
+pub use spanner::{Spanner, SpannerError, SpannerStore};
 
 use std::pin::Pin;
 use std::sync::Arc;

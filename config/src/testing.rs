@@ -72,6 +72,18 @@ pub(crate) fn lease(name: &str) -> Record {
     })
 }
 
+pub(crate) fn tenant(name: &str) -> Record {
+    Record::Tenant(samples::tenant(name))
+}
+
+pub(crate) fn token(id: &str) -> Record {
+    Record::Token(samples::token(id, "acme"))
+}
+
+pub(crate) fn issuer(name: &str) -> Record {
+    Record::Issuer(samples::issuer(name, "acme"))
+}
+
 /// A value no build can use.
 pub(crate) fn broken(key: Key) -> Change {
     Change {

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
+use fprs_config::View;
 use fprs_config::follow::{Source, Status};
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, Uri};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use tonic::service::Routes;
 
 use crate::problem::Problem;
-use crate::token::{AdminToken, guard};
+use crate::token::{AdminToken, Guard, guard};
 
 /// Whether this process serves, or one line saying what it still waits for. Asked at every
 /// `/readyz`, so it must be cheap and must not block.
@@ -45,6 +46,11 @@ impl Admin {
     /// # Panics
     /// Where two of the merged routers claim the same path, like [`Router::merge`].
     pub fn router(self) -> Router {
+        self.router_for(None)
+    }
+
+    /// As [`router`](Self::router), where the tokens of that view are good too.
+    pub(crate) fn router_for(self, view: Option<View>) -> Router {
         let Self {
             token,
             registry,
@@ -53,13 +59,18 @@ impl Admin {
             api,
             grpc,
         } = self;
+        let confirming = Arc::clone(&config);
         let guarded = Router::new()
+            .route(
+                "/v1/config/confirm",
+                post(move || confirm(Arc::clone(&confirming))),
+            )
             .route("/v1/config", get(move || show_config(Arc::clone(&config))))
             .merge(api.reset_fallback())
             .merge(grpc.into_axum_router().reset_fallback())
             .fallback(no_such_path)
             .method_not_allowed_fallback(no_such_method)
-            .layer(middleware::from_fn_with_state(token, guard));
+            .layer(middleware::from_fn_with_state(Guard { token, view }, guard));
         Router::new()
             .route("/livez", get(async || "alive\n"))
             .route("/readyz", get(move || readiness(Arc::clone(&ready))))
@@ -90,6 +101,12 @@ async fn metrics(registry: Registry) -> Response {
         )
         .into_response(),
     }
+}
+
+/// What is held is meant; answers what is in force now.
+async fn confirm(config: Arc<Status>) -> Json<Value> {
+    config.confirm();
+    show_config(config).await
 }
 
 async fn show_config(config: Arc<Status>) -> Json<Value> {

@@ -3,6 +3,7 @@
 pub mod h1;
 pub mod h2;
 mod idle;
+pub mod streams;
 mod turns;
 
 use std::net::SocketAddr;
@@ -15,6 +16,8 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use crate::budget::Window;
 use crate::message::{Body, Frame, Gone, Interim};
 use crate::stall::Stalls;
+
+use self::streams::Streams;
 
 /// One request as its client sent it, canonical whatever the client speaks.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// Its IP address as a field's value, made once a connection.
     pub name: HeaderValue,
+    /// Its exchanges in flight, by tenant.
+    pub streams: Streams,
 }
 
 impl Client {
@@ -42,7 +47,12 @@ impl Client {
         let name = address.ip().to_canonical().to_string();
         // An IP address has only characters that a field may have.
         let name = HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, name }
+        let streams = Streams::default();
+        Self {
+            address,
+            name,
+            streams,
+        }
     }
 }
 

@@ -15,6 +15,12 @@ pub const IN_FLIGHT: HeaderName = HeaderName::from_static("x-fprs-in-flight");
 /// Why fprs answered itself.
 pub const REASON: HeaderName = HeaderName::from_static("x-fprs-reason");
 
+/// Whose the caller is; for programs.
+pub const TENANT: HeaderName = HeaderName::from_static("x-fprs-tenant");
+
+/// Which credential the caller showed; for programs.
+pub const TOKEN_ID: HeaderName = HeaderName::from_static("x-fprs-token-id");
+
 /// What every name of ours that outsiders may not send begins with.
 pub const OURS: &str = "x-fprs-";
 

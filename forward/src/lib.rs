@@ -20,7 +20,7 @@ pub mod upstream;
 pub mod websocket;
 
 pub use answer::{Answer, Reason};
-pub use budget::{Account, Budget, Ledger, Owner};
+pub use budget::{Account, Budget, Holder, Ledger, Owner};
 pub use deadlines::Deadlines;
 pub use downstream::Downstream;
 pub use exchange::{End, Observer, Outcome, Rules, Sending, Verdict};

@@ -37,6 +37,14 @@ pub const COALESCE_BYTES: usize = 4 * 1024;
 /// that stalls can hold.
 pub const STREAM_WINDOW: u32 = 256 * 1024;
 
+/// What a core's exchanges with one peer may hold and not pass on before that peer's streams get half
+/// the window, and for each as much again: four whole windows.
+pub const CREDIT_STEP: usize = 1024 * 1024;
+
+/// It gets no narrower than this: a frame of the default size, and 16 MB/s at 1 ms of round trip for
+/// those of its streams whose readers do read.
+pub const NARROWEST_WINDOW: u32 = 16 * 1024;
+
 /// HTTP/2 connection window: never below streams × stream window, so that streams nobody reads
 /// can't take a sibling's credit. A credit, not an allocation.
 pub const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
@@ -76,6 +84,9 @@ pub const TURN_BYTES: usize = 32 * 1024;
 /// four streams' worth, enough for any socket to be kept busy. A stream adds at most
 /// [`SEND_BUFFER_BYTES`] to it.
 pub const CONNECTION_WRITE_BYTES: usize = 1024 * 1024;
+
+/// The same once its socket takes no more: the system holds plenty by then.
+pub const BLOCKED_WRITE_BYTES: usize = 16 * 1024;
 
 /// Streams reset before we accepted them. An edge whose clients vanish together resets hundreds in
 /// one read; the default of 20 ends the connection with every neighbour on it.

@@ -13,6 +13,16 @@ pub enum Frame {
     Trailers(HeaderMap),
 }
 
+impl Frame {
+    /// Bytes of content.
+    pub const fn content(&self) -> usize {
+        match self {
+            Self::Data(data) => data.len(),
+            Self::Trailers(_) => 0,
+        }
+    }
+}
+
 /// How a message's body is delimited where it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {

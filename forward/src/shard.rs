@@ -33,7 +33,7 @@ pub trait Service: 'static {
     /// Serves one exchange to its end. Returning without having sent a head resets it.
     fn serve<D: Downstream>(
         &self,
-        inbound: Inbound,
+        inbound: &mut Inbound,
         downstream: &mut D,
     ) -> impl Future<Output = ()>;
 

@@ -1,6 +1,7 @@
 //! The program's side of an exchange, whatever it speaks, and the connections it is carried on.
 
 pub(crate) mod dial;
+pub mod dials;
 pub mod h1;
 pub mod h2;
 

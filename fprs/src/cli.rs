@@ -5,12 +5,17 @@
     reason = "doc comments here are help texts; what needs none has none"
 )]
 
+pub mod callers;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::secret::Secret;
 use crate::settings::{Given, GivenEdge};
+
+use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
@@ -106,12 +111,65 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Make, list, rotate and revoke tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Make, list, change and delete tenants
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Add, list and remove issuers of JWTs
+    #[command(subcommand)]
+    Issuer(IssuerCommand),
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,
         #[command(flatten)]
         target: Target,
     },
+    /// Prepare, check, back up or move the store that control keeps its records in
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+}
+
+/// What to do with a store.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Create what is missing of it and bring it to this build's schema
+    Init {
+        #[command(flatten)]
+        place: StorePlace,
+    },
+    /// Read all of it and say which records this build could not use
+    Check {
+        #[command(flatten)]
+        place: StorePlace,
+    },
+    /// Write every record to a file
+    Export {
+        file: PathBuf,
+        #[command(flatten)]
+        place: StorePlace,
+    },
+    /// Write every record of a file to an empty store
+    Import {
+        file: PathBuf,
+        #[command(flatten)]
+        place: StorePlace,
+    },
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub struct StorePlace {
+    /// A path, spanner://projects/P/instances/I/databases/D or etcd://host:port,…/prefix
+    /// [default: store.redb in the data dir]
+    #[arg(long, env = "FPRS_STORE")]
+    pub store: Option<String>,
+    /// Where the plane keeps its state
+    #[arg(long, env = "FPRS_DATA_DIR", default_value = "./.fprs")]
+    pub data_dir: PathBuf,
 }
 
 /// What to do about the edge.
@@ -147,9 +205,9 @@ pub struct Target {
     /// Where the plane keeps its address and admin token
     #[arg(long, env = "FPRS_DATA_DIR", default_value = "./.fprs")]
     pub data_dir: PathBuf,
-    /// The admin token [default: the one in the data dir]
+    /// The token to ask with [default: the admin token in the data dir]
     #[arg(long, env = "FPRS_ADMIN_TOKEN", hide_env_values = true)]
-    pub admin_token: Option<String>,
+    pub admin_token: Option<Secret>,
 }
 
 /// How a list is printed.

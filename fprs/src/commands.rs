@@ -1,8 +1,10 @@
 //! One file for what users ask of a plane, one for each way of running it.
 
 mod ask;
+mod callers;
 mod edge;
 mod roles;
+mod store;
 mod up;
 mod usage;
 
@@ -89,6 +91,10 @@ fn run(command: Command) -> Result<(), Failure> {
             replica,
             target,
         } => ask::logs(&name, lines, follow, replica.as_deref(), &target),
+        Command::Token(command) => callers::token(command),
+        Command::Tenant(command) => callers::tenant(command),
+        Command::Issuer(command) => callers::issuer(command),
         Command::Delete { name, target } => ask::delete(&name, &target),
+        Command::Store { command } => store::run(command),
     }
 }

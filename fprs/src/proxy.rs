@@ -1,6 +1,8 @@
-//! The proxy: which server a host name means, which of its replicas takes a request, and the
-//! exchange that follows. Everything a request needs is in memory before it arrives.
+//! The proxy: which server a host name means, who may call it, which of its replicas takes a request,
+//! and the exchange that follows. Everything a request needs is in memory before it arrives.
 
+pub mod admit;
+pub mod auth;
 pub mod balance;
 pub mod forwarded;
 pub mod host;

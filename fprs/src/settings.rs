@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use fprs_config::StoreAddress;
 use fprs_forward::{Deadlines, limits};
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::secret::Secret;
 
 /// What was given, by flag, environment or file; nothing is checked yet.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -30,16 +32,21 @@ pub struct Given {
     /// Where state is kept [default: ./.fprs]
     #[arg(long, env = "FPRS_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where control keeps its records: a path, spanner://projects/P/instances/I/databases/D or
+    /// etcd://host:port,…/prefix [default: store.redb in the data dir]
+    #[arg(long, env = "FPRS_STORE")]
+    pub store: Option<String>,
     /// Admin addresses of control processes, for roles that follow one
     #[arg(long, env = "FPRS_CONTROL", value_delimiter = ',')]
     pub control: Vec<String>,
     /// Networks whose word about clients (`x-forwarded-…`) is believed, e.g. 10.0.0.0/8
     #[arg(long, env = "FPRS_TRUSTED_EDGES", value_delimiter = ',')]
     pub trusted_edges: Vec<String>,
-    /// Admin token [default: the one in the data dir, made there if missing]
+    /// Admin token [default: the one in the data dir, made there if missing]; a relay's may be a
+    /// token of the role `worker`
     #[arg(long, env = "FPRS_ADMIN_TOKEN", hide_env_values = true)]
     #[serde(skip)]
-    pub admin_token: Option<String>,
+    pub admin_token: Option<Secret>,
     /// Where this worker's replicas run, as servers ask for it [default: local]
     #[arg(long, env = "FPRS_COMPUTE_REGION")]
     pub compute_region: Option<String>,
@@ -133,12 +140,14 @@ pub struct Settings {
     pub zone: String,
     /// Where state is kept.
     pub data_dir: PathBuf,
+    /// Where control keeps its records; `None`: in the data dir.
+    pub store: Option<StoreAddress>,
     /// Control processes to follow; empty for `up` and `control`.
     pub control: Vec<String>,
     /// Whose word about clients is believed.
     pub trusted_edges: Vec<IpNet>,
     /// Given outright; `None`: the data dir's.
-    pub admin_token: Option<String>,
+    pub admin_token: Option<Secret>,
     /// Of this worker.
     pub compute_region: String,
     /// Of this worker.
@@ -232,6 +241,7 @@ impl Settings {
             admin: address("admin", given.admin.as_deref().unwrap_or(admin))?,
             zone: zone(given.zone.as_deref().unwrap_or("region.localhost"))?,
             data_dir: given.data_dir.unwrap_or_else(|| DATA_DIR.into()),
+            store: given.store.as_deref().map(store).transpose()?,
             control: given.control,
             trusted_edges: networks("trusted-edges", &given.trusted_edges)?,
             admin_token: given.admin_token,
@@ -265,6 +275,7 @@ impl Given {
             admin: self.admin.or(file.admin),
             zone: self.zone.or(file.zone),
             data_dir: self.data_dir.or(file.data_dir),
+            store: self.store.or(file.store),
             control: if self.control.is_empty() {
                 file.control
             } else {
@@ -358,6 +369,15 @@ fn read_file(path: &Path, required: bool) -> Result<Option<Given>, Failure> {
             path.display()
         ))
     })
+}
+
+/// The store of that name.
+///
+/// # Errors
+/// No store is called that, or not in this build.
+pub fn store(text: &str) -> Result<StoreAddress, Failure> {
+    text.parse()
+        .map_err(|error| Failure::usage(format!("`--store {text}`: {error}")))
 }
 
 fn address(name: &str, text: &str) -> Result<SocketAddr, Failure> {

@@ -1,4 +1,5 @@
-//! PURE. Wire messages between fprs's own processes, generated from `fprs/**/*.proto`; no logic.
+//! PURE. Wire messages between fprs's own processes, generated from `fprs/**/*.proto`, and those of
+//! etcd that a store needs; no logic.
 //! Modules follow the proto packages, since generated code refers to its siblings by that path.
 
 /// What the store holds.
@@ -83,4 +84,21 @@ pub mod demand {
         tonic::include_proto!("fprs.demand.v1");
     }
     pub use v1::*;
+}
+
+/// What fprs uses of etcd's API.
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unused_qualifications,
+    unreachable_pub,
+    clippy::all,
+    clippy::use_self,
+    clippy::too_many_lines,
+    clippy::or_fun_call,
+    clippy::large_futures,
+    reason = "generated"
+)]
+pub mod etcd {
+    tonic::include_proto!("etcdserverpb");
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fprs_forward::budget::Shed;
 use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{self, End, Outcome, unless_gone};
-use fprs_forward::fields::{self, strip_from_answer, strip_ours};
+use fprs_forward::fields::{self, strip_from_answer};
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::{Failure, h1, h2};
 use fprs_forward::{
@@ -58,26 +58,34 @@ impl Data {
         &self,
         replica: &Arc<Running>,
         in_flight: &InFlight,
-        mut request: Request<()>,
-        body: Body,
+        inbound: &mut Inbound,
         downstream: &mut D,
     ) -> Result<Outcome, Unreached> {
-        strip_ours(request.headers_mut());
+        let Inbound { request, body, .. } = inbound;
+        // What else is ours tells the program who calls; proxies let nobody outside say so.
+        request.headers_mut().remove(fields::REPLICA);
         // The proxy keeps the caller's deadline; here it would only fall a moment later.
         let rules = Rules {
             deadline: None,
-            ..Rules::of(request.headers(), body, None)
+            ..Rules::of(request.headers(), *body, None)
         };
         match self.program(replica, in_flight.program()) {
             Program::H1(pool) => {
-                self.to_h1(replica, &pool, &request, (body, rules), downstream)
+                self.to_h1(replica, &pool, request, (*body, rules), downstream)
                     .await
             }
             Program::H2(peer) => {
                 let mut account = self.ledger.account(replica.owner());
-                let room = account.unless_shed(downstream.window(), peer.reserve());
-                let slot = unless_gone(downstream, room).await???;
-                let mut upstream = slot.send(request, body)?;
+                let slot = match peer.room() {
+                    Some(slot) => slot,
+                    None => {
+                        let room = account.unless_shed(downstream.window(), peer.reserve());
+                        // Boxed: an exchange has no place in its future for what is over before it
+                        // begins.
+                        Box::pin(unless_gone(downstream, room)).await???
+                    }
+                };
+                let mut upstream = slot.send(std::mem::take(request), *body)?;
                 let mut observer = Counting { replica };
                 Ok(exchange::run(
                     downstream,
@@ -101,7 +109,10 @@ impl Data {
         downstream: &mut D,
     ) -> Result<Outcome, Unreached> {
         loop {
-            let connection = unless_gone(downstream, pool.connect()).await??;
+            let connection = match pool.idle() {
+                Some(connection) => connection,
+                None => Box::pin(unless_gone(downstream, pool.connect())).await??,
+            };
             let reused = connection.is_reused();
             let mut upstream = connection.send(request, body);
             let mut observer = Counting { replica };
@@ -144,9 +155,9 @@ impl Data {
 impl Service for Data {
     type Message = Edited;
 
-    async fn serve<D: Downstream>(&self, inbound: Inbound, downstream: &mut D) {
-        let Inbound { request, body, .. } = inbound;
-        let begun = request
+    async fn serve<D: Downstream>(&self, inbound: &mut Inbound, downstream: &mut D) {
+        let begun = inbound
+            .request
             .headers()
             .get(fields::REPLICA)
             .and_then(|id| id.to_str().ok())
@@ -164,13 +175,13 @@ impl Service for Data {
         let (replica, in_flight) = match begun {
             Ok(begun) => begun,
             Err(reason) => {
-                Answer::new(reason).send(request.headers(), downstream);
+                Answer::new(reason).send(inbound.request.headers(), downstream);
                 return;
             }
         };
-        let grpc = grpc::is_call(request.headers());
+        let grpc = grpc::is_call(inbound.request.headers());
         let reason = match self
-            .forward(&replica, &in_flight, request, body, downstream)
+            .forward(&replica, &in_flight, inbound, downstream)
             .await
         {
             Ok(Outcome {

@@ -4,16 +4,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Step;
+use super::{Callers, Step};
 use crate::key::{Kind, Revision};
 use crate::record::{Domain, Record, Replica, Server};
-use crate::snapshot::{Held, ServerView, Snapshot};
+use crate::snapshot::{Held, Map, ServerView, Snapshot};
 
 #[derive(Debug)]
 pub(super) struct Builder {
     snapshot: Snapshot,
     servers: BTreeSet<Arc<str>>,
     hosts: BTreeSet<Arc<str>>,
+    tenants: BTreeSet<Arc<str>>,
+    tokens: BTreeSet<Arc<str>>,
+    issuers: BTreeSet<Arc<str>>,
+}
+
+/// The snapshot, and the names of what was touched.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) snapshot: Snapshot,
+    pub(super) servers: Vec<Arc<str>>,
+    pub(super) hosts: Vec<Arc<str>>,
+    pub(super) callers: Callers,
 }
 
 impl Builder {
@@ -22,6 +34,9 @@ impl Builder {
             snapshot: current.clone(),
             servers: BTreeSet::new(),
             hosts: BTreeSet::new(),
+            tenants: BTreeSet::new(),
+            tokens: BTreeSet::new(),
+            issuers: BTreeSet::new(),
         }
     }
 
@@ -32,14 +47,18 @@ impl Builder {
         }
     }
 
-    /// The snapshot, the servers and the hosts touched.
-    pub(super) fn finish(mut self, revision: Revision) -> (Snapshot, Vec<Arc<str>>, Vec<Arc<str>>) {
+    pub(super) fn finish(mut self, revision: Revision) -> Built {
         self.snapshot.revision = revision;
-        (
-            self.snapshot,
-            self.servers.into_iter().collect(),
-            self.hosts.into_iter().collect(),
-        )
+        Built {
+            snapshot: self.snapshot,
+            servers: self.servers.into_iter().collect(),
+            hosts: self.hosts.into_iter().collect(),
+            callers: Callers {
+                tenants: self.tenants.into_iter().collect(),
+                tokens: self.tokens.into_iter().collect(),
+                issuers: self.issuers.into_iter().collect(),
+            },
+        }
     }
 
     fn put(&mut self, record: Record, written: Revision) {
@@ -49,15 +68,26 @@ impl Builder {
             Record::Domain(domain) => self.put_domain(Arc::new(domain), written),
             Record::Worker(worker) => {
                 let id = worker.id.as_str().into();
-                let value = Arc::new(worker);
-                let before = self.snapshot.workers.insert(id, Held { value, written });
-                before.is_none()
+                hold(&mut self.snapshot.workers, id, worker, written)
             }
             Record::Lease(lease) => {
                 let name = lease.name.as_str().into();
-                let value = Arc::new(lease);
-                let before = self.snapshot.leases.insert(name, Held { value, written });
-                before.is_none()
+                hold(&mut self.snapshot.leases, name, lease, written)
+            }
+            Record::Tenant(tenant) => {
+                let name: Arc<str> = tenant.name.as_str().into();
+                self.tenants.insert(Arc::clone(&name));
+                hold(&mut self.snapshot.tenants, name, tenant, written)
+            }
+            Record::Token(token) => {
+                let id: Arc<str> = token.id.as_str().into();
+                self.tokens.insert(Arc::clone(&id));
+                hold(&mut self.snapshot.tokens, id, token, written)
+            }
+            Record::Issuer(issuer) => {
+                let name: Arc<str> = issuer.name.as_str().into();
+                self.issuers.insert(Arc::clone(&name));
+                hold(&mut self.snapshot.issuers, name, issuer, written)
             }
         };
         if new {
@@ -147,6 +177,18 @@ impl Builder {
             },
             Kind::Worker => self.snapshot.workers.remove(name).is_some(),
             Kind::Lease => self.snapshot.leases.remove(name).is_some(),
+            Kind::Tenant => {
+                self.tenants.insert(Arc::clone(name));
+                self.snapshot.tenants.remove(name).is_some()
+            }
+            Kind::Token => {
+                self.tokens.insert(Arc::clone(name));
+                self.snapshot.tokens.remove(name).is_some()
+            }
+            Kind::Issuer => {
+                self.issuers.insert(Arc::clone(name));
+                self.snapshot.issuers.remove(name).is_some()
+            }
         };
         if gone {
             self.snapshot.records = self.snapshot.records.saturating_sub(1);
@@ -175,4 +217,10 @@ impl Builder {
         }
         self.servers.insert(Arc::clone(name));
     }
+}
+
+/// Holds a record that nothing else depends on; `true`: it is new.
+fn hold<V: Clone>(map: &mut Map<V>, name: Arc<str>, value: V, written: Revision) -> bool {
+    let value = Arc::new(value);
+    map.insert(name, Held { value, written }).is_none()
 }

@@ -7,8 +7,11 @@ use super::*;
 use crate::record::ReplicaState;
 use crate::store::Change;
 use crate::testing::{
-    batch, broken, contents_after, domain, lease, replica, server, server_with, worker,
+    batch, broken, contents_after, domain, issuer, lease, replica, server, server_with, tenant,
+    token, worker,
 };
+
+mod poison;
 
 fn run(batches: &[Batch]) -> Applied {
     batches.iter().fold(Applied::default(), |applied, batch| {
@@ -55,6 +58,29 @@ fn a_batch_tells_which_servers_and_hosts_it_touched() {
     );
     assert_eq!(names(&next.servers), ["a"]);
     assert_eq!(names(&next.hosts), [""; 0]);
+}
+
+#[test]
+fn a_batch_tells_whose_credentials_it_touched() {
+    let first = run(&[batch(
+        1,
+        vec![
+            tenant("acme").change(),
+            token("t1").change(),
+            token("t2").change(),
+            issuer("idp").change(),
+        ],
+    )]);
+    let callers = &first.callers;
+    assert_eq!(names(&callers.tenants), ["acme"]);
+    assert_eq!(names(&callers.tokens), ["t1", "t2"]);
+    assert_eq!(names(&callers.issuers), ["idp"]);
+    assert!(first.servers.is_empty() && first.hosts.is_empty());
+    let revoked = batch(2, vec![Change::delete(token("t1").key())]);
+    let next = apply(&first.snapshot, &revoked);
+    assert_eq!(names(&next.callers.tokens), ["t1"]);
+    assert!(next.snapshot.token("t1").is_none() && next.snapshot.token("t2").is_some());
+    assert!(next.snapshot.tenant("acme").is_some() && next.snapshot.issuer("idp").is_some());
 }
 
 #[test]
@@ -105,7 +131,7 @@ fn a_refused_record_keeps_its_last_good_version_and_its_siblings_apply() {
                 broken(server("a").key()),
                 server("c").change(),
                 broken(Key {
-                    kind: "token".into(),
+                    kind: "toy".into(),
                     name: "t1".into(),
                 }),
             ],
@@ -128,7 +154,7 @@ fn a_refused_record_keeps_its_last_good_version_and_its_siblings_apply() {
         refused,
         [
             ("server/a".to_owned(), Revision(2)),
-            ("token/t1".to_owned(), Revision(2))
+            ("toy/t1".to_owned(), Revision(2))
         ]
     );
 }
@@ -262,6 +288,9 @@ fn any_change() -> impl Strategy<Value = Change> {
             .prop_map(|(host, of)| domain(&format!("{host}.example.com"), of).change()),
         1 => name.clone().prop_map(|name| worker(name).change()),
         1 => name.clone().prop_map(|name| lease(name).change()),
+        1 => name.clone().prop_map(|name| tenant(name).change()),
+        1 => name.clone().prop_map(|name| token(name).change()),
+        1 => name.clone().prop_map(|name| issuer(name).change()),
         6 => (name, prop::sample::select(Kind::ALL.to_vec())).prop_map(|(name, kind)| {
             let host = format!("{name}.example.com");
             Change::delete(Key::new(kind, if kind == Kind::Domain { &host } else { name }))

@@ -11,6 +11,7 @@ use fprs_proto::feed::feed_server::{Feed, FeedServer};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use crate::key::Revision;
@@ -19,6 +20,7 @@ use crate::store::history::HistoryLimits;
 use crate::store::{Change, CommitError, Expectation, SharedStore, StoreError, WatchEvent};
 
 use hub::Hub;
+use snapshot::Shared;
 
 /// The gRPC service, to be merged into the host's routes behind its check of the bearer token.
 pub fn service(store: SharedStore) -> FeedServer<FeedService> {
@@ -34,6 +36,7 @@ pub(super) fn service_within(
         history,
         hub: OnceLock::new(),
         snapshots: Arc::new(Semaphore::new(limits::FEED_SNAPSHOTS)),
+        shared: Shared::default(),
     })
     .max_decoding_message_size(limits::FEED_MESSAGE_BYTES)
     .max_encoding_message_size(limits::FEED_MESSAGE_BYTES)
@@ -46,6 +49,7 @@ pub struct FeedService {
     /// Started by the first follower: only then is there surely a runtime.
     hub: OnceLock<Hub>,
     snapshots: Arc<Semaphore>,
+    shared: Shared,
 }
 
 impl std::fmt::Debug for FeedService {
@@ -62,12 +66,14 @@ impl Feed for FeedService {
         &self,
         _: Request<wire::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        let permit = Arc::clone(&self.snapshots)
-            .try_acquire_owned()
-            .map_err(|_| {
-                Status::unavailable("too many snapshots are being served; try again in a moment")
-            })?;
-        let contents = self.store.snapshot().await.map_err(refuse)?;
+        // In turn, rather than in the order of who tries again first.
+        let turn = Arc::clone(&self.snapshots).acquire_owned();
+        let Ok(Ok(permit)) = timeout(limits::FEED_TURN, turn).await else {
+            return Err(Status::unavailable(
+                "too many snapshots are being served; try again in a moment",
+            ));
+        };
+        let contents = self.shared.read(&*self.store).await.map_err(refuse)?;
         Ok(Response::new(snapshot::chunks(contents, permit)))
     }
 

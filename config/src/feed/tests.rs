@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -15,6 +16,9 @@ use crate::store::{
     Batch, EmbeddedStore, SharedStore, Store, StoreError, Watch, WatchEvent, conformance,
 };
 use crate::testing::server;
+
+#[cfg(all(feature = "spanner", feature = "etcd"))]
+mod remote;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -244,4 +248,94 @@ async fn a_large_store_is_read_in_chunks() {
     let serving = Serving::start(Arc::clone(&store), 100);
     let read = client(&[serving.address]).snapshot().await.unwrap();
     assert_eq!(read, store.snapshot().await.unwrap());
+}
+
+/// Counts what a store is asked.
+struct Counted {
+    store: SharedStore,
+    snapshots: AtomicUsize,
+    watches: AtomicUsize,
+}
+
+impl Counted {
+    fn over(store: SharedStore) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            snapshots: AtomicUsize::new(0),
+            watches: AtomicUsize::new(0),
+        })
+    }
+}
+
+impl Store for Counted {
+    fn snapshot(&self) -> crate::store::BoxFuture<'_, Result<crate::store::Contents, StoreError>> {
+        self.snapshots.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async {
+            // As long as a store takes that is somewhere else.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.store.snapshot().await
+        })
+    }
+
+    fn watch(&self, from: Revision) -> Watch {
+        self.watches.fetch_add(1, Ordering::Relaxed);
+        self.store.watch(from)
+    }
+
+    fn commit(
+        &self,
+        writes: Vec<crate::store::Change>,
+        expectations: Vec<crate::store::Expectation>,
+    ) -> crate::store::BoxFuture<'_, Result<Revision, crate::store::CommitError>> {
+        self.store.commit(writes, expectations)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_followers_are_in_step_soon_after_a_start_and_a_restart_for_a_few_reads() {
+    const FOLLOWERS: usize = 500;
+    let (_dir, store) = embedded(10_000);
+    for n in 0..100 {
+        put(&store, &format!("s{n}")).await;
+    }
+    let counted = Counted::over(Arc::clone(&store));
+    let mut serving = Serving::start(Arc::clone(&counted) as SharedStore, 10_000);
+    let (target, _) = tokio::sync::watch::channel(Revision(0));
+    let (in_step, mut steps) = tokio::sync::mpsc::channel(FOLLOWERS);
+    let mut following = tokio::task::JoinSet::new();
+    for _ in 0..FOLLOWERS {
+        let store = Arc::new(client(&[serving.address]));
+        let (mut target, in_step) = (target.subscribe(), in_step.clone());
+        let (publisher, mut view) = crate::View::new();
+        following.spawn(crate::Follower::new(store, publisher).run());
+        following.spawn(async move {
+            while target.changed().await.is_ok() {
+                let revision = *target.borrow_and_update();
+                view.reached(revision).await.unwrap();
+                in_step.send(()).await.unwrap();
+            }
+        });
+    }
+    for phase in ["start", "restart"] {
+        if phase == "restart" {
+            let listener = reborn(&mut serving);
+            serving = Serving::on(listener, Arc::clone(&counted) as SharedStore, 10_000);
+        }
+        let begun = std::time::Instant::now();
+        target.send_replace(put(&store, phase).await);
+        let all = async {
+            for _ in 0..FOLLOWERS {
+                steps.recv().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), all)
+            .await
+            .expect("in step within 10 s");
+        let reads = counted.snapshots.load(Ordering::Relaxed);
+        println!(
+            "{phase}: {FOLLOWERS} in step in {:?}, {reads} reads",
+            begun.elapsed()
+        );
+        assert!(reads <= FOLLOWERS / 10, "{reads} reads of the store");
+    }
 }

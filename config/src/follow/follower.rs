@@ -10,15 +10,16 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Publisher;
+use super::crash::CrashMarker;
 use super::keep::Keeper;
 use super::status::{Source, Status};
-use crate::apply::{Applied, apply, load, reload};
+use crate::apply::{Applied, apply, held_snapshot, load, reload};
 use crate::backoff::Backoff;
 use crate::last_good::LastGood;
 use crate::limits;
 use crate::record::Refusal;
 use crate::snapshot::Snapshot;
-use crate::store::{Batch, Change, SharedStore, StoreError, WatchEvent};
+use crate::store::{Batch, Change, Contents, SharedStore, StoreError, WatchEvent};
 
 /// Hears of every snapshot before it is published.
 type Observer = Box<dyn FnMut(&Applied) + Send>;
@@ -34,6 +35,9 @@ pub struct Follower {
     source: Source,
     /// An observer may have missed something: the next snapshot is told as whole.
     missed: bool,
+    /// Somebody means what the store holds, however much it lacks.
+    confirmed: bool,
+    crash: Option<CrashMarker>,
     apply: fn(&Snapshot, &Batch) -> Applied,
 }
 
@@ -52,6 +56,8 @@ impl Follower {
             current: Arc::default(),
             source: Source::Nothing,
             missed: false,
+            confirmed: false,
+            crash: None,
             apply,
         }
     }
@@ -67,6 +73,7 @@ impl Follower {
     /// Keeps what served well in that file, and starts from it if the store can't be reached.
     #[must_use]
     pub fn last_good(mut self, last_good: LastGood) -> Self {
+        self.crash = Some(CrashMarker::beside(last_good.path()));
         self.keeper = Some(Keeper::new(last_good));
         self
     }
@@ -92,7 +99,11 @@ impl Follower {
                     self.boot().await;
                 }
             }
-            sleep(backoff.next(fastrand::f64())).await;
+            let status = Arc::clone(&self.status);
+            tokio::select! {
+                () = sleep(backoff.next(fastrand::f64())) => {}
+                () = status.confirmed() => self.confirmed = true,
+            }
         }
     }
 
@@ -109,13 +120,18 @@ impl Follower {
                 contents.revision
             )));
         }
-        self.status.heard();
+        if let Some(crash) = &mut self.crash {
+            let last_good = self.keeper.as_ref().map(Keeper::last_good);
+            let instead = last_good.is_some_and(|file| file.path().exists());
+            crash.begin(contents.revision, instead)?;
+        }
         let begun = Instant::now();
-        let applied = self
-            .take(|current| reload(current, &contents))
-            .map_err(|Panicked| {
-                StoreError::Unavailable("its snapshot panics this build".to_owned())
-            })?;
+        let next = self.load(&contents)?;
+        self.status.heard();
+        let applied = self.take(|_| next).map_err(|Panicked| {
+            StoreError::Unavailable("its snapshot panics this build".to_owned())
+        })?;
+        self.confirmed = false;
         self.source = Source::Store;
         self.status.loaded(Source::Store, &applied, begun.elapsed());
         log(&applied.refused);
@@ -123,12 +139,33 @@ impl Follower {
         Ok(())
     }
 
+    /// What the store holds, applied, unless it lacks too much.
+    fn load(&self, contents: &Contents) -> Result<Applied, StoreError> {
+        let applied = catch_unwind(AssertUnwindSafe(|| reload(&self.current, contents)));
+        let applied = applied.map_err(|_| {
+            self.status.panicked();
+            StoreError::Unavailable("its snapshot panics this build".to_owned())
+        })?;
+        match held_snapshot(&self.current, &applied.snapshot) {
+            Some(reason) if !self.confirmed => Err(StoreError::Unavailable(reason)),
+            _ => Ok(applied),
+        }
+    }
+
     /// Applies what follows until it is lost; whether the store said anything before.
     async fn follow(&mut self) -> bool {
         let mut watch = self.store.watch(self.current.revision());
         let mut heard = false;
         loop {
-            match timeout(limits::SILENCE, watch.next()).await {
+            let told = tokio::select! {
+                told = timeout(limits::SILENCE, watch.next()) => told,
+                () = self.status.confirmed() => {
+                    tracing::warn!("somebody confirmed: everything is read again");
+                    self.confirmed = true;
+                    return true;
+                }
+            };
+            match told {
                 Ok(Some(WatchEvent::Batch(batch))) => self.take_batch(batch),
                 Ok(Some(WatchEvent::Progress(_))) => {}
                 Ok(Some(WatchEvent::Lost) | None) => {
@@ -143,6 +180,9 @@ impl Follower {
             heard = true;
             self.status.heard();
             self.keep();
+            if let Some(crash) = &mut self.crash {
+                crash.serves();
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::apply::Applied;
@@ -29,6 +30,7 @@ pub enum Source {
 #[derive(Debug, Default)]
 pub struct Status {
     inner: Mutex<Inner>,
+    confirmed: Notify,
 }
 
 /// A follower's condition at one moment.
@@ -73,6 +75,16 @@ impl Status {
             refused: inner.refused.values().cloned().collect(),
             ..inner.report.clone()
         }
+    }
+
+    /// Somebody means what is held: the store is read again, and all of it taken.
+    pub fn confirm(&self) {
+        self.confirmed.notify_one();
+    }
+
+    /// Waits for somebody to confirm.
+    pub(super) async fn confirmed(&self) {
+        self.confirmed.notified().await;
     }
 
     /// The store gave a sign of life.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Manifest;
-use crate::record::{Auth, Invalid, Scaling, Version};
+use crate::record::{Auth, Cors, Invalid, Scaling, Version, WebSocketAuth};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,7 +17,13 @@ pub(super) struct Raw {
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<String>,
     h2: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
     auth: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    auth_websocket: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cors: Option<RawCors>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target_concurrency: Option<f64>,
     min_replicas: Option<u32>,
@@ -38,13 +44,25 @@ pub(super) struct Raw {
     egress: Option<String>,
 }
 
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawCors {
+    allow_origins: Vec<String>,
+    allow_methods: Vec<String>,
+    allow_headers: Vec<String>,
+    max_age: Option<String>,
+}
+
 /// Every key a manifest may have.
-pub(super) const KEYS: [&str; 21] = [
+pub(super) const KEYS: [&str; 24] = [
     "name",
     "command",
     "image",
     "h2",
+    "tenant",
     "auth",
+    "auth_websocket",
+    "cors",
     "target_concurrency",
     "min_replicas",
     "max_replicas",
@@ -67,6 +85,8 @@ const DEFAULT_MAX_REPLICAS: u32 = 4;
 const DEFAULT_SCALEDOWN_WINDOW: Duration = Duration::from_secs(60);
 const DEFAULT_STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_EXIT_GRACE: Duration = Duration::from_secs(10);
+/// Browsers' own default is 5 s, a round trip more for every few clicks.
+const DEFAULT_CORS_MAX_AGE: Duration = Duration::from_secs(600);
 const DEFAULT_REGION: &str = "local";
 /// The word for "no limit", where a key allows that.
 const NONE: &str = "none";
@@ -111,7 +131,10 @@ impl TryFrom<Raw> for Manifest {
                     DEFAULT_SCALEDOWN_WINDOW,
                 )?,
             },
+            tenant: raw.tenant.unwrap_or_default(),
             auth: auth(raw.auth.as_deref())?,
+            cors: raw.cors.map(Cors::try_from).transpose()?,
+            websocket_auth: ways(&raw.auth_websocket)?,
             hold: duration("hold", raw.hold, Duration::ZERO)?,
             request_timeout: optional_duration("request_timeout", raw.request_timeout)?,
             routing_region: region(raw.routing_region),
@@ -130,7 +153,10 @@ impl From<Manifest> for Raw {
             name,
             version,
             scaling,
+            tenant,
             auth,
+            cors,
+            websocket_auth,
             hold,
             request_timeout,
             routing_region,
@@ -143,7 +169,10 @@ impl From<Manifest> for Raw {
             command: version.command,
             image: (!version.image.is_empty()).then_some(version.image),
             h2: version.h2,
+            tenant: (!tenant.is_empty()).then_some(tenant),
             auth: Some(auth_word(auth).to_owned()),
+            auth_websocket: websocket_auth.into_iter().map(way_word).collect(),
+            cors: cors.map(RawCors::from),
             target_concurrency: scaling.target_concurrency,
             min_replicas: Some(scaling.min_replicas),
             max_replicas: Some(scaling.max_replicas),
@@ -164,15 +193,54 @@ impl From<Manifest> for Raw {
     }
 }
 
-/// Until callers can be checked, a server that asks for it is refused rather than left open.
+impl TryFrom<RawCors> for Cors {
+    type Error = Invalid;
+
+    fn try_from(raw: RawCors) -> Result<Self, Invalid> {
+        Ok(Self {
+            allow_origins: raw.allow_origins,
+            allow_methods: raw.allow_methods,
+            allow_headers: raw.allow_headers,
+            max_age: duration("cors", raw.max_age, DEFAULT_CORS_MAX_AGE)?,
+        })
+    }
+}
+
+impl From<Cors> for RawCors {
+    fn from(cors: Cors) -> Self {
+        Self {
+            allow_origins: cors.allow_origins,
+            allow_methods: cors.allow_methods,
+            allow_headers: cors.allow_headers,
+            max_age: Some(words(cors.max_age)),
+        }
+    }
+}
+
+fn ways(words: &[String]) -> Result<Vec<WebSocketAuth>, Invalid> {
+    let way = |word: &String| match word.as_str() {
+        "subprotocol" => Ok(WebSocketAuth::Subprotocol),
+        "query" => Ok(WebSocketAuth::Query),
+        other => Err(Invalid::new(
+            "auth_websocket",
+            format!("has `{other}`: may have `subprotocol` and `query`"),
+        )),
+    };
+    words.iter().map(way).collect()
+}
+
+fn way_word(way: WebSocketAuth) -> String {
+    match way {
+        WebSocketAuth::Subprotocol => "subprotocol".to_owned(),
+        WebSocketAuth::Query => "query".to_owned(),
+    }
+}
+
+/// Callers are checked unless the manifest opens the server to everybody.
 fn auth(text: Option<&str>) -> Result<Auth, Invalid> {
     match text {
         Some("public") => Ok(Auth::Public),
-        None | Some("required") => Err(Invalid::new(
-            "auth",
-            "is `required` unless it says otherwise, and there are no tokens yet to check \
-             callers by; write `auth = \"public\"` to let everybody call this server",
-        )),
+        None | Some("required") => Ok(Auth::Required),
         Some(other) => Err(Invalid::new(
             "auth",
             format!("is `{other}`: must be `public` or `required`"),

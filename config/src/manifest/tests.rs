@@ -189,16 +189,55 @@ fn a_missing_key_is_named() {
 }
 
 #[test]
-fn a_server_that_wants_callers_checked_is_refused_until_there_are_tokens() {
-    let without = HELLO.replace("auth = \"public\"", "");
-    let required = HELLO.replace("public", "required");
-    for text in [without, required] {
-        let error = Manifest::from_toml(&text).unwrap_err().to_string();
-        assert!(error.contains("write `auth = \"public\"`"), "{error}");
-    }
+fn callers_are_checked_unless_the_manifest_says_that_they_are_not() {
+    let auth = |text: &str| Manifest::from_toml(text).unwrap().server(None, 0).auth;
+    assert_eq!(auth(HELLO), Auth::Public);
+    assert_eq!(auth(&HELLO.replace("public", "required")), Auth::Required);
+    assert_eq!(
+        auth(&HELLO.replace("auth = \"public\"", "")),
+        Auth::Required
+    );
     let odd = HELLO.replace("public", "open");
     let error = Manifest::from_toml(&odd).unwrap_err().to_string();
     assert!(error.contains("must be `public` or `required`"), "{error}");
+}
+
+#[test]
+fn what_is_said_of_callers_reaches_the_server() {
+    let manifest = with(
+        "tenant = \"acme\"\nauth_websocket = [\"query\", \"subprotocol\"]\n[cors]\n\
+         allow_origins = [\"https://a.example\"]\nallow_headers = [\"authorization\"]",
+    )
+    .unwrap();
+    let json = serde_json::to_value(&manifest).unwrap();
+    assert_eq!(serde_json::from_value::<Manifest>(json).unwrap(), manifest);
+    let server = manifest.server(None, 0);
+    assert_eq!(server.tenant(), "acme");
+    let ways = [WebSocketAuth::Query, WebSocketAuth::Subprotocol];
+    assert_eq!(server.websocket_auth, ways);
+    let cors = server.cors.unwrap();
+    assert_eq!(cors.allow_origins, ["https://a.example"]);
+    assert_eq!(cors.max_age, Duration::from_secs(600));
+    assert_eq!(hello().server(None, 0).tenant(), "default");
+    for (lines, start) in [
+        (
+            "auth_websocket = [\"cookie\"]",
+            "line 5: `auth_websocket` has `cookie`",
+        ),
+        (
+            "auth_websocket = [\"query\", \"query\"]",
+            "line 5: `auth_websocket` names",
+        ),
+        ("[cors]", "line 5: `cors` has no `allow_origins`"),
+        (
+            "[cors]\nallow_origin = []",
+            "line 6: unknown field `allow_origin`",
+        ),
+        ("tenant = \"A\"", "line 5: `tenant` is"),
+    ] {
+        let error = error(lines);
+        assert!(error.starts_with(start), "{lines}: {error}");
+    }
 }
 
 #[test]
@@ -239,8 +278,8 @@ fn the_json_form_says_the_same() {
 
 #[test]
 fn the_list_of_keys_is_the_manifests() {
-    let image =
-        r#"{"name":"x","image":"i","auth":"public","target_concurrency":1,"working_dir":"/"}"#;
+    let image = r#"{"name":"x","image":"i","auth":"public","target_concurrency":1,"working_dir":"/",
+            "tenant":"t","auth_websocket":["query"],"cors":{"allow_origins":["*"]}}"#;
     let manifest: Manifest = serde_json::from_str(image).unwrap();
     let json = serde_json::to_value(&manifest).unwrap();
     let mut written: Vec<&str> = json

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fprs_proto::record as wire;
 
 use super::check::{self, Invalid};
-use super::{Millis, Scaling, Version, millis};
+use super::{Cors, Millis, Scaling, Version, millis};
 use crate::limits;
 
 /// Who may call a server.
@@ -18,12 +18,24 @@ pub enum Auth {
     Required,
 }
 
+/// Where a WebSocket may carry its credential beside its fields, for clients that can't set those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebSocketAuth {
+    /// `sec-websocket-protocol: fprs.bearer.<token>`.
+    Subprotocol,
+    /// `?fprs_token=<ticket>`; tickets live for minutes.
+    Query,
+}
+
+/// The tenant of servers that name none.
+pub const DEFAULT_TENANT: &str = "default";
+
 /// A deployed program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// A DNS label.
     pub name: Arc<str>,
-    /// Empty: the default tenant.
+    /// Empty: the default tenant; [`Server::tenant`] says which that is.
     pub tenant: String,
     /// The version users deployed last.
     pub target: Arc<Version>,
@@ -35,6 +47,10 @@ pub struct Server {
     pub scaling: Scaling,
     /// Who may call it.
     pub auth: Auth,
+    /// Which other origins' pages may call it; `None`: none.
+    pub cors: Option<Cors>,
+    /// Where else a WebSocket may carry its credential; each once.
+    pub websocket_auth: Vec<WebSocketAuth>,
     /// A request that finds no replica waits this long; zero: answered at once.
     pub hold: Duration,
     /// Until response headers; `None`: no limit.
@@ -50,6 +66,15 @@ pub struct Server {
 }
 
 impl Server {
+    /// The name of its tenant.
+    pub fn tenant(&self) -> &str {
+        if self.tenant.is_empty() {
+            DEFAULT_TENANT
+        } else {
+            &self.tenant
+        }
+    }
+
     /// The version replicas of that generation run, if it is still known.
     pub fn version(&self, generation: u64) -> Option<&Arc<Version>> {
         [Some(&self.target), self.fallback.as_ref()]
@@ -75,6 +100,14 @@ impl Server {
             }
         }
         self.scaling.check()?;
+        if let Some(cors) = &self.cors {
+            cors.check()?;
+        }
+        let queries = self.websocket_auth.iter();
+        let queries = queries.filter(|way| **way == WebSocketAuth::Query).count();
+        if queries > 1 || self.websocket_auth.len() - queries > 1 {
+            return Err(Invalid::new("auth_websocket", "names a way twice"));
+        }
         check::at_most("hold", self.hold, limits::HOLD)?;
         if let Some(timeout) = self.request_timeout {
             check::positive("request_timeout", timeout, limits::DURATION)?;
@@ -95,8 +128,20 @@ impl Server {
             wire::Auth::Required => Auth::Required,
             wire::Auth::Public => Auth::Public,
         };
+        // The generated accessor leaves out what it doesn't know.
+        let ways = wire.websocket_auth.iter();
+        let ways = ways.map(|way| match wire::WebSocketAuth::try_from(*way) {
+            Ok(wire::WebSocketAuth::Subprotocol) => Ok(WebSocketAuth::Subprotocol),
+            Ok(wire::WebSocketAuth::Query) => Ok(WebSocketAuth::Query),
+            Ok(wire::WebSocketAuth::Unspecified) | Err(_) => Err(format!(
+                "`auth_websocket` has a value this build doesn't know: {way}"
+            )),
+        });
+        let websocket_auth = ways.collect::<Result<_, _>>()?;
         let target = wire.target.ok_or("`target` is missing")?;
         let server = Self {
+            websocket_auth,
+            cors: wire.cors.map(Cors::from_wire),
             name: wire.name.into(),
             tenant: wire.tenant,
             target: Arc::new(Version::try_from_wire(target)?),
@@ -132,12 +177,23 @@ impl Server {
             fallback: self.fallback.as_ref().map(|version| version.to_wire()),
             scaling: Some(self.scaling.to_wire()),
             auth: auth.into(),
+            cors: self.cors.as_ref().map(Cors::to_wire),
+            websocket_auth: self.websocket_auth.iter().map(|way| way.wire()).collect(),
             hold_ms: millis(self.hold),
             request_timeout_ms: self.request_timeout.map(millis),
             routing_region: self.routing_region.clone(),
             compute_region: self.compute_region.clone(),
             egress: self.egress.clone(),
             deployed_unix_ms: self.deployed_unix_ms,
+        }
+    }
+}
+
+impl WebSocketAuth {
+    fn wire(self) -> i32 {
+        match self {
+            Self::Subprotocol => wire::WebSocketAuth::Subprotocol.into(),
+            Self::Query => wire::WebSocketAuth::Query.into(),
         }
     }
 }

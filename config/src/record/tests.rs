@@ -4,14 +4,18 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{domain, lease, replica, server, worker};
+use crate::samples;
+use crate::testing::{domain, issuer, lease, replica, server, tenant, token, worker};
 
 fn all() -> Vec<Record> {
     vec![
         domain("a.example.com", "a"),
+        issuer("idp"),
         lease("autoscaler"),
         replica("r1", "a", ReplicaState::Ready),
         server("a"),
+        tenant("acme"),
+        token("t1"),
         worker("w1"),
     ]
 }
@@ -68,7 +72,7 @@ fn every_blank_field_of_every_kind_is_refused_or_has_a_meaning() {
     for record in all() {
         let change = record.change();
         let bytes = change.value.unwrap();
-        for field in 1..=13_u64 {
+        for field in 1..=15_u64 {
             let blanked = without_field(&bytes, field);
             if let Ok(decoded) = Record::decode(&change.key, &blanked) {
                 assert_eq!(decoded.check(), Ok(()), "{record:?} without field {field}");
@@ -214,6 +218,117 @@ fn a_replica_is_refused_by_the_field_that_is_wrong() {
     }
 }
 
+fn token_reason(edit: impl FnOnce(&mut Token)) -> String {
+    let Record::Token(mut token) = token("t1") else {
+        panic!("a token is a token");
+    };
+    edit(&mut token);
+    refused(Record::Token(token))
+}
+
+fn issuer_reason(edit: impl FnOnce(&mut Issuer)) -> String {
+    let Record::Issuer(mut issuer) = issuer("idp") else {
+        panic!("an issuer is an issuer");
+    };
+    edit(&mut issuer);
+    refused(Record::Issuer(issuer))
+}
+
+fn tenant_reason(edit: impl FnOnce(&mut Tenant)) -> String {
+    let Record::Tenant(mut tenant) = tenant("acme") else {
+        panic!("a tenant is a tenant");
+    };
+    edit(&mut tenant);
+    refused(Record::Tenant(tenant))
+}
+
+#[test]
+fn a_token_is_refused_by_the_field_that_is_wrong() {
+    let hash = SecretHash([1; 32]);
+    for (reason, field) in [
+        (token_reason(|token| token.id = "a.b".into()), "`id`"),
+        (token_reason(|token| token.tenant.clear()), "`tenant`"),
+        (
+            token_reason(|token| token.role = TokenRole::Admin),
+            "`tenant`",
+        ),
+        (
+            token_reason(|token| token.role = TokenRole::Worker),
+            "`tenant`",
+        ),
+        (
+            token_reason(|token| {
+                token.role = TokenRole::Deployer;
+                token.server = "a".into();
+            }),
+            "`server`",
+        ),
+        (token_reason(|token| token.secrets.clear()), "`secrets`"),
+        (
+            token_reason(|token| token.secrets = vec![hash; 3]),
+            "`secrets`",
+        ),
+        (
+            token_reason(|token| token.expires_unix_ms = Some(1)),
+            "`expires`",
+        ),
+        (
+            token_reason(|token| token.role = TokenRole::Ticket),
+            "`expires`",
+        ),
+        (
+            token_reason(|token| {
+                token.role = TokenRole::Ticket;
+                token.expires_unix_ms = Some(300_002);
+            }),
+            "`expires`",
+        ),
+    ] {
+        assert!(reason.starts_with(field), "{field}: {reason}");
+    }
+    let mut wire = samples::token("t1", "acme").to_wire();
+    wire.secrets = vec![vec![1; 31]];
+    assert!(Token::try_from_wire(wire).unwrap_err().contains("SHA-256"));
+}
+
+#[test]
+fn an_issuer_or_a_tenant_is_refused_by_the_field_that_is_wrong() {
+    for (reason, field) in [
+        (issuer_reason(|issuer| issuer.tenant.clear()), "`tenant`"),
+        (issuer_reason(|issuer| issuer.iss.clear()), "`iss`"),
+        (issuer_reason(|issuer| issuer.aud.clear()), "`aud`"),
+        (issuer_reason(|issuer| issuer.algorithms.clear()), "`jwks`"),
+        (
+            issuer_reason(|issuer| issuer.algorithms = vec![Algorithm::Rs256]),
+            "`jwks`",
+        ),
+        (
+            issuer_reason(|issuer| issuer.algorithms = vec![Algorithm::EdDsa; 2]),
+            "`algorithms`",
+        ),
+        (tenant_reason(|tenant| tenant.weight = 1_001), "`weight`"),
+        (
+            tenant_reason(|tenant| tenant.limits.dials = Some(0)),
+            "`dials`",
+        ),
+        (
+            tenant_reason(|tenant| tenant.limits.requests_per_second = None),
+            "`burst`",
+        ),
+    ] {
+        assert!(reason.starts_with(field), "{field}: {reason}");
+    }
+}
+
+#[test]
+fn a_secrets_hash_is_never_printed() {
+    let printed = format!("{:?}", samples::token("t1", "acme"));
+    assert!(
+        printed.contains("SecretHash(…)") && !printed.contains('7'),
+        "{printed}"
+    );
+}
+
 #[test]
 fn a_value_under_another_name_is_refused() {
     let value = server("a").change().value.unwrap();
@@ -226,6 +341,9 @@ fn an_unknown_state_or_auth_is_refused() {
     for (record, field, tag) in [
         (replica("r1", "a", ReplicaState::Ready), 4_u8, "`state`"),
         (server("a"), 7, "`auth`"),
+        (server("a"), 15, "`auth_websocket`"),
+        (token("t1"), 4, "`role`"),
+        (issuer("idp"), 5, "`algorithms`"),
     ] {
         let mut bytes = record.change().value.unwrap().to_vec();
         // The last value of a scalar field wins.

@@ -26,7 +26,10 @@ impl Snapshot {
                 + self.domains.len()
                 + self.homes.len()
                 + self.workers.len()
-                + self.leases.len(),
+                + self.leases.len()
+                + self.tenants.len()
+                + self.tokens.len()
+                + self.issuers.len(),
             "every record in force is counted once"
         );
         for entry in self.contents().entries {

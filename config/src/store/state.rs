@@ -38,6 +38,24 @@ impl State {
         Self { rows, history }
     }
 
+    /// What was read elsewhere, without what led there.
+    #[cfg(any(feature = "spanner", feature = "etcd"))]
+    pub(crate) fn read(contents: Contents, limits: HistoryLimits) -> Self {
+        let history = History::at(contents.revision, limits);
+        let row = |entry: Entry| {
+            let Entry {
+                key,
+                value,
+                revision,
+            } = entry;
+            (key, Row { value, revision })
+        };
+        Self {
+            rows: contents.entries.into_iter().map(row).collect(),
+            history,
+        }
+    }
+
     pub(crate) const fn revision(&self) -> Revision {
         self.history.latest()
     }
@@ -90,7 +108,18 @@ impl State {
             return Ok(None);
         }
         let revision = Revision(self.revision().0.saturating_add(1));
-        for Change { key, value } in &writes {
+        let batch = Arc::new(Batch {
+            revision,
+            changes: writes,
+        });
+        self.take(Arc::clone(&batch));
+        Ok(Some(batch))
+    }
+
+    /// Moves on by a commit that happened.
+    pub(crate) fn take(&mut self, batch: Arc<Batch>) {
+        let revision = batch.revision;
+        for Change { key, value } in &batch.changes {
             match value {
                 Some(value) => {
                     let row = Row {
@@ -104,12 +133,7 @@ impl State {
                 }
             }
         }
-        let batch = Arc::new(Batch {
-            revision,
-            changes: writes,
-        });
-        self.history.push(Arc::clone(&batch));
-        Ok(Some(batch))
+        self.history.push(batch);
     }
 }
 

@@ -14,8 +14,26 @@ use super::{Batch, Watch, WatchEvent};
 use crate::key::Revision;
 use crate::limits;
 
-/// Every commit after `from` of the history that is published.
+/// Every commit after `from` of the history that is published, with progress made up: what is
+/// published here is all there is.
 pub(crate) fn tail<T>(published: watch::Receiver<Arc<T>>, from: Revision) -> Watch
+where
+    T: AsRef<History> + Send + Sync + 'static,
+{
+    follow(published, from, Progress::Made(None))
+}
+
+/// As [`tail`], but progress is only passed on: told when the history is published again, so that a
+/// source that fell silent is heard to be.
+#[cfg(any(feature = "spanner", feature = "etcd"))]
+pub(crate) fn tail_of_copy<T>(published: watch::Receiver<Arc<T>>, from: Revision) -> Watch
+where
+    T: AsRef<History> + Send + Sync + 'static,
+{
+    follow(published, from, Progress::PassedOn { heard: true })
+}
+
+fn follow<T>(published: watch::Receiver<Arc<T>>, from: Revision, progress: Progress) -> Watch
 where
     T: AsRef<History> + Send + Sync + 'static,
 {
@@ -23,7 +41,7 @@ where
         published,
         position: from,
         ready: VecDeque::new(),
-        progress: None,
+        progress,
     };
     stream::unfold(Some(tail), |tail| async {
         let mut tail = tail?;
@@ -35,22 +53,28 @@ where
     .boxed()
 }
 
+/// When progress is told.
+enum Progress {
+    /// At an interval, which is made at the first poll: only then is there surely a runtime.
+    Made(Option<Interval>),
+    /// When the history was published since it was told last.
+    #[cfg_attr(
+        not(any(feature = "spanner", feature = "etcd")),
+        expect(dead_code, reason = "only copies of remote stores pass progress on")
+    )]
+    PassedOn { heard: bool },
+}
+
 struct Tail<T> {
     published: watch::Receiver<Arc<T>>,
     /// The last commit told.
     position: Revision,
     ready: VecDeque<Arc<Batch>>,
-    /// Made at the first poll: only then is there surely a runtime.
-    progress: Option<Interval>,
+    progress: Progress,
 }
 
 impl<T: AsRef<History>> Tail<T> {
     async fn next(&mut self) -> WatchEvent {
-        let progress = self.progress.get_or_insert_with(|| {
-            let mut interval = tokio::time::interval(limits::PROGRESS_EVERY);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            interval
-        });
         loop {
             if self.ready.is_empty() {
                 let published = Arc::clone(&self.published.borrow_and_update());
@@ -64,7 +88,7 @@ impl<T: AsRef<History>> Tail<T> {
                     self.position = history.latest();
                 }
             }
-            if progress.tick().now_or_never().is_some() {
+            if self.progress.is_due(self.ready.is_empty()) {
                 return WatchEvent::Progress(self.position);
             }
             if let Some(batch) = self.ready.pop_front() {
@@ -72,13 +96,47 @@ impl<T: AsRef<History>> Tail<T> {
                 return WatchEvent::Batch(Arc::unwrap_or_clone(batch));
             }
             tokio::select! {
-                _ = progress.tick() => return WatchEvent::Progress(self.position),
+                () = self.progress.due() => return WatchEvent::Progress(self.position),
                 changed = self.published.changed() => {
                     if changed.is_err() {
                         return WatchEvent::Lost;
                     }
                 }
             }
+            self.progress.published();
+        }
+    }
+}
+
+impl Progress {
+    /// Whether it is to be told now; `idle`: there is nothing else to tell.
+    fn is_due(&mut self, idle: bool) -> bool {
+        match self {
+            Self::Made(interval) => {
+                let tick = interval.get_or_insert_with(|| {
+                    let mut interval = tokio::time::interval(limits::PROGRESS_EVERY);
+                    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                    interval
+                });
+                tick.tick().now_or_never().is_some()
+            }
+            Self::PassedOn { heard } => idle && std::mem::take(heard),
+        }
+    }
+
+    /// Waits until it is to be told, without being published.
+    async fn due(&mut self) {
+        match self {
+            Self::Made(Some(interval)) => {
+                interval.tick().await;
+            }
+            Self::Made(None) | Self::PassedOn { .. } => std::future::pending().await,
+        }
+    }
+
+    const fn published(&mut self) {
+        if let Self::PassedOn { heard } = self {
+            *heard = true;
         }
     }
 }

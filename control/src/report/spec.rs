@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fprs_config::{Auth, Server};
+use fprs_config::{Auth, Cors, Server, WebSocketAuth};
 use serde::Serialize;
 
 /// What was deployed.
@@ -17,7 +17,11 @@ pub(crate) struct Spec {
     #[serde(skip_serializing_if = "String::is_empty")]
     working_dir: String,
     h2: bool,
+    tenant: String,
     auth: &'static str,
+    auth_websocket: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cors: Option<CorsSpec>,
     target_concurrency: Option<f64>,
     min_replicas: u32,
     max_replicas: u32,
@@ -35,6 +39,25 @@ pub(crate) struct Spec {
     egress: String,
 }
 
+#[derive(Clone, Debug, Serialize)]
+struct CorsSpec {
+    allow_origins: Vec<String>,
+    allow_methods: Vec<String>,
+    allow_headers: Vec<String>,
+    max_age: String,
+}
+
+impl From<&Cors> for CorsSpec {
+    fn from(cors: &Cors) -> Self {
+        Self {
+            allow_origins: cors.allow_origins.clone(),
+            allow_methods: cors.allow_methods.clone(),
+            allow_headers: cors.allow_headers.clone(),
+            max_age: words(cors.max_age),
+        }
+    }
+}
+
 impl Spec {
     /// The record in manifest words.
     pub(crate) fn new(server: &Server, domains: Vec<String>) -> Self {
@@ -44,6 +67,9 @@ impl Spec {
             image: version.image.clone(),
             working_dir: version.working_dir.clone(),
             h2: version.h2,
+            tenant: server.tenant().to_owned(),
+            auth_websocket: server.websocket_auth.iter().map(way).collect(),
+            cors: server.cors.as_ref().map(CorsSpec::from),
             auth: match server.auth {
                 Auth::Public => "public",
                 Auth::Required => "required",
@@ -66,6 +92,13 @@ impl Spec {
             compute_region: server.compute_region.clone(),
             egress: server.egress.clone(),
         }
+    }
+}
+
+const fn way(way: &WebSocketAuth) -> &'static str {
+    match way {
+        WebSocketAuth::Subprotocol => "subprotocol",
+        WebSocketAuth::Query => "query",
     }
 }
 

@@ -150,11 +150,7 @@ async fn a_manifest_that_can_not_be_used_is_refused_by_name() {
             "max_replicas",
         ),
         (manifest(json!({ "hold": "soon" })), unprocessable, "hold"),
-        (
-            manifest(json!({ "auth": "required" })),
-            unprocessable,
-            "auth",
-        ),
+        (manifest(json!({ "auth": "open" })), unprocessable, "auth"),
         (
             manifest(json!({ "name": "other" })),
             unprocessable,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
+use super::credit::{Credit, Narrowed};
 use super::{Budget, Excess, Held, Owner};
 use crate::limits;
 
@@ -20,6 +21,7 @@ pub struct Ledger {
     core: usize,
     entries: RefCell<Vec<Option<Entry>>>,
     free: RefCell<Vec<usize>>,
+    narrowed: RefCell<Narrowed>,
     watched: Cell<bool>,
 }
 
@@ -37,7 +39,11 @@ struct Entry {
 /// The bytes that came on one HTTP/2 stream and weren't passed on: they grow without anybody being
 /// told, up to the stream's window.
 #[derive(Debug)]
-pub struct Window(h2::FlowControl);
+pub struct Window {
+    stream: h2::FlowControl,
+    /// What decides on the window, if anything does.
+    credit: Option<Rc<Credit>>,
+}
 
 /// What an exchange holds, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,7 +57,8 @@ pub struct Holds {
     pub beside: usize,
 }
 
-/// The exchange was ended because its owner holds more than anybody else, and the process too much.
+/// The exchange was ended because its owner holds more than anybody else and the process too much, or
+/// its tenant more than its own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shed;
 
@@ -72,6 +79,7 @@ impl Ledger {
             core: budget.join(),
             entries: RefCell::default(),
             free: RefCell::default(),
+            narrowed: RefCell::default(),
             watched: Cell::new(false),
         })
     }
@@ -115,13 +123,23 @@ impl Ledger {
             tokio::time::sleep(limits::BUDGET_SWEEP).await;
             self.sweep();
         }
+        // Nobody is left who holds anything.
+        self.narrowed.borrow_mut().settle();
         self.watched.set(false);
     }
 
     fn sweep(&self) {
         let mut held = Held::default();
+        let mut narrowed = self.narrowed.borrow_mut();
         for entry in self.entries.borrow().iter().flatten() {
             let bytes = entry.bytes();
+            if let Some(Window {
+                stream,
+                credit: Some(credit),
+            }) = &entry.response
+            {
+                narrowed.count(credit, stream.used_capacity());
+            }
             match held.get_mut(&entry.owner) {
                 Some(sum) => *sum += bytes,
                 None => {
@@ -129,7 +147,8 @@ impl Ledger {
                 }
             }
         }
-        if let Some(excess) = self.budget.tell(self.core, held) {
+        narrowed.settle();
+        for excess in self.budget.tell(self.core, held) {
             self.shed(&excess);
         }
     }
@@ -174,11 +193,22 @@ impl Entry {
 impl Window {
     /// Of that stream.
     pub(crate) const fn new(stream: h2::FlowControl) -> Self {
-        Self(stream)
+        Self {
+            stream,
+            credit: None,
+        }
+    }
+
+    /// Of a stream on which a peer sends as that credit allows.
+    pub(crate) fn granted(stream: h2::FlowControl, credit: &Rc<Credit>) -> Self {
+        Self {
+            stream,
+            credit: Some(Rc::clone(credit)),
+        }
     }
 
     fn bytes(&self) -> usize {
-        self.0.used_capacity()
+        self.stream.used_capacity()
     }
 }
 

@@ -58,12 +58,12 @@ pub async fn serve<S: Service, T: Socket>(io: T, client: Rc<Client>, connected: 
         let mut exchange = Exchange::new(&mut connection, &head, body);
         let mut request = head.request;
         strip_hop_by_hop(request.headers_mut());
-        let inbound = Inbound {
+        let mut inbound = Inbound {
             request,
             body,
             client: Rc::clone(&client),
         };
-        connected.service().serve(inbound, &mut exchange).await;
+        connected.service().serve(&mut inbound, &mut exchange).await;
         let after = exchange.after();
         drop(counted);
         match after {
@@ -383,7 +383,10 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Gone>>> {
         loop {
             match self.decoder.decode(self.connection.read.bytes()) {
-                Ok(Decoded::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Decoded::Frame(frame)) => {
+                    self.connection.read.hand_on(frame.content());
+                    return Poll::Ready(Some(Ok(frame)));
+                }
                 Ok(Decoded::End) => return Poll::Ready(None),
                 Ok(Decoded::More) => {}
                 Err(_) => {
@@ -402,8 +405,9 @@ impl<T: Socket> Downstream for Exchange<'_, T> {
         }
     }
 
-    fn consumed(&mut self, _: usize) {
+    fn consumed(&mut self, bytes: usize) {
         // Credit on a TCP connection is not reading: there is nothing to give back.
+        self.connection.read.passed(bytes);
     }
 
     fn is_body_done(&self) -> bool {

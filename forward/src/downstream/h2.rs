@@ -96,13 +96,15 @@ where
     .await
 }
 
-async fn serve_stream<S: Service>(
+/// The exchange of one stream. What it is made of is moved in before its first poll: arguments of an
+/// async function have a place of their own in its future, beside the variables they are moved to.
+fn serve_stream<S: Service>(
     service: Rc<S>,
     client: Rc<Client>,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     core: Core,
-) {
+) -> impl Future<Output = ()> {
     let (parts, body) = request.into_parts();
     let mut stream = Stream {
         body,
@@ -112,30 +114,28 @@ async fn serve_stream<S: Service>(
         ended: false,
         core,
     };
-    // Clients that vanish together reset streams by the hundred, mostly in the very read that opens
-    // them: nothing of those reaches a program, whose own guard against such resets would end the
-    // connection its other streams are on.
-    if poll_fn(|cx| Poll::Ready(stream.poll_gone(cx).is_ready())).await {
-        return;
-    }
-    let mut request = Request::from_parts(parts, ());
-    match canonical(&mut request, stream.body.is_end_stream()) {
-        Ok(body) => {
-            service
-                .serve(
-                    Inbound {
-                        request,
-                        body,
-                        client,
-                    },
-                    &mut stream,
-                )
-                .await
+    let mut inbound = Inbound {
+        request: Request::from_parts(parts, ()),
+        body: Body::None,
+        client,
+    };
+    async move {
+        // Clients that vanish together reset streams by the hundred, mostly in the very read that
+        // opens them: nothing of those reaches a program, whose own guard against such resets would
+        // end the connection its other streams are on.
+        if poll_fn(|cx| Poll::Ready(stream.poll_gone(cx).is_ready())).await {
+            return;
         }
-        Err(malformed) => {
-            Answer::new(Why::BadRequest)
-                .detail(malformed.0)
-                .send(request.headers(), &mut stream);
+        match canonical(&mut inbound.request, stream.body.is_end_stream()) {
+            Ok(body) => {
+                inbound.body = body;
+                service.serve(&mut inbound, &mut stream).await;
+            }
+            Err(malformed) => {
+                Answer::new(Why::BadRequest)
+                    .detail(malformed.0)
+                    .send(inbound.request.headers(), &mut stream);
+            }
         }
     }
 }

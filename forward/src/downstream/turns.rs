@@ -34,6 +34,8 @@ struct State {
     left: Cell<usize>,
     /// Bytes of content that streams have sent since everything was last written.
     unwritten: Cell<usize>,
+    /// The socket took no more when it was last tried.
+    blocked: Cell<bool>,
     /// Streams that wait for that.
     waiting: RefCell<Vec<Waker>>,
 }
@@ -43,6 +45,7 @@ impl Turn {
         Self(Rc::new(State {
             left: Cell::new(limits::TURN_BYTES),
             unwritten: Cell::new(0),
+            blocked: Cell::new(false),
             waiting: RefCell::default(),
         }))
     }
@@ -54,7 +57,11 @@ impl Turn {
 
     /// Ready when a stream may send more; it is woken when it can.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.0.unwritten.get() < limits::CONNECTION_WRITE_BYTES {
+        let limit = match self.0.blocked.get() {
+            true => limits::BLOCKED_WRITE_BYTES,
+            false => limits::CONNECTION_WRITE_BYTES,
+        };
+        if self.0.unwritten.get() < limit {
             return Poll::Ready(());
         }
         let mut waiting = self.0.waiting.borrow_mut();
@@ -66,7 +73,8 @@ impl Turn {
     }
 
     fn written(&self) {
-        if self.0.unwritten.replace(0) >= limits::CONNECTION_WRITE_BYTES {
+        self.0.unwritten.set(0);
+        if !self.0.waiting.borrow().is_empty() {
             for waker in self.0.waiting.take() {
                 waker.wake();
             }
@@ -126,7 +134,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Turns<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.turn.0.blocked.set(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -134,7 +144,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Turns<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.turn.0.blocked.set(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -45,6 +45,8 @@ impl Socket for tokio::io::DuplexStream {
 pub struct ReadBuffer {
     bytes: BytesMut,
     next_read: usize,
+    /// Bytes of the last piece of content that were not passed on.
+    piece: usize,
 }
 
 impl Default for ReadBuffer {
@@ -52,6 +54,7 @@ impl Default for ReadBuffer {
         Self {
             bytes: BytesMut::new(),
             next_read: limits::FIRST_READ_BYTES,
+            piece: 0,
         }
     }
 }
@@ -79,6 +82,19 @@ impl ReadBuffer {
         }
     }
 
+    /// A piece of content of that size was taken.
+    pub const fn hand_on(&mut self, piece: usize) {
+        self.piece = piece;
+    }
+
+    /// So much of it has been passed on. Whoever can pass on only a part has no use for larger pieces.
+    pub fn passed(&mut self, bytes: usize) {
+        if bytes < self.piece {
+            self.next_read = self.next_read.min(bytes.max(limits::FIRST_READ_BYTES));
+        }
+        self.piece = self.piece.saturating_sub(bytes);
+    }
+
     /// Reads once; 0: the peer will send no more.
     ///
     /// # Errors
@@ -99,7 +115,7 @@ impl ReadBuffer {
             &mut self.bytes
         ))?;
         if read == room {
-            self.next_read = (self.next_read * 4).min(limits::READ_BYTES);
+            self.next_read = (self.next_read * 2).min(limits::READ_BYTES);
         } else if read < self.next_read / 4 {
             self.next_read = (self.next_read / 2).max(limits::FIRST_READ_BYTES);
         }
@@ -114,6 +130,8 @@ pub struct WriteBuffer {
     queue: VecDeque<Bytes>,
     tail: BytesMut,
     queued: usize,
+    /// The socket took no more when it was last tried.
+    blocked: bool,
 }
 
 impl WriteBuffer {
@@ -164,13 +182,13 @@ impl WriteBuffer {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes until it isn't full.
+    /// Writes until it isn't full, and the socket takes more: what is added before that only waits.
     pub fn poll_room<T: AsyncWrite + Unpin>(
         &mut self,
         io: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.is_full() {
+        while self.is_full() || (self.blocked && !self.is_empty()) {
             ready!(self.poll_write(io, cx))?;
         }
         Poll::Ready(Ok(()))
@@ -193,7 +211,9 @@ impl WriteBuffer {
             used += 1;
         }
         let slices = slices.get(..used).unwrap_or_default();
-        let written = ready!(Pin::new(io).poll_write_vectored(cx, slices))?;
+        let polled = Pin::new(io).poll_write_vectored(cx, slices);
+        self.blocked = polled.is_pending();
+        let written = ready!(polled)?;
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }

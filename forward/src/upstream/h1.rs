@@ -45,23 +45,24 @@ impl Pool {
         })
     }
 
-    /// A connection: the one used last if it is still good, else a new one.
+    /// The connection that was used last, if it is still good.
+    pub fn idle(self: &Rc<Self>) -> Option<Connection> {
+        Some(Connection {
+            io: self.take()?,
+            reused: true,
+            pool: Rc::clone(self),
+        })
+    }
+
+    /// A new connection.
     ///
     /// # Errors
     /// [`Failure::Connect`]; nothing was sent.
     pub async fn connect(self: &Rc<Self>) -> Result<Connection, Failure> {
-        let (io, reused) = match self.take() {
-            Some(io) => (io, true),
-            None => (
-                dial::tcp(self.address)
-                    .await
-                    .map_err(|_| Failure::Connect)?,
-                false,
-            ),
-        };
+        let dialled = dial::tcp(self.address).await;
         Ok(Connection {
-            io,
-            reused,
+            io: dialled.map_err(|_| Failure::Connect)?,
+            reused: false,
             pool: Rc::clone(self),
         })
     }
@@ -316,7 +317,10 @@ impl<T: Socket> Upstream for Stream<T> {
         };
         loop {
             match decoder.decode(self.read.bytes()) {
-                Ok(Decoded::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Decoded::Frame(frame)) => {
+                    self.read.hand_on(frame.content());
+                    return Poll::Ready(Some(Ok(frame)));
+                }
                 Ok(Decoded::End) => return Poll::Ready(None),
                 Ok(Decoded::More) => {}
                 Err(_) => return Poll::Ready(Some(Err(Failure::Protocol))),
@@ -329,8 +333,9 @@ impl<T: Socket> Upstream for Stream<T> {
         }
     }
 
-    fn consumed(&mut self, _: usize) {
-        // As on the other side: not reading is the back-pressure.
+    fn consumed(&mut self, bytes: usize) {
+        // Not reading is the back-pressure; there is no credit to give back.
+        self.read.passed(bytes);
     }
 
     fn is_body_done(&self) -> bool {

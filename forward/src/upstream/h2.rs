@@ -3,9 +3,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -17,12 +19,13 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::budget::Window;
+use crate::budget::{Credit, Window};
 use crate::downstream::h2::room;
 use crate::fields::leave_unindexed;
 use crate::h1::head::content_length;
 use crate::limits;
 use crate::message::{Body, Frame, Interim};
+use crate::upstream::dials::Dials;
 use crate::upstream::{Failure, Head, Upstream, dial};
 use crate::websocket::accept;
 
@@ -30,6 +33,8 @@ use crate::websocket::accept;
 #[derive(Debug)]
 pub struct Peer {
     address: SocketAddr,
+    /// With whose others its dials are limited.
+    dials: Option<Arc<Dials>>,
     connections: RefCell<Vec<Rc<Connection>>>,
     dialling: Cell<bool>,
     closed: Cell<bool>,
@@ -37,6 +42,8 @@ pub struct Peer {
     failures: Cell<u64>,
     /// How many wait for room.
     waiting: Cell<usize>,
+    /// How much the peer may send ahead.
+    credit: Rc<Credit>,
     changed: Notify,
     /// A dial has ended, well or not.
     dialled: Notify,
@@ -52,13 +59,24 @@ struct Connection {
 impl Peer {
     /// A peer with no connection yet.
     pub fn new(address: SocketAddr) -> Rc<Self> {
+        Self::made(address, None)
+    }
+
+    /// A peer with no connection yet, that is dialled in its turn among others of the same tenant.
+    pub fn among(address: SocketAddr, dials: &Arc<Dials>) -> Rc<Self> {
+        Self::made(address, Some(Arc::clone(dials)))
+    }
+
+    fn made(address: SocketAddr, dials: Option<Arc<Dials>>) -> Rc<Self> {
         Rc::new(Self {
             address,
+            dials,
             connections: RefCell::default(),
             dialling: Cell::new(false),
             closed: Cell::new(false),
             failures: Cell::new(0),
             waiting: Cell::new(0),
+            credit: Rc::default(),
             changed: Notify::new(),
             dialled: Notify::new(),
         })
@@ -159,10 +177,11 @@ impl Peer {
         }
         let peer = Rc::clone(self);
         tokio::task::spawn_local(async move {
+            let credit = Rc::clone(&peer.credit);
             let Some((driver, peer, connection)) = peer.finish_dial().await else {
                 return;
             };
-            drive(driver, &peer, connection).await;
+            drive(driver, &peer, connection, &credit).await;
             // Wakes those who wait for room on a connection that is no more.
             if let Some(peer) = peer.upgrade() {
                 peer.changed.notify_waiters();
@@ -172,7 +191,7 @@ impl Peer {
 
     /// Dials, and tells those who wait. What is returned keeps neither peer nor connection.
     async fn finish_dial(self: Rc<Self>) -> Option<(Driver, Weak<Self>, Weak<Connection>)> {
-        let dialled = dial::h2(self.address).await;
+        let dialled = self.dialled_in_turn().await;
         self.dialling.set(false);
         let dialled = match dialled {
             Ok((send, driver)) => {
@@ -196,15 +215,40 @@ impl Peer {
         self.dialled.notify_waiters();
         dialled
     }
+
+    async fn dialled_in_turn(&self) -> io::Result<(SendRequest<Bytes>, Driver)> {
+        let _turn = match &self.dials {
+            Some(dials) => Some(dials.begin().await),
+            None => None,
+        };
+        if self.closed.get() {
+            return Err(io::Error::other("nobody needs the connection any more"));
+        }
+        dial::h2(self.address).await
+    }
 }
 
 type Driver = h2::client::Connection<TcpStream, Bytes>;
 
-/// Drives a connection to its end, and tells those who wait when its peer allows more than before.
-/// Holds neither: a connection ends with its last user.
-async fn drive(mut driver: Driver, peer: &Weak<Peer>, connection: Weak<Connection>) {
+/// Drives a connection to its end, grants its peer what credit it has, and tells those who wait when
+/// it allows more than before. Holds neither: a connection ends with its last user.
+async fn drive(
+    mut driver: Driver,
+    peer: &Weak<Peer>,
+    connection: Weak<Connection>,
+    credit: &Credit,
+) {
     let mut allowed = 0;
+    let mut granted = limits::STREAM_WINDOW;
+    let mut told = None;
     let ended = poll_fn(|cx| {
+        credit.wake_on_change(&mut told, cx);
+        let window = credit.window();
+        // One change at a time: the next is told once the peer has agreed to this one, which comes
+        // as a frame, and so by here.
+        if granted != window && driver.set_initial_window_size(window).is_ok() {
+            granted = window;
+        }
         let ended = Pin::new(&mut driver).poll(cx);
         if let Some(peer) = peer.upgrade().filter(|peer| peer.waiting.get() > 0)
             && let Some(connection) = connection.upgrade()
@@ -397,7 +441,9 @@ impl Upstream for Stream {
 
     fn window(&mut self) -> Option<Window> {
         let body = self.body.as_mut()?;
-        Some(Window::new(body.flow_control().clone()))
+        let stream = body.flow_control().clone();
+        let credit = &self.slot.as_ref()?.peer.credit;
+        Some(Window::granted(stream, credit))
     }
 }
 

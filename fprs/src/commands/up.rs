@@ -21,7 +21,8 @@ use crate::failure::Failure;
 use crate::notify;
 use crate::process::{self, Parts, bind, bound};
 use crate::roles::{
-    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_store,
+    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_audit_log,
+    open_store,
 };
 use crate::settings::Settings;
 
@@ -82,8 +83,8 @@ impl Listeners {
 async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failure> {
     let dir = DataDir::open(&settings.data_dir)?;
     let prepared = Prepared::new(&settings, &dir)?;
-    let store = open_store(&dir.store())?;
-    let token = dir.token(settings.admin_token.as_deref())?;
+    let store = open_store(settings.store.as_ref(), &dir).await?;
+    let token = dir.token(settings.admin_token.as_ref())?;
     let (
         Listeners {
             listen,
@@ -106,7 +107,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
     let (view, status) = (following.view(), following.status());
 
     let control = Controlling::start(
-        control_settings(&settings, addresses.listen, prepared.as_ref()),
+        control_settings(&settings, &dir, addresses.listen, prepared.as_ref())?,
         Arc::clone(&store),
         view.clone(),
         &registry,
@@ -261,21 +262,23 @@ async fn deploy(admin: SocketAddr, token: &str, manifest: Manifest) -> Result<()
 /// Users are told of the edge's URLs where there is one.
 fn control_settings(
     settings: &Settings,
+    dir: &DataDir,
     listen: SocketAddr,
     edge: Option<&Prepared>,
-) -> ControlSettings {
+) -> Result<ControlSettings, Failure> {
     let (scheme, port) = match edge {
         Some(edge) => ("https", edge.address().port()),
         None => ("http", listen.port()),
     };
-    ControlSettings {
+    Ok(ControlSettings {
         zone: settings.zone.clone(),
         public_url: PublicUrl {
             scheme: scheme.to_owned(),
             port,
         },
         lease: ControlSettings::LEASE,
-    }
+        audit: open_audit_log(dir)?,
+    })
 }
 
 fn relay_settings(

@@ -2,6 +2,8 @@
 //! `x-forwarded-proto` and `x-request-id`. Only a trusted edge is believed; what others say about
 //! themselves is replaced by what we saw.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use fprs_forward::downstream::Client;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
@@ -42,6 +44,19 @@ pub fn tell(fields: &mut HeaderMap, client: &Client, edges: &[IpNet], random: u1
     {
         fields.insert(REQUEST_ID, id);
     }
+}
+
+/// Where a request comes from, after [`tell`]: what a trusted edge saw last, else the connection's
+/// other end.
+pub fn source(fields: &HeaderMap, client: &Client, edges: &[IpNet]) -> IpAddr {
+    let peer = client.address.ip();
+    if !is_trusted(client, edges) {
+        return peer;
+    }
+    let told = fields.get_all(FORWARDED_FOR).iter().next_back();
+    let last = told.and_then(|told| told.to_str().ok()?.rsplit(',').next());
+    last.and_then(|last| last.trim().parse().ok())
+        .unwrap_or(peer)
 }
 
 /// What a request says already, found in one pass: asking for each by its name would hash them all,
@@ -147,6 +162,20 @@ mod tests {
         );
         assert_eq!(told["x-forwarded-for"], "1.2.3.4");
         assert_eq!(told["x-forwarded-proto"], "https");
+    }
+
+    #[test]
+    fn a_request_comes_from_where_a_trusted_edge_saw_it() {
+        let client = Client::new("10.0.0.9:1234".parse().unwrap());
+        let edges = ["10.0.0.0/8".parse().unwrap()];
+        let from = |told: &'static str, edges: &[IpNet]| {
+            let mut fields = HeaderMap::new();
+            fields.insert(FORWARDED_FOR, HeaderValue::from_static(told));
+            source(&fields, &client, edges).to_string()
+        };
+        assert_eq!(from("6.6.6.6, 1.2.3.4", &edges), "1.2.3.4");
+        assert_eq!(from("6.6.6.6, nonsense", &edges), "10.0.0.9");
+        assert_eq!(from("1.2.3.4", &[]), "10.0.0.9");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! PURE. What a request's authority means in a zone.
 
+use std::net::Ipv4Addr;
+
 /// What a host name is, before any table is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host<'a> {
@@ -28,6 +30,15 @@ pub fn read<'a>(authority: &'a str, zone: &str) -> Host<'a> {
         Some(server) if !server.is_empty() && !server.contains('.') => Host::Server(server),
         _ => Host::Other(host),
     }
+}
+
+/// A custom domain could have that name: it has a dot, is outside the zone and no IP address.
+pub fn may_be_custom(host: &str, zone: &str) -> bool {
+    let inside = host
+        .strip_suffix(zone)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
+    host.contains('.') && !inside && !is_address
 }
 
 fn without_port(authority: &str) -> &str {
@@ -66,6 +77,23 @@ mod tests {
         ];
         for (authority, host) in table {
             assert_eq!(read(authority, "region.localhost"), host, "{authority}");
+        }
+    }
+
+    #[test]
+    fn a_custom_domain_is_a_name_with_a_dot_outside_the_zone() {
+        for (host, may) in [
+            ("www.example.com", true),
+            ("region.localhost.example", true),
+            ("x.localhost", true),
+            ("localhost", false),
+            ("region.localhost", false),
+            ("a.b.region.localhost", false),
+            ("127.0.0.1", false),
+            ("[::1]", false),
+            ("", false),
+        ] {
+            assert_eq!(may_be_custom(host, "region.localhost"), may, "{host}");
         }
     }
 }

@@ -39,7 +39,7 @@ impl Peers {
         if let Some(peer) = self.of.borrow().get(&replica.id) {
             return Rc::clone(peer);
         }
-        let peer = Peer::new(replica.address);
+        let peer = Peer::among(replica.address, &replica.dials);
         if replica.is_gone() {
             // Nobody would tell us again to let it go.
             return peer;

@@ -1,11 +1,12 @@
-//! One core of the proxy: each request is routed, counted and carried, in that order. What is
+//! One core of the proxy: each request is routed, admitted, counted and carried, in that order. What is
 //! refused never reaches a replica, a count or a shadow.
 
+mod admit;
 mod choose;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use fprs_autoscaler_client::clock;
 use fprs_forward::downstream::{Client, Inbound};
@@ -13,7 +14,7 @@ use fprs_forward::exchange::{self, End, Outcome};
 use fprs_forward::fields;
 use fprs_forward::message::Gone;
 use fprs_forward::upstream::Failure;
-use fprs_forward::upstream::h2::Slot;
+use fprs_forward::upstream::h2::{Slot, Stream};
 use fprs_forward::{
     Account, Answer, Body, Budget, Downstream, Ledger, Observer, Reason, Rules, Sending, Service,
     Verdict, grpc,
@@ -21,11 +22,14 @@ use fprs_forward::{
 use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
 
+use crate::proxy::admit::{Gate, Overload};
+use crate::proxy::auth::Authenticator;
 use crate::proxy::forwarded;
 use crate::proxy::metrics::Core;
 use crate::proxy::peers::Peers;
-use crate::proxy::table::{Edit, Found, Replica, Route, Table, Tables};
+use crate::proxy::table::{Edit, Replica, Route, Table, Tables};
 
+use self::admit::Turned;
 use self::choose::{Chosen, Offers, Refused};
 
 /// What every core of the proxy shares.
@@ -39,6 +43,8 @@ pub struct Settings {
     pub leaving: Arc<AtomicBool>,
     /// What may be held in memory.
     pub budget: Arc<Budget>,
+    /// How its cores are.
+    pub overload: Arc<Overload>,
 }
 
 /// One core of the proxy.
@@ -49,7 +55,9 @@ pub struct Proxy {
     leaving: Arc<AtomicBool>,
     peers: Rc<Peers>,
     ledger: Rc<Ledger>,
+    gate: Rc<Gate>,
     counters: Arc<Core>,
+    callers: Authenticator,
 }
 
 impl Proxy {
@@ -61,25 +69,9 @@ impl Proxy {
             leaving: Arc::clone(&settings.leaving),
             peers: Rc::default(),
             ledger: Ledger::new(&settings.budget),
+            gate: Gate::new(&settings.overload),
             counters,
-        }
-    }
-
-    /// What the request's authority leads to.
-    fn route(&self, request: &Request<()>) -> Result<Arc<Route>, Routed> {
-        let authority = request
-            .uri()
-            .authority()
-            .map_or("", |authority| authority.as_str());
-        let table = self.tables.load();
-        match self.tables.find(&table, authority) {
-            Found::Route(route) => Ok(route),
-            Found::Internal => {
-                let leaving = self.leaving.load(Ordering::Relaxed);
-                Err(Routed::Internal(table.is_loaded() && !leaving))
-            }
-            Found::NoServer => Err(Routed::Refused(Answer::new(Reason::NoReplica))),
-            Found::OtherZone => Err(Routed::Refused(Answer::new(Reason::WrongZone))),
+            callers: Authenticator::default(),
         }
     }
 
@@ -87,8 +79,7 @@ impl Proxy {
     async fn offer<D: Downstream>(
         &self,
         mut route: Arc<Route>,
-        mut request: Request<()>,
-        body: Body,
+        inbound: &mut Inbound,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
         let owner = route.owner.clone();
@@ -102,33 +93,31 @@ impl Proxy {
         };
         loop {
             let account = &mut holding.account;
-            let chosen = self
-                .choose(&mut route, &mut offers, account, downstream)
-                .await?;
-            // A copy of the head costs two allocations: made only where there is a replica left that
-            // it could be for.
-            let copy = offers.may_follow(&route).then(|| request.clone());
-            if copy.is_none() {
-                holding.sending.spend();
-            }
             let Chosen {
                 replica,
                 counted,
                 slot,
-            } = chosen;
-            let rules = Rules::of(request.headers(), body, route.request_timeout);
-            let ended = carry(
-                &replica,
-                slot,
-                request,
-                (body, rules),
-                &mut holding,
-                downstream,
-            )
-            .await;
+            } = self
+                .choose(&mut route, &mut offers, account, downstream)
+                .await?;
+            let rules = Rules::of(
+                inbound.request.headers(),
+                inbound.body,
+                route.request_timeout,
+            );
+            let last = !offers.may_follow(&route);
+            if last {
+                holding.sending.spend();
+            }
+            let ended = match send(inbound, &replica, slot, last) {
+                Ok(mut upstream) => {
+                    carry(&replica, &mut upstream, rules, &mut holding, downstream).await
+                }
+                Err(failure) => Ended::Refused(failure.into()),
+            };
             drop(counted);
-            match (ended, copy) {
-                (Ended::Refused(reason), Some(copy)) if holding.sending.rewind() => {
+            match ended {
+                Ended::Refused(reason) if !last && holding.sending.rewind() => {
                     if reason != Reason::Overloaded {
                         replica.eject(clock::now_us() / 1_000);
                     }
@@ -136,10 +125,9 @@ impl Proxy {
                     if let Some(latest) = Table::route(&self.tables.load(), &route.server) {
                         route = latest;
                     }
-                    request = copy;
                 }
-                (Ended::Refused(reason), _) => return Err(Answer::new(reason).into()),
-                (Ended::Carried(outcome), _) => return Ok(outcome),
+                Ended::Refused(reason) => return Err(Answer::new(reason).into()),
+                Ended::Carried(outcome) => return Ok(outcome),
             }
         }
     }
@@ -190,35 +178,37 @@ enum Ended {
     Refused(Reason),
 }
 
-async fn carry<D: Downstream>(
+/// Sends the request's head. A copy of it costs two allocations: the last replica it can be offered to
+/// gets the head itself.
+fn send(
+    inbound: &mut Inbound,
     replica: &Replica,
     slot: Slot,
-    mut request: Request<()>,
-    (body, rules): (Body, Rules),
-    holding: &mut Holding<'_>,
-    downstream: &mut D,
-) -> Ended {
+    last: bool,
+) -> Result<Stream, Failure> {
+    let mut request = match last {
+        true => std::mem::take(&mut inbound.request),
+        false => inbound.request.clone(),
+    };
     request
         .headers_mut()
         .insert(fields::REPLICA, replica.header.clone());
-    let mut upstream = match slot.send(request, body) {
-        Ok(upstream) => upstream,
-        Err(failure) => return Ended::Refused(failure.into()),
-    };
+    slot.send(request, inbound.body)
+}
+
+async fn carry<D: Downstream>(
+    replica: &Replica,
+    upstream: &mut Stream,
+    rules: Rules,
+    holding: &mut Holding<'_>,
+    downstream: &mut D,
+) -> Ended {
     let mut observer = Reported {
         replica,
         refusal: None,
     };
     let Holding { sending, account } = holding;
-    let outcome = exchange::run(
-        downstream,
-        &mut upstream,
-        &mut observer,
-        rules,
-        sending,
-        account,
-    )
-    .await;
+    let outcome = exchange::run(downstream, upstream, &mut observer, rules, sending, account).await;
     match (outcome.end, observer.refusal) {
         (End::Upstream(Failure::Refused), reason) if outcome.status.is_none() => {
             Ended::Refused(reason.unwrap_or(Reason::Overloaded))
@@ -227,40 +217,36 @@ async fn carry<D: Downstream>(
     }
 }
 
-/// The request is not for a replica.
-enum Routed {
-    /// For the proxy itself, which is ready or not.
-    Internal(bool),
-    Refused(Answer),
-}
-
 impl Service for Proxy {
     type Message = Arc<Edit>;
 
-    async fn serve<D: Downstream>(&self, inbound: Inbound, downstream: &mut D) {
-        let Inbound {
-            mut request,
-            body,
-            client,
-        } = inbound;
-        fields::strip_ours(request.headers_mut());
-        forwarded::tell(
-            request.headers_mut(),
-            &client,
-            &self.edges,
-            fastrand::u128(..),
-        );
-        let grpc = grpc::is_call(request.headers());
-        let route = match self.route(&request) {
+    async fn serve<D: Downstream>(&self, inbound: &mut Inbound, downstream: &mut D) {
+        let fields = inbound.request.headers_mut();
+        fields::strip_ours(fields);
+        forwarded::tell(fields, &inbound.client, &self.edges, fastrand::u128(..));
+        let grpc = grpc::is_call(fields);
+        let route = match self.admit(&mut inbound.request, &inbound.client) {
             Ok(route) => route,
-            Err(Routed::Refused(answer)) => return self.answer(&answer, grpc, downstream),
-            Err(Routed::Internal(ready)) => return health(&request, ready, downstream),
+            Err(Turned::Refused(answer)) => return self.answer(&answer, grpc, downstream),
+            Err(Turned::Internal(ready)) => return health(&inbound.request, ready, downstream),
+            Err(Turned::Preflight(response)) => return head_only(response, downstream),
         };
-        match self.offer(route, request, body, downstream).await {
+        let admitted =
+            match self
+                .gate
+                .admit(&route.tenant, &inbound.client, inbound.request.headers())
+            {
+                Ok(admitted) => admitted,
+                Err(refusal) => return self.answer(&refusal.answer(), grpc, downstream),
+            };
+        match self.offer(route, inbound, downstream).await {
             Err(Refused::Answer(answer)) => self.answer(&answer, grpc, downstream),
-            Err(Refused::Full) => self.refuse(&client, grpc, downstream),
+            Err(Refused::Full) => self.refuse(&inbound.client, grpc, downstream),
             Err(Refused::Left) => self.counters.left(),
-            Ok(outcome) => self.ended(outcome, grpc, downstream),
+            Ok(outcome) => {
+                admitted.carried(outcome.received + outcome.sent);
+                self.ended(outcome, grpc, downstream);
+            }
         }
     }
 
@@ -277,8 +263,12 @@ fn health<D: Downstream>(request: &Request<()>, ready: bool, downstream: &mut D)
         ("/readyz", false) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::NOT_FOUND,
     };
+    head_only(response, downstream);
+}
+
+fn head_only<D: Downstream>(response: Response<()>, downstream: &mut D) {
     if downstream.send_head(response, Body::None).is_err() {
-        tracing::debug!("a health check left before its answer");
+        tracing::debug!("the client left before its answer");
     }
 }
 

@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use fprs_autoscaler_client::{Demand, Gauge, ServerDemand};
-use fprs_config::{Applied, ReplicaState, ServerView, Snapshot};
+use fprs_config::{Applied, Auth, Cors, ReplicaState, ServerView, Snapshot, WebSocketAuth};
 use fprs_forward::Owner;
+use fprs_forward::upstream::dials::Dials;
 use http::HeaderValue;
 use imbl::GenericHashMap;
 use imbl::shared_ptr::DefaultSharedPtr;
 use tokio::sync::Notify;
 
+use crate::proxy::admit::{Tenant, Tenants};
+use crate::proxy::auth::View;
 use crate::proxy::host::{self, Host};
 
 type Map<V> = GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, DefaultSharedPtr>;
@@ -30,6 +33,8 @@ pub struct Table {
     servers: Map<Arc<ArcSwap<Route>>>,
     /// Custom host → server.
     hosts: Map<Arc<str>>,
+    /// Who may call.
+    pub(crate) callers: View,
     /// At least one snapshot has been applied.
     loaded: bool,
 }
@@ -39,12 +44,15 @@ pub struct Table {
 pub enum Found {
     /// A deployed server.
     Route(Arc<Route>),
-    /// A name of this zone without a server.
-    NoServer,
+    /// A name of this zone without a server: what stands in for its route, so that a request without
+    /// credentials takes the same steps.
+    NoServer(Arc<Route>),
     /// The proxy itself.
     Internal,
-    /// A name that is neither of this zone nor a custom domain.
-    OtherZone,
+    /// A name outside this zone that is no custom domain, but could be one: likewise.
+    OtherZone(Arc<Route>),
+    /// A name that can't be a server's.
+    Nobodys,
 }
 
 /// A server as requests need it.
@@ -52,6 +60,14 @@ pub enum Found {
 pub struct Route {
     /// The server's name.
     pub server: Arc<str>,
+    /// Whose it is.
+    pub tenant: Arc<Tenant>,
+    /// Who may call it.
+    pub auth: Auth,
+    /// Which other origins' pages may call it.
+    pub cors: Option<Cors>,
+    /// Where else its WebSockets may carry a credential.
+    pub websocket_auth: Box<[WebSocketAuth]>,
     /// On whom the bytes of its exchanges are counted.
     pub owner: Owner,
     /// How long a request may wait for a replica.
@@ -79,6 +95,8 @@ pub struct Replica {
     pub header: HeaderValue,
     /// Its relay.
     pub address: SocketAddr,
+    /// Among whose its relay is dialled: the tenant's that its server had when it appeared.
+    pub dials: Arc<Dials>,
     /// Its share beside its siblings.
     pub weight: u32,
     /// Its exchanges in flight through this proxy.
@@ -99,18 +117,19 @@ const EJECTION_MS: u64 = 1_000;
 
 impl Table {
     /// What that authority leads to. Takes lower case only; see [`Tables::find`].
-    fn find(&self, authority: &str, zone: &str) -> Found {
-        let (server, known) = match host::read(authority, zone) {
+    fn find(&self, authority: &str, zone: &str, nobodys: &ArcSwap<Route>) -> Found {
+        let (server, unknown): (_, fn(Arc<Route>) -> Found) = match host::read(authority, zone) {
             Host::Internal => return Found::Internal,
             Host::Server(server) => (Some(server), Found::NoServer),
-            Host::Other(host) => (
+            Host::Other(host) if host::may_be_custom(host, zone) => (
                 self.hosts.get(host).map(|server| &**server),
                 Found::OtherZone,
             ),
+            Host::Other(_) => return Found::Nobodys,
         };
         match server.and_then(|server| self.servers.get(server)) {
             Some(route) => Found::Route(route.load_full()),
-            None => known,
+            None => unknown(nobodys.load_full()),
         }
     }
 
@@ -132,6 +151,29 @@ impl Table {
     /// The route of a server.
     pub fn route(&self, server: &str) -> Option<Arc<Route>> {
         self.servers.get(server).map(|route| route.load_full())
+    }
+}
+
+impl Route {
+    /// A protected server without anything, whose demand nobody hears of.
+    fn of_nobody() -> Self {
+        let name: Arc<str> = "".into();
+        let tenant = Arc::new(Tenant::nobody());
+        Self {
+            auth: Auth::Required,
+            cors: None,
+            websocket_auth: Box::default(),
+            owner: Owner::of(&name, tenant.holder()),
+            tenant,
+            hold: Duration::ZERO,
+            request_timeout: None,
+            ready: Box::default(),
+            starting: false,
+            demand: Demand::new().server(&name),
+            edited: Arc::default(),
+            startup_ms: 0,
+            server: name,
+        }
     }
 }
 
@@ -189,6 +231,9 @@ pub struct Tables {
     zone: String,
     current: ArcSwap<Table>,
     demand: Arc<Demand>,
+    tenants: Tenants,
+    /// The route of names that nobody has.
+    nobodys: ArcSwap<Route>,
 }
 
 impl Tables {
@@ -198,12 +243,19 @@ impl Tables {
             zone: zone.to_owned(),
             current: ArcSwap::default(),
             demand,
+            tenants: Tenants::default(),
+            nobodys: ArcSwap::from_pointee(Route::of_nobody()),
         })
     }
 
     /// The zone it answers for.
     pub fn zone(&self) -> &str {
         &self.zone
+    }
+
+    /// The tenants of its servers.
+    pub const fn tenants(&self) -> &Tenants {
+        &self.tenants
     }
 
     /// The table in force; not to be held across an await.
@@ -214,9 +266,10 @@ impl Tables {
     /// What that authority leads to in the table, whatever its case.
     pub fn find(&self, table: &Table, authority: &str) -> Found {
         if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return table.find(&authority.to_ascii_lowercase(), &self.zone);
+            let authority = authority.to_ascii_lowercase();
+            return table.find(&authority, &self.zone, &self.nobodys);
         }
-        table.find(authority, &self.zone)
+        table.find(authority, &self.zone, &self.nobodys)
     }
 
     /// Takes over what was applied to the snapshot; costs what changed. For the one follower.
@@ -224,13 +277,16 @@ impl Tables {
         let before = self.current.load_full();
         let mut next = Table::clone(&before);
         next.loaded = true;
+        next.callers.apply(applied);
         let mut edit = Edit::default();
+        self.tenants.apply(applied);
         if applied.whole {
             self.replace(&applied.snapshot, &before, &mut next, &mut edit);
         } else {
             for server in &applied.servers {
                 let view = applied.snapshot.server(server);
-                self.place(server, view.map(|view| &**view), &mut next, &mut edit);
+                let view = view.map(|view| (&**view, &*applied.snapshot));
+                self.place(server, view, &mut next, &mut edit);
             }
             for host in &applied.hosts {
                 match applied.snapshot.domain(host) {
@@ -260,7 +316,7 @@ impl Tables {
             }
         }
         for (server, view) in snapshot.servers() {
-            self.place(server, Some(view), next, edit);
+            self.place(server, Some((view, snapshot)), next, edit);
         }
     }
 
@@ -283,7 +339,7 @@ impl Tables {
     fn place(
         &self,
         server: &Arc<str>,
-        view: Option<&ServerView>,
+        view: Option<(&ServerView, &Snapshot)>,
         next: &mut Table,
         edit: &mut Edit,
     ) {
@@ -329,11 +385,12 @@ impl Tables {
     fn route(
         &self,
         server: &Arc<str>,
-        view: &ServerView,
+        (view, snapshot): (&ServerView, &Snapshot),
         old: Option<&Route>,
         known: &StdMap<&str, &Arc<Replica>>,
     ) -> Option<Route> {
         let spec = view.server.as_ref()?;
+        let tenant = self.tenants.of(spec.tenant(), snapshot);
         let starting = |state| matches!(state, ReplicaState::Requested | ReplicaState::Starting);
         let ready = view
             .replicas
@@ -346,13 +403,17 @@ impl Tables {
                     .filter(|known| known.address == address);
                 Some(match same {
                     Some(same) => Arc::clone(same),
-                    None => self.replica(server, replica, address)?,
+                    None => self.replica(server, &tenant, replica, address)?,
                 })
             })
             .collect();
         Some(Route {
             server: Arc::clone(server),
-            owner: Owner::server(server),
+            auth: spec.auth,
+            cors: spec.cors.clone(),
+            websocket_auth: spec.websocket_auth.as_slice().into(),
+            owner: Owner::of(server, tenant.holder()),
+            tenant,
             hold: spec.hold,
             request_timeout: spec.request_timeout,
             ready,
@@ -376,6 +437,7 @@ impl Tables {
     fn replica(
         &self,
         server: &Arc<str>,
+        tenant: &Tenant,
         replica: &fprs_config::Replica,
         address: SocketAddr,
     ) -> Option<Arc<Replica>> {
@@ -384,6 +446,7 @@ impl Tables {
             // An id is a checked name; one that isn't a header value can't be routed to.
             header: HeaderValue::from_str(&replica.id).ok()?,
             address,
+            dials: Arc::clone(tenant.dials()),
             weight: replica.weight,
             gauge: self.demand.replica(server, &replica.id),
             reported: AtomicU64::new(0),

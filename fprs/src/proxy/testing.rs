@@ -13,6 +13,12 @@ pub(crate) fn server(name: &str) -> Change {
     Record::Server(samples::server(name)).change()
 }
 
+pub(crate) fn server_of(name: &str, tenant: &str) -> Change {
+    let mut server = samples::server(name);
+    server.tenant = tenant.to_owned();
+    Record::Server(server).change()
+}
+
 pub(crate) fn replica(id: &str, server: &str, state: ReplicaState) -> Change {
     Record::Replica(samples::replica(id, server, state)).change()
 }

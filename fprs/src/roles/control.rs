@@ -1,26 +1,44 @@
 //! The control role: the store, its feed, the control API and the placement of replicas.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use fprs_config::store::EmbeddedStore;
-use fprs_config::{SharedStore, View};
-use fprs_control::{Control, ControlSettings};
+use fprs_config::{SharedStore, StoreAddress, View};
+use fprs_control::{AuditLog, Control, ControlSettings};
 use prometheus::Registry;
 
+use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::process::Parts;
 use crate::roles::Admin;
 
-/// Opens the embedded store, or says why not.
+/// Opens that store, or the one in the data dir, or says why not.
 ///
 /// # Errors
-/// Another process holds it, it is damaged, or its directory is unusable.
-pub fn open_store(path: &Path) -> Result<SharedStore, Failure> {
-    EmbeddedStore::open(path)
-        .map(|store| Arc::new(store) as SharedStore)
-        .map_err(Failure::new)
+/// Another process holds it, it can't be reached, it is damaged, or its directory is unusable.
+pub async fn open_store(
+    store: Option<&StoreAddress>,
+    data_dir: &DataDir,
+) -> Result<SharedStore, Failure> {
+    let embedded;
+    let address = match store {
+        Some(address) => address,
+        None => {
+            embedded = StoreAddress::Embedded(data_dir.store());
+            &embedded
+        }
+    };
+    address.open().await.map_err(Failure::new)
+}
+
+/// Opens the audit log, or says why not.
+///
+/// # Errors
+/// It can't be written to.
+pub fn open_audit_log(dir: &DataDir) -> Result<AuditLog, Failure> {
+    let path = dir.audit_log();
+    AuditLog::open(&path)
+        .map_err(|error| Failure::new(format!("can't write `{}`: {error}", path.display())))
 }
 
 /// Control that runs.

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::process::Parts;
 use crate::proxy::metrics::Metrics;
 use crate::proxy::table::Edit;
-use crate::proxy::{Proxy, Settings, Tables};
+use crate::proxy::{Proxy, Settings, Tables, admit};
 use crate::roles::follow::Observer;
 use crate::roles::in_flight;
 use crate::roles::load_metrics::LoadMetrics;
@@ -60,7 +60,11 @@ impl Proxying {
             edges: settings.trusted_edges.clone().into(),
             leaving: Arc::clone(&leaving),
             budget: Arc::clone(budget),
+            overload: Arc::default(),
         };
+        let tenants = admit::metrics::Metrics::new(&tables, &settings.overload);
+        let tenants = tenants.map_err(Failure::new)?;
+        registry.register(Box::new(tenants)).map_err(Failure::new)?;
         let counted = Arc::clone(&demand);
         let in_flight = move || counted.in_flight();
         in_flight::register(registry, "fprs_proxy_exchanges_in_flight", in_flight)?;

@@ -84,7 +84,8 @@ async fn every_grpc_client_is_told_unavailable_with_the_reason() {
     told_unavailable(&said);
 }
 
-/// First of a server whose replica never comes, then of a host that nobody has.
+/// First of a server whose replica never comes, then of a host that nobody has, which looks like one
+/// that asks for credentials.
 #[track_caller]
 fn told_unavailable(said: &str) {
     let told: Vec<&str> = said.lines().collect();
@@ -93,5 +94,5 @@ fn told_unavailable(said: &str) {
     };
     let waits = ["UNAVAILABLE no_replica", "UNAVAILABLE starting"];
     assert!(waits.contains(&never), "{said}");
-    assert_eq!(nobody, "UNAVAILABLE no_replica");
+    assert_eq!(nobody, "UNAUTHENTICATED unauthenticated");
 }

@@ -17,10 +17,11 @@ async fn hosts_that_lead_nowhere_are_refused_with_the_reason() {
     let world = World::start().await;
     for speaks in [Speaks::H1, Speaks::H2] {
         for (host, status, reason) in [
-            ("nobody.region.localhost", 503, "no_replica"),
-            ("nobody.region.localhost:80", 503, "no_replica"),
-            ("one.elsewhere.localhost", 421, "wrong_zone"),
+            ("nobody.region.localhost", 401, "unauthenticated"),
+            ("nobody.region.localhost:80", 401, "unauthenticated"),
+            ("one.elsewhere.localhost", 401, "unauthenticated"),
             ("one", 421, "wrong_zone"),
+            ("127.0.0.1:8080", 421, "wrong_zone"),
         ] {
             let answer = ask(&world, speaks, host, "/").await;
             let said = (answer.status, answer.header("x-fprs-reason"));

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 /// More than all buffers on the way to a client hold.
-const LARGE: usize = 4 << 20;
+static LARGE: [u8; 4 << 20] = [b'a'; 4 << 20];
 
 /// Serves on `$PORT` until it is killed.
 pub(crate) fn main() {
@@ -31,15 +31,13 @@ fn serve(mut stream: TcpStream) {
             while matches!(stream.read(&mut piece), Ok(1..)) {}
             return;
         }
-        let length = if read.starts_with(b"GET / ") {
-            5
-        } else {
-            LARGE
+        let body: &[u8] = match read.starts_with(b"GET / ") {
+            true => b"small",
+            false => &LARGE,
         };
         read.clear();
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
-        let answer = [head.into_bytes(), vec![b'a'; length]].concat();
-        if stream.write_all(&answer).is_err() {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        if stream.write_all(head.as_bytes()).is_err() || stream.write_all(body).is_err() {
             return;
         }
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fprs::process::{Parts, bind, bound};
-use fprs::roles::{Following, Proxying, open_store};
+use fprs::roles::{Following, Proxying};
 use fprs::settings::{Given, Role, Settings};
+use fprs_config::store::EmbeddedStore;
 use fprs_config::{Change, Record, Replica, ReplicaState, SharedStore, samples};
 use fprs_forward::{Budget, limits};
 use fprs_testkit::client::H2;
@@ -44,7 +45,8 @@ struct Scene {
 impl Scene {
     async fn start() -> Self {
         let dir = TempDir::new().unwrap();
-        let store = open_store(&dir.path().join("store")).unwrap();
+        let store = EmbeddedStore::open(&dir.path().join("store")).unwrap();
+        let store: SharedStore = Arc::new(store);
         let given = Given {
             control: vec!["127.0.0.1:1".to_owned()],
             data_dir: Some(dir.path().to_owned()),

@@ -80,8 +80,8 @@ async fn a_custom_domain_leads_to_its_server_until_it_is_given_up() {
         );
     }
     let unknown = client.get("other.example.com", "/").await.unwrap();
-    assert_eq!(unknown.status, 421);
-    assert_eq!(unknown.header("x-fprs-reason"), Some("wrong_zone"));
+    assert_eq!(unknown.status, 401);
+    assert_eq!(unknown.header("x-fprs-reason"), Some("unauthenticated"));
     let moved = "min_replicas = 1\ndomains = [\"new.example.com\"]";
     plane.deploy(&program::manifest("web", moved, &[])).await;
     assert_eq!(
@@ -89,7 +89,7 @@ async fn a_custom_domain_leads_to_its_server_until_it_is_given_up() {
         200
     );
     let gone = client.get("www.example.com", "/").await.unwrap();
-    assert_eq!(gone.status, 421);
+    assert_eq!(gone.status, 401);
 }
 
 #[tokio::test]

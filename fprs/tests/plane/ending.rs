@@ -126,10 +126,10 @@ async fn a_deleted_server_ends_what_is_in_flight_and_takes_nothing_new() {
     plane.run(&["delete", "web"]).await.succeeded();
 
     let gone = client.get(&host, "/").await.unwrap();
-    assert_eq!(gone.status, 503);
-    assert_eq!(gone.header("x-fprs-reason"), Some("no_replica"));
+    assert_eq!(gone.status, 401);
+    assert_eq!(gone.header("x-fprs-reason"), Some("unauthenticated"));
     let gone = client.get("www.example.com", "/").await.unwrap();
-    assert_eq!(gone.header("x-fprs-reason"), Some("wrong_zone"));
+    assert_eq!(gone.header("x-fprs-reason"), Some("unauthenticated"));
     plane.run(&["server", "web"]).await.refused(1);
     let whole = stream.response().await.unwrap();
     assert_eq!(whole.text().matches("data:").count(), 15);

@@ -82,12 +82,8 @@ async fn a_wrong_manifest_is_refused_by_deploy_and_by_up() {
             vec!["min_replicas"],
         ),
         (
-            "name = \"a\"\ncommand = [\"x\"]\nauth = \"required\"\n".to_owned(),
-            vec!["line 3", "`auth`", "auth = \"public\""],
-        ),
-        (
-            "name = \"a\"\ncommand = [\"x\"]\n".to_owned(),
-            vec!["`auth`", "auth = \"public\""],
+            "name = \"a\"\ncommand = [\"x\"]\nauth = \"open\"\n".to_owned(),
+            vec!["line 3", "`auth`", "`public`", "`required`"],
         ),
     ];
     for (text, words) in manifests {

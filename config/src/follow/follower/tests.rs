@@ -422,3 +422,60 @@ async fn a_last_good_file_that_is_not_whole_is_left_in_place_and_nothing_starts_
     running.stop().await;
     assert_eq!(std::fs::read(&path).unwrap(), b"half a file");
 }
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_are_gone_at_once_stay_until_somebody_confirms() {
+    let store = Arc::new(Scripted::default());
+    let all: Vec<_> = (0..40).map(|n| server(&format!("s{n}"))).collect();
+    let filled = batch(1, all.iter().map(|server| server.change()).collect());
+    let emptied = batch(
+        2,
+        all.iter()
+            .map(|server| Change::delete(server.key()))
+            .collect(),
+    );
+    store.snapshot_of(std::slice::from_ref(&filled));
+    let feed = store.watch_to_feed();
+    let mut running = Running::start(&store, |follower| follower);
+    running.reached(1).await;
+    feed.send(tell(emptied.clone())).await.unwrap();
+    assert_eq!(running.reached(2).await.len(), 40);
+    let report = running.report(|report| !report.refused.is_empty()).await;
+    assert_eq!(report.refused.len(), 40);
+    assert!(report.refused[0].reason.starts_with("held"));
+
+    // A whole snapshot without them is held too.
+    store.snapshot_of(&[filled.clone(), emptied.clone()]);
+    feed.send(WatchEvent::Lost).await.unwrap();
+    let held = |report: &StatusReport| {
+        let trouble = report.trouble.as_deref();
+        trouble.is_some_and(|trouble| trouble.contains("lacks 40 of the 40 servers"))
+    };
+    running.report(held).await;
+    assert_eq!(running.view.load().len(), 40);
+
+    store.snapshot_of(&[filled, emptied, batch(3, Vec::new())]);
+    running.status.confirm();
+    assert_eq!(running.reached(3).await.len(), 0);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_crashed_two_processes_is_not_taken_by_the_third_which_starts_from_the_last_good() {
+    let (dir, path) = last_good();
+    LastGood::new(&path)
+        .write(&contents_after(&[batch(1, vec![server("a").change()])]))
+        .unwrap();
+    let marker = dir
+        .path()
+        .join(format!("{}-applying", path.file_name().unwrap().display()));
+    std::fs::write(&marker, "2 2\n").unwrap();
+    let store = Arc::new(Scripted::default());
+    store.snapshot_of(&[batch(2, vec![server("b").change()])]);
+    let mut running = Running::start(&store, |follower| follower.last_good(LastGood::new(&path)));
+    let snapshot = running.reached(1).await;
+    assert_eq!((snapshot.revision(), snapshot.len()), (Revision(1), 1));
+    let report = running.report(|report| report.trouble.is_some()).await;
+    assert_eq!(report.source, Source::LastGood);
+    running.stop().await;
+}

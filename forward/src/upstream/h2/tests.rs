@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::budget::{Account, Budget, Holds, Ledger, Owner};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -264,6 +265,74 @@ async fn what_does_not_speak_http2_is_no_connection() {
             "{waited:?}"
         );
         drop(accepted);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// A peer that answers every request with so many bytes, and goes on with each as its window allows.
+async fn sender(bytes: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::task::spawn_local(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let mut send = respond
+                .send_response(http::Response::new(()), false)
+                .unwrap();
+            send.send_data(Bytes::from(vec![0; bytes]), true).unwrap();
+        }
+    });
+    address
+}
+
+/// An exchange whose reader takes nothing, held in the account until it is dropped.
+async fn stalled<'a>(peer: &Rc<Peer>, account: &mut Account<'a>) -> (Stream, h2::FlowControl) {
+    let slot = peer.reserve().await.unwrap();
+    let mut stream = slot.send(request(), Body::None).unwrap();
+    poll_fn(|cx| stream.poll_head(cx)).await.unwrap();
+    let body = stream.body.as_mut().unwrap();
+    let window = body.flow_control().clone();
+    let holds =
+        poll_fn(|cx| Poll::Ready(account.poll(cx, Holds::default(), || None, || stream.window())));
+    assert!(holds.await.is_pending());
+    (stream, window)
+}
+
+#[tokio::test]
+async fn the_more_of_a_peers_streams_stall_the_less_it_may_send_ahead_on_each() {
+    let test = async {
+        let owner = Owner::server(&"server".into());
+        let ledger = Ledger::new(&Budget::new(usize::MAX));
+        let peer = Peer::new(sender(1 << 20).await);
+        let mut held = Vec::new();
+        // So many of each window hold one step more.
+        for (streams, window) in [(4, 256), (8, 128), (16, 64), (32, 32), (2, 16)] {
+            for _ in 0..streams {
+                let mut account = ledger.account(&owner);
+                let (stream, credit) = stalled(&peer, &mut account).await;
+                eventually("its window is used up", || {
+                    credit.used_capacity() == window * 1024
+                })
+                .await;
+                held.push((account, stream));
+            }
+            // The ledger has looked, and the peer agreed.
+            tokio::time::sleep(limits::BUDGET_SWEEP * 3).await;
+        }
+        assert_eq!(peer.connections.borrow().len(), 1);
+        held.clear();
+        eventually("the window is whole again", || {
+            peer.credit.window() == limits::STREAM_WINDOW
+        })
+        .await;
+        let mut account = ledger.account(&owner);
+        tokio::time::sleep(limits::BUDGET_SWEEP).await;
+        let (_stream, window) = stalled(&peer, &mut account).await;
+        eventually("a whole window", || {
+            window.used_capacity() == limits::STREAM_WINDOW as usize
+        })
+        .await;
     };
     LocalSet::new().run_until(test).await;
 }

@@ -93,7 +93,9 @@ impl Proxy {
             let chosen = balance::choose(&route.ready, &offers.tried, now_ms, fastrand::u64(..));
             let Some(replica) = chosen.map(Arc::clone) else {
                 if offers.tried.is_empty() {
-                    *route = self.hold(Arc::clone(route), account, downstream).await?;
+                    // Boxed, like what else is rare: an exchange has no room for it in its future.
+                    let held = self.hold(Arc::clone(route), account, downstream);
+                    *route = Box::pin(held).await?;
                     continue;
                 }
                 break;
@@ -105,7 +107,7 @@ impl Proxy {
                 Some(slot) => Ok(slot),
                 None => {
                     let room = account.unless_shed(downstream.window(), peer.reserve());
-                    unless_gone(downstream, room).await??
+                    Box::pin(unless_gone(downstream, room)).await??
                 }
             };
             match slot {

@@ -15,9 +15,10 @@ fn found(world: &World, authority: &str) -> String {
     let table = world.tables.load();
     match world.tables.find(&table, authority) {
         Found::Route(route) => route.server.to_string(),
-        Found::NoServer => "(no server)".to_owned(),
+        Found::NoServer(_) => "(no server)".to_owned(),
         Found::Internal => "(internal)".to_owned(),
-        Found::OtherZone => "(other zone)".to_owned(),
+        Found::OtherZone(_) => "(other zone)".to_owned(),
+        Found::Nobodys => "(nobody's)".to_owned(),
     }
 }
 
@@ -40,6 +41,7 @@ fn host_names_lead_to_their_servers() {
         ("www.example.com:443", "hello"),
         ("other.region.localhost", "(no server)"),
         ("www.example.org", "(other zone)"),
+        ("10.0.0.1:8080", "(nobody's)"),
         ("fprs.internal", "(internal)"),
     ] {
         assert_eq!(found(&world, authority), expected, "{authority}");
