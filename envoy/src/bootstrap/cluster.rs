@@ -50,6 +50,7 @@ pub(crate) struct Cluster {
 struct Dns {
     dns_refresh_rate: Time,
     respect_dns_ttl: bool,
+    dns_lookup_family: &'static str,
     all_addresses_in_single_endpoint: bool,
 }
 
@@ -266,6 +267,8 @@ impl Cluster {
                     Dns {
                         dns_refresh_rate: Time(limits::DNS_REFRESH),
                         respect_dns_ttl: true,
+                        // By default the IPv4 ones only count where there is none of IPv6.
+                        dns_lookup_family: "ALL",
                         all_addresses_in_single_endpoint: false,
                     },
                 )),

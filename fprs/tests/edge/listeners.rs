@@ -20,11 +20,11 @@ use crate::{FPRS, SOON, raw_program};
 const SHOP: &str = "shop.example.com";
 
 /// A plane, and an edge before it that is started as its operators would.
-struct Site {
+pub(crate) struct Site {
     https: SocketAddr,
     proxied: SocketAddr,
     redirect: SocketAddr,
-    probe: SocketAddr,
+    pub(crate) probe: SocketAddr,
     dir: PathBuf,
     _envoy: Process,
     _plane: Plane,
@@ -33,6 +33,11 @@ struct Site {
 impl Site {
     /// `None`: skip.
     async fn start() -> Option<Self> {
+        Self::with("", |proxy| format!("fixed = [\"{proxy}\"]")).await
+    }
+
+    /// With more settings, and the fleet as it is written for a proxy at that address.
+    pub(crate) async fn with(more: &str, fleet: impl FnOnce(SocketAddr) -> String) -> Option<Self> {
         let envoy = envoy()?;
         let settings = Settings::new(FPRS).arg("--trusted-edges").arg("127.0.0.1");
         let plane = settings.start().await;
@@ -51,11 +56,11 @@ impl Site {
         let toml = format!(
             "zone = \"region.localhost\"\nhttps = \"{https}\"\nproxied = \"{proxied}\"\n\
              redirect = \"{redirect}\"\nprobe = \"{probe}\"\nhsts = true\naccess-log = \"off\"\n\
-             admin = \"{dir}/admin.sock\"\n[wildcard]\nwatched = \"{dir}/wildcard.yaml\"\n\
+             admin = \"{dir}/admin.sock\"\n{more}\n[wildcard]\nwatched = \"{dir}/wildcard.yaml\"\n\
              [[custom]]\ndomains = [\"{SHOP}\"]\n\
              certificate = {{ chain = \"{dir}/shop.pem\", key = \"{dir}/shop.key\" }}\n\
-             [fleet]\nfixed = [\"{}\"]\n",
-            plane.listen(),
+             [fleet]\n{fleet}\n",
+            fleet = fleet(plane.listen()),
             dir = dir.display(),
         );
         let file = dir.join("edge.toml");
@@ -90,7 +95,7 @@ impl Site {
         })
     }
 
-    fn trust(&self, ca: &str) -> Trust {
+    pub(crate) fn trust(&self, ca: &str) -> Trust {
         Trust::new(self.https, &self.dir.join(ca))
     }
 }
@@ -156,6 +161,20 @@ async fn a_custom_domain_has_its_own_certificate_and_its_own_hosts() {
 }
 
 #[tokio::test]
+async fn of_the_addresses_of_a_name_those_are_used_that_are_ready() {
+    // On most machines two addresses, and nobody listens at the other one.
+    let fleet = |proxy: SocketAddr| format!("dns = \"localhost\"\nport = {}", proxy.port());
+    let Some(site) = Site::with("", fleet).await else {
+        return;
+    };
+    let zone = site.trust("ca.pem").tunnel(WEB).await;
+    let client = H2::connect(zone.address()).await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(client.get(WEB, "/").await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
 async fn plain_http_is_sent_to_https_and_the_probe_shows_readiness_and_metrics_alone() {
     let Some(site) = Site::start().await else {
         return;
@@ -181,6 +200,27 @@ async fn plain_http_is_sent_to_https_and_the_probe_shows_readiness_and_metrics_a
     }
     let ready = "POST /ready HTTP/1.1\r\nhost: probe\r\ncontent-length: 0\r\n\r\n";
     assert_eq!(probe.exchange(ready).await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_refused_and_the_probe_still_answers() {
+    let fleet = |proxy| format!("fixed = [\"{proxy}\"]");
+    let Some(site) = Site::with("connections = 3", fleet).await else {
+        return;
+    };
+    let trust = site.trust("ca.pem");
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(trust.connect(WEB, &[b"h2"]).await.unwrap());
+    }
+    assert!(trust.connect(WEB, &[b"h2"]).await.is_err());
+    let mut probe = H1::connect(site.probe).await.unwrap();
+    assert_eq!(probe.get("probe", "/healthz").await.unwrap().status, 200);
+    drop(held);
+    until("there is room again", SOON, async || {
+        trust.connect(WEB, &[b"h2"]).await.ok()
+    })
+    .await;
 }
 
 /// Free a moment later; nobody else asks the system for these very ports meanwhile.

@@ -42,7 +42,7 @@ async fn the_access_log_has_the_request_id_and_the_reason_and_no_query() {
     let served = client.get(WEB, "/head?token=secret").await.unwrap();
     let refused = client.get("nobody.region.localhost", "/").await.unwrap();
     assert_eq!(refused.status, 401);
-    // Envoy writes its log every ten seconds.
+    // The edge writes it down within a second.
     let log = until("both lines", SOON, async || {
         let log = edged.access_log();
         (log.len() >= 2).then_some(log)
