@@ -58,6 +58,13 @@ impl Manifest {
         &self.tenant
     }
 
+    /// The same for that tenant; a name that is no label is refused by whoever takes the server.
+    #[must_use]
+    pub fn in_tenant(mut self, tenant: &str) -> Self {
+        tenant.clone_into(&mut self.tenant);
+        self
+    }
+
     /// Where the command runs; empty: the relay's own directory.
     pub fn working_dir(&self) -> &str {
         &self.version.working_dir

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use fprs_config::View;
 use fprs_config::follow::{Source, Status};
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, Uri};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use tonic::service::Routes;
 
 use crate::problem::Problem;
-use crate::token::{AdminToken, guard};
+use crate::token::{AdminToken, Guard, guard};
 
 /// Whether this process serves, or one line saying what it still waits for. Asked at every
 /// `/readyz`, so it must be cheap and must not block.
@@ -45,6 +46,11 @@ impl Admin {
     /// # Panics
     /// Where two of the merged routers claim the same path, like [`Router::merge`].
     pub fn router(self) -> Router {
+        self.router_for(None)
+    }
+
+    /// As [`router`](Self::router), where the tokens of that view are good too.
+    pub(crate) fn router_for(self, view: Option<View>) -> Router {
         let Self {
             token,
             registry,
@@ -59,7 +65,7 @@ impl Admin {
             .merge(grpc.into_axum_router().reset_fallback())
             .fallback(no_such_path)
             .method_not_allowed_fallback(no_such_method)
-            .layer(middleware::from_fn_with_state(token, guard));
+            .layer(middleware::from_fn_with_state(Guard { token, view }, guard));
         Router::new()
             .route("/livez", get(async || "alive\n"))
             .route("/readyz", get(move || readiness(Arc::clone(&ready))))

@@ -1,23 +1,32 @@
 //! The JSON API: what users and the client commands ask and order. Reads come from the view, so they
 //! cost the store nothing; a write answers once the view holds it.
 
+mod issuers;
 mod logs;
 mod replicas;
 mod servers;
+mod tenants;
+mod tokens;
 mod workers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
-use fprs_config::{CommitError, Revision, SharedStore, Snapshot, View, limits};
+use axum::extract::rejection::BytesRejection;
+use axum::routing::{delete, get, post, put};
+use fprs_config::record::Invalid;
+use fprs_config::{CommitError, Record, Revision, SharedStore, Snapshot, View, limits};
 use http::StatusCode;
+use serde::de::DeserializeOwned;
 
+use crate::access::Who;
 use crate::commit::Group;
 use crate::problem::Problem;
 use crate::settings::ControlSettings;
+pub(crate) use crate::token::forbidden;
 use crate::workers::Workers;
 
 /// What the handlers share.
@@ -42,15 +51,31 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/servers/{name}/replicas", get(replicas::list))
         .route("/v1/servers/{name}/logs", get(logs::show))
         .route("/v1/workers", get(workers::list))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/v1/tokens/{id}/rotate", post(tokens::rotate))
+        .route("/v1/tickets", post(tokens::mint))
+        .route("/v1/tenants", get(tenants::list))
+        .route(
+            "/v1/tenants/{name}",
+            get(tenants::show).put(tenants::put).delete(tenants::delete),
+        )
+        .route("/v1/issuers", get(issuers::list))
+        .route(
+            "/v1/issuers/{name}",
+            put(issuers::put).delete(issuers::delete),
+        )
         .layer(DefaultBodyLimit::max(limits::MANIFEST_BYTES))
         .with_state(api)
 }
 
 impl Api {
     /// Commits what `decide` makes of the newest snapshot; again when somebody else was faster.
-    /// Answers with the revision once the view holds it.
+    /// Answers with the revision once the view holds it, and notes who did what to what.
     async fn commit(
         &self,
+        who: &Who,
+        action: &str,
         what: &str,
         decide: impl Fn(&Snapshot) -> Result<Group, Problem> + Send,
     ) -> Result<Revision, Problem> {
@@ -61,6 +86,7 @@ impl Api {
             let (writes, expectations) = decide(&snapshot)?.parts();
             match self.store.commit(writes, expectations).await {
                 Ok(revision) => {
+                    self.settings.audit.note(who, action, what, revision);
                     // The commit stands even if the view is late; the answer then shows less.
                     drop(tokio::time::timeout(VIEW_DEADLINE, view.reached(revision)).await);
                     return Ok(revision);
@@ -94,6 +120,40 @@ impl Api {
             }
         }
     }
+}
+
+/// What a body says, as JSON.
+fn read<T: DeserializeOwned>(
+    what: &str,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, Problem> {
+    let body = body.map_err(|rejection| {
+        let detail = format!("the {what} was not read: {rejection}");
+        Problem::new(rejection.status(), detail)
+    })?;
+    let body = if body.is_empty() { b"{}" } else { &*body };
+    serde_json::from_slice(body).map_err(|error| {
+        let status = if error.is_data() {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        Problem::new(status, format!("the {what} can't be used: {error}"))
+            .remedy("correct what it names; the body is JSON")
+    })
+}
+
+/// The record, if no follower would refuse it.
+fn checked(record: Record) -> Result<Record, Problem> {
+    match record.check() {
+        Ok(()) => Ok(record),
+        Err(invalid) => Err(refused(&invalid)),
+    }
+}
+
+fn refused(invalid: &Invalid) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, invalid.to_string())
+        .remedy("nothing was changed; correct what it names")
 }
 
 fn no_server(name: &str) -> Problem {

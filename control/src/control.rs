@@ -73,7 +73,7 @@ impl Control {
             grpc: admin.grpc.add_service(WorkersServer::new(service)),
             ..admin
         }
-        .router()
+        .router_for(Some(self.api.view.clone()))
     }
 
     /// Places replicas, moves their records on and ends the leases of silent workers, until the

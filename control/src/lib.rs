@@ -1,7 +1,7 @@
-//! What users and workers talk to: the control API (deploys, status, logs), the channel every relay
-//! opens, and the driver that places replicas and moves their records on. `deploy`, `lifecycle`,
-//! `place`, `report` and `fleet` are PURE; `admin`, `api`, `commit`, `driver`, `tail` and `workers`
-//! do the I/O around them. Everything control knows is derived from the store's snapshot and what
+//! What users and workers talk to: the control API (deploys, tokens, status, logs), the channel every
+//! relay opens, and the driver that places replicas and moves their records on. `access`, `deploy`,
+//! `lifecycle`, `place`, `report` and `fleet` are PURE; `admin`, `api`, `audit`, `commit`, `driver`,
+//! `tail` and `workers` do the I/O around them. Everything control knows is derived from the store's snapshot and what
 //! attached workers say, so a restart forgets nothing.
 //!
 //! ```text
@@ -11,8 +11,10 @@
 //! axum::serve(listener, router).await?;   // HTTP/1.1 and h2c, JSON and gRPC, one port
 //! ```
 
+mod access;
 pub mod admin;
 mod api;
+mod audit;
 mod commit;
 mod control;
 mod deploy;
@@ -23,6 +25,7 @@ mod metrics;
 mod place;
 pub mod problem;
 mod report;
+mod secret;
 mod settings;
 mod tail;
 #[cfg(test)]
@@ -31,6 +34,7 @@ mod token;
 mod workers;
 
 pub use admin::{Admin, ReadyCheck};
+pub use audit::AuditLog;
 pub use control::{Control, ControlError};
 pub use settings::{ControlSettings, PublicUrl};
 pub use token::AdminToken;

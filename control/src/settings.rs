@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::audit::AuditLog;
+
 /// What control is started with.
 #[derive(Clone, Debug)]
 pub struct ControlSettings {
@@ -12,6 +14,8 @@ pub struct ControlSettings {
     /// A worker that says nothing for longer loses its replicas. [`ControlSettings::LEASE`] unless
     /// there is a reason; relays beat once a second, so less than three seconds loses healthy ones.
     pub lease: Duration,
+    /// Where changes are noted, beside the process's log.
+    pub audit: AuditLog,
 }
 
 /// The data plane as clients see it: scheme and port of every server's URL.
@@ -53,6 +57,7 @@ mod tests {
                 port,
             },
             lease: ControlSettings::LEASE,
+            audit: AuditLog::default(),
         }
         .url("hello")
     }

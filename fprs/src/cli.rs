@@ -5,11 +5,16 @@
     reason = "doc comments here are help texts; what needs none has none"
 )]
 
+pub mod callers;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::secret::Secret;
 use crate::settings::Given;
+
+use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
@@ -100,6 +105,15 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Make, list, rotate and revoke tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Make, list, change and delete tenants
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Add, list and remove issuers of JWTs
+    #[command(subcommand)]
+    Issuer(IssuerCommand),
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,
@@ -117,9 +131,9 @@ pub struct Target {
     /// Where the plane keeps its address and admin token
     #[arg(long, env = "FPRS_DATA_DIR", default_value = "./.fprs")]
     pub data_dir: PathBuf,
-    /// The admin token [default: the one in the data dir]
+    /// The token to ask with [default: the admin token in the data dir]
     #[arg(long, env = "FPRS_ADMIN_TOKEN", hide_env_values = true)]
-    pub admin_token: Option<String>,
+    pub admin_token: Option<Secret>,
 }
 
 /// How a list is printed.

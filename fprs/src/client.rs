@@ -1,6 +1,7 @@
 //! The commands' side of the control API: finds the plane, asks it, and turns what it answers into
 //! values or one line of failure.
 
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
@@ -13,7 +14,6 @@ use crate::data_dir;
 use crate::failure::Failure;
 
 /// A control API to ask.
-#[derive(Debug)]
 pub struct Client {
     agent: Agent,
     admin: String,
@@ -34,7 +34,7 @@ impl Client {
             None => running(&target.data_dir)?,
         };
         let token = match &target.admin_token {
-            Some(token) => token.clone(),
+            Some(token) => token.expose().to_owned(),
             None => data_dir::token(&target.data_dir)?.ok_or_else(|| {
                 Failure::new(format!(
                     "no admin token in `{}`; give --data-dir or FPRS_ADMIN_TOKEN",
@@ -79,6 +79,18 @@ impl Client {
         let request = self
             .agent
             .put(self.url(path))
+            .header("authorization", &self.authorization);
+        self.json(request.send_json(value))
+    }
+
+    /// Posts a JSON value.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn post(&self, path: &str, value: &impl serde::Serialize) -> Result<Value, Failure> {
+        let request = self
+            .agent
+            .post(self.url(path))
             .header("authorization", &self.authorization);
         self.json(request.send_json(value))
     }
@@ -142,6 +154,14 @@ impl Client {
         let status = response.status();
         let problem: Value = response.body_mut().read_json().unwrap_or_default();
         Err(explain(status, &problem))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
     }
 }
 

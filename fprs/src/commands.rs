@@ -1,6 +1,7 @@
 //! One file for what users ask of a plane, one for each way of running it.
 
 mod ask;
+mod callers;
 mod roles;
 mod up;
 mod usage;
@@ -82,6 +83,9 @@ fn run(command: Command) -> Result<(), Failure> {
             replica,
             target,
         } => ask::logs(&name, lines, follow, replica.as_deref(), &target),
+        Command::Token(command) => callers::token(command),
+        Command::Tenant(command) => callers::tenant(command),
+        Command::Issuer(command) => callers::issuer(command),
         Command::Delete { name, target } => ask::delete(&name, &target),
     }
 }

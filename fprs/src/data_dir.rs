@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::secret::Secret;
 
 /// A data dir that exists and can be written to.
 #[derive(Clone, Debug)]
@@ -73,6 +74,11 @@ impl DataDir {
         self.path.join("proxy.sock")
     }
 
+    /// Who changed what, a JSON line each.
+    pub fn audit_log(&self) -> PathBuf {
+        self.path.join("audit.jsonl")
+    }
+
     /// Itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -87,9 +93,9 @@ impl DataDir {
     ///
     /// # Errors
     /// The file can't be read or written.
-    pub fn token(&self, given: Option<&str>) -> Result<String, Failure> {
+    pub fn token(&self, given: Option<&Secret>) -> Result<String, Failure> {
         if let Some(given) = given {
-            return Ok(given.to_owned());
+            return Ok(given.expose().to_owned());
         }
         let path = token_path(&self.path);
         if let Some(token) = read_token(&path)? {

@@ -15,7 +15,7 @@ mod relay;
 pub use admin::{Admin, serve};
 pub use autoscaler::Autoscaling;
 pub(crate) use budget::budget;
-pub use control::{Controlling, open_store};
+pub use control::{Controlling, open_audit_log, open_store};
 pub use follow::Following;
 pub use proxy::Proxying;
 pub use relay::Relaying;

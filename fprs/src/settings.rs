@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::secret::Secret;
 
 /// What was given, by flag, environment or file; nothing is checked yet.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -36,10 +37,11 @@ pub struct Given {
     /// Networks whose word about clients (`x-forwarded-…`) is believed, e.g. 10.0.0.0/8
     #[arg(long, env = "FPRS_TRUSTED_EDGES", value_delimiter = ',')]
     pub trusted_edges: Vec<String>,
-    /// Admin token [default: the one in the data dir, made there if missing]
+    /// Admin token [default: the one in the data dir, made there if missing]; a relay's may be a
+    /// token of the role `worker`
     #[arg(long, env = "FPRS_ADMIN_TOKEN", hide_env_values = true)]
     #[serde(skip)]
-    pub admin_token: Option<String>,
+    pub admin_token: Option<Secret>,
     /// Where this worker's replicas run, as servers ask for it [default: local]
     #[arg(long, env = "FPRS_COMPUTE_REGION")]
     pub compute_region: Option<String>,
@@ -103,7 +105,7 @@ pub struct Settings {
     /// Whose word about clients is believed.
     pub trusted_edges: Vec<IpNet>,
     /// Given outright; `None`: the data dir's.
-    pub admin_token: Option<String>,
+    pub admin_token: Option<Secret>,
     /// Of this worker.
     pub compute_region: String,
     /// Of this worker.

@@ -29,6 +29,8 @@ pub(crate) struct ControlChannel {
     pub(crate) worker: Worker,
     pub(crate) supervisor: Arc<Supervisor>,
     pub(crate) metrics: Metrics,
+    /// Turns true with the first welcome.
+    pub(crate) attached: watch::Sender<bool>,
     /// Turns true when everything was told that is to be.
     pub(crate) finish: watch::Receiver<bool>,
 }
@@ -111,6 +113,7 @@ impl ControlChannel {
         let session = opened.map_err(|_| ChannelError::NoWelcome)??;
         backoff.reset();
         self.metrics.connected(true);
+        self.attached.send_replace(true);
         session.run(finish).await
     }
 

@@ -107,6 +107,7 @@ impl Relay {
                 worker,
                 supervisor: Arc::clone(&supervisor),
                 metrics,
+                attached: watch::Sender::new(false),
                 finish: finishing,
             },
             table,
@@ -125,6 +126,11 @@ impl Relay {
     /// The worker's name in the plane.
     pub fn worker_id(&self) -> &str {
         &self.channel.worker.id
+    }
+
+    /// Turns true when control has welcomed this relay for the first time.
+    pub fn attached(&self) -> watch::Receiver<bool> {
+        self.channel.attached.subscribe()
     }
 
     /// Runs what control says until `shutdown`, then stops all programs, within the shutdown

@@ -61,10 +61,16 @@ pub fn command() -> Vec<String> {
         .collect()
 }
 
-/// A manifest that deploys the program; `more` is TOML that comes before its environment.
+/// A manifest that deploys the program for anybody to call; `more` is TOML that comes before its
+/// environment.
 pub fn manifest(name: &str, more: &str, env: &[(&str, &str)]) -> String {
+    protected(name, &format!("auth = \"public\"\n{more}"), env)
+}
+
+/// As [`manifest`], for callers with credentials.
+pub fn protected(name: &str, more: &str, env: &[(&str, &str)]) -> String {
     let command = Value::from(command());
-    let mut text = format!("name = \"{name}\"\ncommand = {command}\nauth = \"public\"\n{more}\n");
+    let mut text = format!("name = \"{name}\"\ncommand = {command}\n{more}\n");
     text += "[env]\n";
     for (name, value) in env {
         text += &format!("{name} = {}\n", Value::from(*value));

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -16,7 +17,9 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{Api, no_server};
+use super::Api;
+use super::servers::visible;
+use crate::access::Who;
 use crate::problem::Problem;
 use crate::tail::{Chunk, Tail, TailId};
 
@@ -46,6 +49,7 @@ struct Output {
 /// Streams the lines of the server's replicas, each line behind its replica's id.
 pub(super) async fn show(
     State(api): State<Api>,
+    Extension(who): Extension<Who>,
     Path(name): Path<String>,
     ask: Result<Query<Ask>, QueryRejection>,
 ) -> Result<Response, Problem> {
@@ -55,7 +59,7 @@ pub(super) async fn show(
     })?;
     ask.lines = ask.lines.min(MAX_LINES);
     let snapshot = api.view.load();
-    let view = snapshot.server(&name).ok_or_else(|| no_server(&name))?;
+    let view = visible(&snapshot, &who, &name)?;
     if let Some(replica) = &ask.replica
         && !view.replicas.contains_key(replica.as_str())
     {

@@ -1,12 +1,14 @@
 //! The replicas of one server.
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
 use fprs_config::ReplicaState;
 use serde::Deserialize;
 
-use super::{Api, no_server};
+use super::Api;
+use super::servers::visible;
+use crate::access::Who;
 use crate::problem::Problem;
 use crate::report::ReplicaReport;
 
@@ -20,6 +22,7 @@ pub(super) struct Ask {
 /// Replicas by id; those that failed only on demand. A deleted server shows what still drains.
 pub(super) async fn list(
     State(api): State<Api>,
+    Extension(who): Extension<Who>,
     Path(name): Path<String>,
     ask: Result<Query<Ask>, QueryRejection>,
 ) -> Result<Json<Vec<ReplicaReport>>, Problem> {
@@ -28,7 +31,7 @@ pub(super) async fn list(
             .remedy("the only parameter is `all=true`")
     })?;
     let snapshot = api.view.load();
-    let view = snapshot.server(&name).ok_or_else(|| no_server(&name))?;
+    let view = visible(&snapshot, &who, &name)?;
     let reports = view
         .replicas()
         .filter(|replica| ask.all || replica.state != ReplicaState::Failed)

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fprs_config::follow::{Follower, Status};
 use fprs_config::store::EmbeddedStore;
 use fprs_config::{Change, Record, Replica, ReplicaState, Revision, SharedStore, Snapshot, View};
-use fprs_control::{Admin, AdminToken, Control, ControlSettings, PublicUrl};
+use fprs_control::{Admin, AdminToken, AuditLog, Control, ControlSettings, PublicUrl};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -204,6 +204,7 @@ async fn control(
             port: 8080,
         },
         lease,
+        audit: AuditLog::default(),
     };
     let registry = Registry::new();
     let control = Control::new(settings, Arc::clone(store), view.clone(), &registry).unwrap();

@@ -209,7 +209,7 @@ pub(super) fn delete(name: &str, target: &Target) -> Result<(), Failure> {
 }
 
 /// A name as one segment of a path: what isn't plain becomes a percent code.
-fn segment(name: &str) -> String {
+pub(super) fn segment(name: &str) -> String {
     let mut segment = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -222,16 +222,16 @@ fn segment(name: &str) -> String {
     segment
 }
 
-fn items(value: &Value) -> &[Value] {
+pub(super) fn items(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The value at a path of keys, as a person would write it.
-fn at(value: &Value, path: &[&str]) -> String {
+pub(super) fn at(value: &Value, path: &[&str]) -> String {
     match path.iter().try_fold(value, |value, key| value.get(key)) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
@@ -244,12 +244,12 @@ fn at(value: &Value, path: &[&str]) -> String {
     }
 }
 
-fn print_json(value: &Value) -> Result<(), Failure> {
+pub(super) fn print_json(value: &Value) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::new)?;
     print(&format!("{text}\n"))
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::new(format!("can't print: {error}")))

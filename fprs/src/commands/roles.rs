@@ -21,7 +21,9 @@ use crate::data_dir::{DataDir, Running, write_whole};
 use crate::failure::Failure;
 use crate::notify;
 use crate::process::{self, Parts, bind, bound};
-use crate::roles::{self, Admin, Autoscaling, Controlling, Following, Relaying, open_store};
+use crate::roles::{
+    self, Admin, Autoscaling, Controlling, Following, Relaying, open_audit_log, open_store,
+};
 use crate::settings::{Role, Settings};
 
 /// Runs control.
@@ -44,6 +46,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                         port: settings.listen.port(),
                     },
                     lease: ControlSettings::LEASE,
+                    audit: open_audit_log(&process.dir)?,
                 },
                 store,
                 view.clone(),
@@ -125,12 +128,11 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                 &process.registry,
                 &mut process.parts,
             )?;
-            let store = process.feed(settings, Role::Relay)?;
-            let following = Following::new(store, None);
-            let (view, status) = (following.view(), following.status());
-            following.start(&process.registry, &mut process.parts)?;
-            process.admin(status, Arc::new(|| Ok(())), Routes::default())?;
-            let ended = process.run(settings, view).await;
+            // It runs what control tells it, and knows nothing else of the store.
+            process.admin(Arc::default(), Arc::new(|| Ok(())), Routes::default())?;
+            let attached = relay.attached();
+            let never = std::future::pending();
+            let ended = process.run_until(settings, attached, never).await;
             relay.stop().await;
             ended
         },
@@ -181,7 +183,7 @@ impl Process {
         dir: DataDir,
         admin_listener: std::net::TcpListener,
     ) -> Result<Self, Failure> {
-        let token = dir.token(settings.admin_token.as_deref())?;
+        let token = dir.token(settings.admin_token.as_ref())?;
         Ok(Self {
             dir,
             token,
@@ -232,14 +234,16 @@ impl Process {
 
     /// Says that the role serves, and waits for the end.
     async fn run(&mut self, settings: &Settings, view: View) -> Result<(), Failure> {
-        self.run_until(settings, view, std::future::pending()).await
+        let never = std::future::pending();
+        self.run_until(settings, known(view), never).await
     }
 
-    /// Like [`run`](Self::run); the role may end by `enough` too.
+    /// Like [`run`](Self::run), for a role that serves as soon as `serves` says so, and may end by
+    /// `enough` too.
     async fn run_until(
         &mut self,
         settings: &Settings,
-        mut view: View,
+        serves: impl Future<Output = bool>,
         enough: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), Failure> {
         let running = Running {
@@ -253,8 +257,7 @@ impl Process {
             if announces {
                 dir.announce(&running)?;
             }
-            // A role serves once it knows what the store holds.
-            if view.changed().await.is_some() {
+            if serves.await {
                 if let Some(path) = &settings.ready_file {
                     write_whole(path, &running)?;
                 }
@@ -275,4 +278,9 @@ impl Process {
         }
         ended
     }
+}
+
+/// Waits until what the store holds is known.
+async fn known(mut view: View) -> bool {
+    view.changed().await.is_some()
 }

@@ -20,7 +20,8 @@ use crate::failure::Failure;
 use crate::notify;
 use crate::process::{self, Parts, bind, bound};
 use crate::roles::{
-    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_store,
+    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_audit_log,
+    open_store,
 };
 use crate::settings::Settings;
 
@@ -58,7 +59,7 @@ struct Addresses {
 async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failure> {
     let dir = DataDir::open(&settings.data_dir)?;
     let store = open_store(&dir.store())?;
-    let token = dir.token(settings.admin_token.as_deref())?;
+    let token = dir.token(settings.admin_token.as_ref())?;
     let listen = bind("listen", settings.listen)?;
     let admin = bind("admin", settings.admin)?;
     let relay = bind("listen", SocketAddr::new(settings.listen.ip(), 0))?;
@@ -77,7 +78,7 @@ async fn plane(settings: Settings, manifests: Vec<Manifest>) -> Result<(), Failu
     let (view, status) = (following.view(), following.status());
 
     let control = Controlling::start(
-        control_settings(&settings, addresses.listen),
+        control_settings(&settings, &dir, addresses.listen)?,
         Arc::clone(&store),
         view.clone(),
         &registry,
@@ -192,15 +193,20 @@ async fn deploy(admin: SocketAddr, token: &str, manifest: Manifest) -> Result<()
     Ok(())
 }
 
-fn control_settings(settings: &Settings, listen: SocketAddr) -> ControlSettings {
-    ControlSettings {
+fn control_settings(
+    settings: &Settings,
+    dir: &DataDir,
+    listen: SocketAddr,
+) -> Result<ControlSettings, Failure> {
+    Ok(ControlSettings {
         zone: settings.zone.clone(),
         public_url: PublicUrl {
             scheme: "http".to_owned(),
             port: listen.port(),
         },
         lease: ControlSettings::LEASE,
-    }
+        audit: open_audit_log(dir)?,
+    })
 }
 
 fn relay_settings(

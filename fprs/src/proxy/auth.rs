@@ -17,4 +17,4 @@ pub use verify::{Authenticator, Denied, Identity};
 pub use view::View;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

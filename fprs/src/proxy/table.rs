@@ -44,12 +44,13 @@ pub struct Table {
 pub enum Found {
     /// A deployed server.
     Route(Arc<Route>),
-    /// A name of this zone without a server.
-    NoServer,
+    /// A name of this zone without a server: what stands in for its route, so that a request without
+    /// credentials takes the same steps.
+    NoServer(Arc<Route>),
     /// The proxy itself.
     Internal,
-    /// A name outside this zone that is no custom domain, but could be one.
-    OtherZone,
+    /// A name outside this zone that is no custom domain, but could be one: likewise.
+    OtherZone(Arc<Route>),
     /// A name that can't be a server's.
     Nobodys,
 }
@@ -116,8 +117,8 @@ const EJECTION_MS: u64 = 1_000;
 
 impl Table {
     /// What that authority leads to. Takes lower case only; see [`Tables::find`].
-    fn find(&self, authority: &str, zone: &str) -> Found {
-        let (server, known) = match host::read(authority, zone) {
+    fn find(&self, authority: &str, zone: &str, nobodys: &ArcSwap<Route>) -> Found {
+        let (server, unknown): (_, fn(Arc<Route>) -> Found) = match host::read(authority, zone) {
             Host::Internal => return Found::Internal,
             Host::Server(server) => (Some(server), Found::NoServer),
             Host::Other(host) if host::may_be_custom(host, zone) => (
@@ -128,7 +129,7 @@ impl Table {
         };
         match server.and_then(|server| self.servers.get(server)) {
             Some(route) => Found::Route(route.load_full()),
-            None => known,
+            None => unknown(nobodys.load_full()),
         }
     }
 
@@ -150,6 +151,28 @@ impl Table {
     /// The route of a server.
     pub fn route(&self, server: &str) -> Option<Arc<Route>> {
         self.servers.get(server).map(|route| route.load_full())
+    }
+}
+
+impl Route {
+    /// A protected server without anything, whose demand nobody hears of.
+    fn of_nobody() -> Self {
+        let name: Arc<str> = "".into();
+        Self {
+            tenant: Tenant::nobody(),
+            auth: Auth::Required,
+            cors: None,
+            websocket_auth: Box::default(),
+            owner: Owner::server(&name),
+            hold: Duration::ZERO,
+            request_timeout: None,
+            ready: Box::default(),
+            starting: false,
+            demand: Demand::new().server(&name),
+            edited: Arc::default(),
+            startup_ms: 0,
+            server: name,
+        }
     }
 }
 
@@ -208,6 +231,8 @@ pub struct Tables {
     current: ArcSwap<Table>,
     demand: Arc<Demand>,
     tenants: Tenants,
+    /// The route of names that nobody has.
+    nobodys: ArcSwap<Route>,
 }
 
 impl Tables {
@@ -218,6 +243,7 @@ impl Tables {
             current: ArcSwap::default(),
             demand,
             tenants: Tenants::default(),
+            nobodys: ArcSwap::from_pointee(Route::of_nobody()),
         })
     }
 
@@ -239,9 +265,10 @@ impl Tables {
     /// What that authority leads to in the table, whatever its case.
     pub fn find(&self, table: &Table, authority: &str) -> Found {
         if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return table.find(&authority.to_ascii_lowercase(), &self.zone);
+            let authority = authority.to_ascii_lowercase();
+            return table.find(&authority, &self.zone, &self.nobodys);
         }
-        table.find(authority, &self.zone)
+        table.find(authority, &self.zone, &self.nobodys)
     }
 
     /// Takes over what was applied to the snapshot; costs what changed. For the one follower.

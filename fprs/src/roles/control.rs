@@ -6,9 +6,10 @@ use std::sync::Arc;
 use axum::Router;
 use fprs_config::store::EmbeddedStore;
 use fprs_config::{SharedStore, View};
-use fprs_control::{Control, ControlSettings};
+use fprs_control::{AuditLog, Control, ControlSettings};
 use prometheus::Registry;
 
+use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::process::Parts;
 use crate::roles::Admin;
@@ -21,6 +22,16 @@ pub fn open_store(path: &Path) -> Result<SharedStore, Failure> {
     EmbeddedStore::open(path)
         .map(|store| Arc::new(store) as SharedStore)
         .map_err(Failure::new)
+}
+
+/// Opens the audit log, or says why not.
+///
+/// # Errors
+/// It can't be written to.
+pub fn open_audit_log(dir: &DataDir) -> Result<AuditLog, Failure> {
+    let path = dir.audit_log();
+    AuditLog::open(&path)
+        .map_err(|error| Failure::new(format!("can't write `{}`: {error}", path.display())))
 }
 
 /// Control that runs.

@@ -7,7 +7,7 @@ use fprs_forward::{Budget, Deadlines, Shards, limits};
 use fprs_relay::data::{Data, Edited};
 use fprs_relay::{Relay, RelaySettings};
 use prometheus::Registry;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
@@ -18,6 +18,7 @@ use crate::roles::in_flight;
 #[derive(Debug)]
 pub struct Relaying {
     worker: String,
+    attached: watch::Receiver<bool>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
@@ -44,6 +45,7 @@ impl Relaying {
     ) -> Result<Self, Failure> {
         let relay = Relay::new(settings, registry).map_err(Failure::new)?;
         let worker = relay.worker_id().to_owned();
+        let attached = relay.attached();
         let table = relay.table();
         let counted = Arc::clone(&table);
         let in_flight = move || counted.load().values().map(|r| r.in_flight()).sum();
@@ -69,6 +71,7 @@ impl Relaying {
         }));
         Ok(Self {
             worker,
+            attached,
             stop,
             running,
         })
@@ -77,6 +80,12 @@ impl Relaying {
     /// The worker's name in the plane.
     pub fn worker(&self) -> &str {
         &self.worker
+    }
+
+    /// Waits until control has welcomed it; `false`: it ended before.
+    pub fn attached(&self) -> impl Future<Output = bool> + use<> {
+        let mut attached = self.attached.clone();
+        async move { attached.wait_for(|attached| *attached).await.is_ok() }
     }
 
     /// Stops every program and says goodbye to control.

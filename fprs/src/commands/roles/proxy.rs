@@ -165,7 +165,9 @@ async fn until_relieved(
         relief = Some(offer.taken().await);
         Ok(())
     };
-    let ended = process.run_until(settings, view, relieved).await;
+    let ended = process
+        .run_until(settings, super::known(view), relieved)
+        .await;
     relief.map_or(Ended::Alone(ended), Ended::Relieved)
 }
 

@@ -135,6 +135,11 @@ impl Tenant {
         }
     }
 
+    /// Whose servers don't exist.
+    pub fn nobody() -> Arc<Self> {
+        Arc::new(Self::new(&"".into(), u32::MAX))
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

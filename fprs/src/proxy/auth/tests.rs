@@ -1,6 +1,6 @@
 //! Credentials held against a table: who is let in, and everything that is not.
 
-mod hostile;
+pub(crate) mod hostile;
 mod lifetimes;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -67,45 +67,41 @@ impl Proxy {
                 Answer::new(Reason::NoReplica).retry_after(1),
             ));
         }
-        match found {
+        let (route, nobodys) = match found {
             Found::Route(route) if route.auth == Auth::Public => {
                 strip_pair(request.headers_mut());
-                Ok(route)
+                return Ok(route);
             }
-            Found::Route(route) => {
-                if preflight::is_preflight(request) {
-                    return Err(preflight(&route, request));
-                }
-                let identity = self.authenticate(&table.callers, Some(&route), request, client)?;
-                if !identity.may_call(route.tenant.name(), &route.server) {
-                    return Err(Reason::Forbidden.into());
-                }
-                let fields = request.headers_mut();
-                fields.insert(fields::TENANT, identity.tenant_field().clone());
-                fields.insert(fields::TOKEN_ID, identity.id_field().clone());
-                Ok(route)
-            }
+            Found::Route(route) => (route, None),
+            Found::NoServer(stand_in) => (stand_in, Some(Reason::NoReplica)),
+            Found::OtherZone(stand_in) => (stand_in, Some(Reason::WrongZone)),
+            Found::Nobodys => return Err(Reason::WrongZone.into()),
             Found::Internal => {
                 let leaving = self.leaving.load(Ordering::Relaxed);
-                Err(Turned::Internal(table.is_loaded() && !leaving))
+                return Err(Turned::Internal(table.is_loaded() && !leaving));
             }
-            Found::NoServer => {
-                self.authenticate(&table.callers, None, request, client)?;
-                Err(Reason::NoReplica.into())
-            }
-            Found::OtherZone => {
-                self.authenticate(&table.callers, None, request, client)?;
-                Err(Reason::WrongZone.into())
-            }
-            Found::Nobodys => Err(Reason::WrongZone.into()),
+        };
+        if preflight::is_preflight(request) {
+            return Err(preflight(&route, request));
         }
+        let identity = self.authenticate(&table.callers, &route, request, client)?;
+        if let Some(reason) = nobodys {
+            return Err(reason.into());
+        }
+        if !identity.may_call(route.tenant.name(), &route.server) {
+            return Err(Reason::Forbidden.into());
+        }
+        let fields = request.headers_mut();
+        fields.insert(fields::TENANT, identity.tenant_field().clone());
+        fields.insert(fields::TOKEN_ID, identity.id_field().clone());
+        Ok(route)
     }
 
     /// Who asks; what says so is taken out of the request.
     fn authenticate(
         &self,
         view: &View,
-        route: Option<&Route>,
+        route: &Route,
         request: &mut Request<()>,
         client: &Client,
     ) -> Result<Identity, Denied> {
@@ -135,9 +131,9 @@ impl Proxy {
 
 /// A credential where only WebSockets may have one, if the server allows that. It is taken out of any
 /// request to a server that asks for credentials.
-fn socket_credential(route: Option<&Route>, request: &mut Request<()>) -> Option<(Taken, Source)> {
+fn socket_credential(route: &Route, request: &mut Request<()>) -> Option<(Taken, Source)> {
     let is_socket = sockets::is_websocket(request);
-    let allows = |way| is_socket && route.is_some_and(|route| route.websocket_auth.contains(&way));
+    let allows = |way| is_socket && route.websocket_auth.contains(&way);
     let (subprotocol, query) = (
         allows(WebSocketAuth::Subprotocol),
         allows(WebSocketAuth::Query),

@@ -1,5 +1,7 @@
 //! A proxy of one core between a client and relays that refuse.
 
+mod callers;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -130,7 +132,6 @@ struct Scene {
 
 impl Scene {
     async fn with(relays: &[&Relay]) -> Self {
-        let mut world = World::new();
         let mut changes = vec![server("s")];
         for (number, relay) in relays.iter().enumerate() {
             let id = format!("r{number}");
@@ -142,10 +143,17 @@ impl Scene {
                 .change(),
             );
         }
+        Self::of(changes, &[]).await
+    }
+
+    /// With those records, believing those edges.
+    async fn of(changes: Vec<fprs_config::Change>, edges: &[&str]) -> Self {
+        let mut world = World::new();
         world.commit(changes);
+        let edges: Vec<IpNet> = edges.iter().map(|edge| edge.parse().unwrap()).collect();
         let settings = Settings {
             tables: Arc::clone(&world.tables),
-            edges: Arc::default(),
+            edges: edges.into(),
             leaving: Arc::default(),
             budget: Budget::new(usize::MAX),
             overload: Arc::default(),

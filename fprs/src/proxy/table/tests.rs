@@ -15,9 +15,9 @@ fn found(world: &World, authority: &str) -> String {
     let table = world.tables.load();
     match world.tables.find(&table, authority) {
         Found::Route(route) => route.server.to_string(),
-        Found::NoServer => "(no server)".to_owned(),
+        Found::NoServer(_) => "(no server)".to_owned(),
         Found::Internal => "(internal)".to_owned(),
-        Found::OtherZone => "(other zone)".to_owned(),
+        Found::OtherZone(_) => "(other zone)".to_owned(),
         Found::Nobodys => "(nobody's)".to_owned(),
     }
 }

@@ -412,6 +412,29 @@ impl Attack {
     }
 }
 
+/// Every hostile credential by name, as fields of a request; and records it is held against.
+pub(crate) fn table() -> (Vec<Change>, Vec<(&'static str, HeaderMap)>) {
+    let attack = Attack::new();
+    let (tokens, issuers) = (
+        attack.world.snapshot.tokens(),
+        attack.world.snapshot.issuers(),
+    );
+    let tokens = tokens.map(|token| Record::Token(Token::clone(token)));
+    let issuers = issuers.map(|issuer| Record::Issuer(Issuer::clone(issuer)));
+    let records = tokens
+        .chain(issuers)
+        .map(|record| record.change())
+        .collect();
+    let jwts = attack.jwts();
+    let jwts = jwts.into_iter().map(|(name, jwt)| (name, bearer(&jwt)));
+    (records, attack.tokens().into_iter().chain(jwts).collect())
+}
+
+/// A credential that those records let in.
+pub(crate) fn good() -> HeaderMap {
+    bearer(&format!("t1.{SECRET}"))
+}
+
 /// None of them takes longer than this, in debug builds and on a busy machine: a signature takes a
 /// hundredth of it.
 const QUICKLY: Duration = Duration::from_millis(50);
