@@ -1,5 +1,5 @@
 //! What operators see of tenants and of late cores. Tenants are told by name only where they have
-//! limits or were refused something, and no more than [`TENANTS`] of them: a metric's labels are
+//! limits or were refused something, and no more than `TENANTS` of them: a metric's labels are
 //! bounded, whoever makes tenants.
 
 use std::cmp::Reverse;
