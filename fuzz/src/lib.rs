@@ -3,6 +3,7 @@
 //! too and replays `corpus/`, so that what fuzzing found stays fixed.
 
 pub mod body;
+pub mod credential;
 pub mod exchange;
 pub mod grpc_timeout;
 pub mod host;
@@ -16,8 +17,9 @@ pub mod websocket;
 pub type Check = fn(&[u8]);
 
 /// Every target by name; its corpus is `corpus/<name>/`.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("body", body::check),
+    ("credential", credential::check),
     ("exchange", exchange::check),
     ("grpc_timeout", grpc_timeout::check),
     ("host", host::check),

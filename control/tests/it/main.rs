@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod callers;
+#[cfg(test)]
 mod channel;
 #[cfg(test)]
 mod feed;

@@ -3,6 +3,8 @@
 //! once; a request that has its route keeps it to its end. Counters
 //! and reported loads belong to the replica and survive every edit around it.
 
+mod nobody;
+
 use std::collections::HashMap as StdMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use tokio::sync::Notify;
 use crate::proxy::admit::{Tenant, Tenants};
 use crate::proxy::auth::View;
 use crate::proxy::host::{self, Host};
+
+use self::nobody::Nobody;
 
 type Map<V> = GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, DefaultSharedPtr>;
 
@@ -117,20 +121,30 @@ const EJECTION_MS: u64 = 1_000;
 
 impl Table {
     /// What that authority leads to. Takes lower case only; see [`Tables::find`].
-    fn find(&self, authority: &str, zone: &str, nobodys: &ArcSwap<Route>) -> Found {
-        let (server, unknown): (_, fn(Arc<Route>) -> Found) = match host::read(authority, zone) {
+    fn find(&self, authority: &str, zone: &str, nobody: &Nobody) -> Found {
+        let (place, unknown): (_, fn(Arc<Route>) -> Found) = match host::read(authority, zone) {
             Host::Internal => return Found::Internal,
-            Host::Server(server) => (Some(server), Found::NoServer),
-            Host::Other(host) if host::may_be_custom(host, zone) => (
-                self.hosts.get(host).map(|server| &**server),
-                Found::OtherZone,
-            ),
+            Host::Server(server) => (self.servers.get(server), Found::NoServer),
+            Host::Other(host) if host::may_be_custom(host, zone) => {
+                let place = match self.hosts.get(host) {
+                    Some(server) => self.servers.get(server),
+                    None => {
+                        nobody.held();
+                        None
+                    }
+                };
+                (place, Found::OtherZone)
+            }
             Host::Other(_) => return Found::Nobodys,
         };
-        match server.and_then(|server| self.servers.get(server)) {
-            Some(route) => Found::Route(route.load_full()),
-            None => unknown(nobodys.load_full()),
+        let Some(place) = place else {
+            return nobody.route().map_or(Found::Nobodys, unknown);
+        };
+        let route = place.load_full();
+        if route.auth == Auth::Required {
+            nobody.miss();
         }
+        Found::Route(route)
     }
 
     /// At least one snapshot has been applied.
@@ -151,28 +165,6 @@ impl Table {
     /// The route of a server.
     pub fn route(&self, server: &str) -> Option<Arc<Route>> {
         self.servers.get(server).map(|route| route.load_full())
-    }
-}
-
-impl Route {
-    /// A protected server without anything, whose demand nobody hears of.
-    fn of_nobody() -> Self {
-        let name: Arc<str> = "".into();
-        Self {
-            tenant: Tenant::nobody(),
-            auth: Auth::Required,
-            cors: None,
-            websocket_auth: Box::default(),
-            owner: Owner::server(&name),
-            hold: Duration::ZERO,
-            request_timeout: None,
-            ready: Box::default(),
-            starting: false,
-            demand: Demand::new().server(&name),
-            edited: Arc::default(),
-            startup_ms: 0,
-            server: name,
-        }
     }
 }
 
@@ -231,8 +223,7 @@ pub struct Tables {
     current: ArcSwap<Table>,
     demand: Arc<Demand>,
     tenants: Tenants,
-    /// The route of names that nobody has.
-    nobodys: ArcSwap<Route>,
+    nobody: Nobody,
 }
 
 impl Tables {
@@ -243,7 +234,7 @@ impl Tables {
             current: ArcSwap::default(),
             demand,
             tenants: Tenants::default(),
-            nobodys: ArcSwap::from_pointee(Route::of_nobody()),
+            nobody: Nobody::default(),
         })
     }
 
@@ -266,9 +257,9 @@ impl Tables {
     pub fn find(&self, table: &Table, authority: &str) -> Found {
         if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
             let authority = authority.to_ascii_lowercase();
-            return table.find(&authority, &self.zone, &self.nobodys);
+            return table.find(&authority, &self.zone, &self.nobody);
         }
-        table.find(authority, &self.zone, &self.nobodys)
+        table.find(authority, &self.zone, &self.nobody)
     }
 
     /// Takes over what was applied to the snapshot; costs what changed. For the one follower.

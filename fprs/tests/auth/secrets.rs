@@ -98,7 +98,7 @@ async fn add_private_key(stage: &Stage) {
 #[tokio::test]
 async fn no_secret_is_in_anything_the_plane_writes_or_shows() {
     let settings = Settings::new(FPRS)
-        .env("FPRS_LOG", "debug")
+        .env("FPRS_LOG", "trace")
         .env("FPRS_ADMIN_TOKEN", ADMIN);
     let more = "auth_websocket = [\"subprotocol\", \"query\"]";
     let stage = Stage::set_with(settings, Some(ADMIN), more).await;
