@@ -59,7 +59,10 @@ async fn flood_at(rate: u32, fields: Vec<(&'static str, String)>, what: &str) {
     load.stop();
     println!("{what}: {ok} carried and {refused} refused in {seconds:.1} s");
     assert!(ok <= f64::from(rate) * seconds + 1.0, "{ok} in {seconds} s");
-    assert!(ok >= f64::from(rate) * seconds * 0.5, "{ok} in {seconds} s");
+    assert!(
+        ok + 1.0 >= f64::from(rate) * seconds * 0.5,
+        "{ok} in {seconds} s"
+    );
     assert!(refused > 4.0 * ok);
 }
 
@@ -133,7 +136,8 @@ async fn readers_that_stall_are_held_to_their_tenants_bytes() {
             Some(stream) => open.push(stream),
             None => refused += 1,
         }
-        (refused > 0 && open.len() >= 40).then_some(())
+        // Each holds a window of 256 KiB: ten times the limit.
+        (refused > 0 && open.len() + refused >= 40).then_some(())
     })
     .await;
     neighbour.notices_nothing_of("readers that stall").await;

@@ -50,11 +50,13 @@ async fn ten_equal_tenants_get_equal_shares_of_a_core_that_has_too_much_to_do() 
     let scene = Scene::start();
     let origin = origin::start();
     let mut plans = Vec::new();
-    for number in 1..=10 {
+    // All ask for more than a tenth, and two for several times as much as the others.
+    let outstanding = [100, 100, 100, 100, 300, 100, 100, 100, 100, 400];
+    for (number, outstanding) in outstanding.into_iter().enumerate() {
         let name = format!("t{number}");
         scene.tenant(Tenant::new(&name), &[origin]).await;
         scene.answers(&name).await;
-        plans.push(Plan::new(host(&name), Pace::Outstanding(40 + 20 * number)));
+        plans.push(Plan::new(host(&name), Pace::Outstanding(outstanding)));
     }
     counted(&scene, plans, |got| {
         let jain = jain(got);

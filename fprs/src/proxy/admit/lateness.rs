@@ -3,12 +3,13 @@
 //! it look by a timer, since a core may be kept busy by few requests, or by many that come in lumps; a
 //! core with nothing to do has no timer and sleeps.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fprs_autoscaler_client::clock;
-use tokio::sync::Notify;
 
 use super::Gate;
 use super::share::{ROUND_US, TARGET_US};
@@ -29,13 +30,21 @@ pub(super) struct Lateness {
     /// When the task was woken; 0: it waits for requests.
     woken_us: Cell<u64>,
     started: Cell<bool>,
-    wake: Notify,
+    waker: RefCell<Option<Waker>>,
 }
 
 impl Lateness {
     /// The task waits for its turn, or looks by the timer.
     pub(super) const fn waits(&self) -> bool {
         self.woken_us.get() > 0
+    }
+
+    fn poll_woken(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.waits() {
+            return Poll::Ready(());
+        }
+        self.waker.replace(Some(cx.waker().clone()));
+        Poll::Pending
     }
 }
 
@@ -56,13 +65,15 @@ impl Gate {
             tokio::task::spawn_local(Rc::clone(self).look());
         }
         lateness.woken_us.set(clock::now_us().max(1));
-        lateness.wake.notify_one();
+        if let Some(waker) = lateness.waker.take() {
+            waker.wake();
+        }
     }
 
     async fn look(self: Rc<Self>) {
         let lateness = &self.lateness;
         loop {
-            lateness.wake.notified().await;
+            poll_fn(|cx| lateness.poll_woken(cx)).await;
             let mut now_us = clock::now_us();
             if self.waited_since(lateness.woken_us.get(), now_us) {
                 let mut until_us = now_us + WATCHED_US;

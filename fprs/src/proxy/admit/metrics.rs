@@ -1,5 +1,5 @@
 //! What operators see of tenants and of late cores. Tenants are told by name only where they have
-//! limits or were refused something, and no more than [`TENANTS`] of them: a metric's labels are
+//! limits or were refused something, and no more than `TENANTS` of them: a metric's labels are
 //! bounded, whoever makes tenants.
 
 use std::cmp::Reverse;
@@ -177,4 +177,46 @@ impl Collector for Metrics {
 
 fn refusals(tenant: &Tenant) -> u64 {
     Limit::ALL.map(|limit| tenant.refused(limit)).iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use fprs_config::{Limits, Record};
+
+    use super::*;
+    use crate::proxy::testing::{World, server_of};
+
+    #[test]
+    fn labels_are_bounded_and_only_of_tenants_with_something_to_tell() {
+        const LIMITED: usize = TENANTS + 5;
+        let mut world = World::new();
+        let limits = Limits {
+            concurrent_exchanges: Some(1),
+            ..Limits::default()
+        };
+        let mut changes = vec![server_of("plain", "plain")];
+        for number in 0..LIMITED {
+            let name = format!("t{number}");
+            changes.push(server_of(&name, &name));
+            let tenant = fprs_config::Tenant {
+                limits,
+                ..fprs_config::Tenant::new(&name)
+            };
+            changes.push(Record::Tenant(tenant).change());
+        }
+        world.commit(changes);
+        let metrics = Metrics::new(&world.tables, &Arc::default()).unwrap();
+        let families = metrics.collect();
+        let in_flight = families
+            .iter()
+            .find(|family| family.name() == "fprs_tenant_exchanges_in_flight")
+            .unwrap();
+        let told = in_flight.get_metric();
+        assert_eq!(told.len(), TENANTS + 1, "and one for all others");
+        let named = |name| {
+            told.iter()
+                .any(|metric| metric.get_label()[0].value() == name)
+        };
+        assert!(named("") && !named("plain"));
+    }
 }

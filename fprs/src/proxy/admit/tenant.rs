@@ -135,9 +135,9 @@ impl Tenant {
         }
     }
 
-    /// The tenant of names that nobody has.
-    pub fn nobody() -> Self {
-        Self::new(&"".into(), u32::MAX)
+    /// Whose servers don't exist.
+    pub fn nobody() -> Arc<Self> {
+        Arc::new(Self::new(&"".into(), u32::MAX))
     }
 
     /// Its name.

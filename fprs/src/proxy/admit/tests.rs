@@ -157,18 +157,6 @@ fn an_edit_is_in_force_for_the_next_request_and_counts_survive_it() {
 }
 
 #[test]
-fn a_tenant_that_holds_too_many_bytes_is_to_slow_down() {
-    let scene = Scene::new(Limits {
-        buffered_bytes: Some(1_000),
-        ..Limits::default()
-    });
-    assert!(scene.admit().is_ok());
-    let route = scene.world.tables.load().route("s").unwrap();
-    assert_eq!(route.tenant.holder().name(), "t");
-    assert!(!route.tenant.holder().is_over());
-}
-
-#[test]
 fn servers_of_one_tenant_share_its_limits_and_others_have_none() {
     let mut scene = Scene::new(Limits {
         concurrent_exchanges: Some(1),

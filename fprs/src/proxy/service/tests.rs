@@ -1,6 +1,7 @@
 //! A proxy of one core between a client and relays that refuse.
 
 mod callers;
+mod limits;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

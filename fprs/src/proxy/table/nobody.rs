@@ -54,7 +54,7 @@ impl Nobody {
 /// A protected server without anything, whose demand nobody hears of.
 fn route() -> Route {
     let name: Arc<str> = "".into();
-    let tenant = Arc::new(Tenant::nobody());
+    let tenant = Tenant::nobody();
     Route {
         auth: Auth::Required,
         cors: None,
