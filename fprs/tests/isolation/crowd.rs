@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fprs::data_dir::DataDir;
 use fprs::process::{Parts, bind, bound};
 use fprs::roles::{Following, Proxying, open_store};
 use fprs::settings::{Given, Role, Settings};
@@ -44,7 +45,8 @@ struct Scene {
 impl Scene {
     async fn start() -> Self {
         let dir = TempDir::new().unwrap();
-        let store = open_store(&dir.path().join("store")).unwrap();
+        let data_dir = DataDir::open(dir.path()).unwrap();
+        let store = open_store(None, &data_dir).await.unwrap();
         let given = Given {
             control: vec!["127.0.0.1:1".to_owned()],
             data_dir: Some(dir.path().to_owned()),
