@@ -9,6 +9,8 @@
 )]
 
 mod etcd;
+#[cfg(all(test, feature = "spanner"))]
+pub(crate) mod faults;
 mod spanner;
 
 pub use etcd::Etcd;

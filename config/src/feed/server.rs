@@ -1,6 +1,7 @@
 //! Serves a store to followers. A follower that reads slowly is lost, never waited for; callers were
 //! authenticated before they get here.
 
+mod followers;
 mod hub;
 mod snapshot;
 
@@ -19,17 +20,24 @@ use crate::limits;
 use crate::store::history::HistoryLimits;
 use crate::store::{Change, CommitError, Expectation, SharedStore, StoreError, WatchEvent};
 
+pub use followers::{FollowerReport, Followers};
 use hub::Hub;
 use snapshot::Shared;
 
 /// The gRPC service, to be merged into the host's routes behind its check of the bearer token.
 pub fn service(store: SharedStore) -> FeedServer<FeedService> {
-    service_within(store, HistoryLimits::default())
+    service_within(store, HistoryLimits::default(), Arc::default())
+}
+
+/// As [`service`], noting who watches in `followers`.
+pub fn service_noting(store: SharedStore, followers: Arc<Followers>) -> FeedServer<FeedService> {
+    service_within(store, HistoryLimits::default(), followers)
 }
 
 pub(super) fn service_within(
     store: SharedStore,
     history: HistoryLimits,
+    followers: Arc<Followers>,
 ) -> FeedServer<FeedService> {
     FeedServer::new(FeedService {
         store,
@@ -37,6 +45,7 @@ pub(super) fn service_within(
         hub: OnceLock::new(),
         snapshots: Arc::new(Semaphore::new(limits::FEED_SNAPSHOTS)),
         shared: Shared::default(),
+        followers,
     })
     .max_decoding_message_size(limits::FEED_MESSAGE_BYTES)
     .max_encoding_message_size(limits::FEED_MESSAGE_BYTES)
@@ -50,6 +59,7 @@ pub struct FeedService {
     hub: OnceLock<Hub>,
     snapshots: Arc<Semaphore>,
     shared: Shared,
+    followers: Arc<Followers>,
 }
 
 impl std::fmt::Debug for FeedService {
@@ -84,12 +94,24 @@ impl Feed for FeedService {
         request: Request<wire::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let wire::WatchRequest { from, follower } = request.into_inner();
+        if follower.len() > limits::ID_BYTES {
+            return Err(Status::invalid_argument("the follower's name is too long"));
+        }
         tracing::debug!(follower, from, "a follower watches");
+        let place = self.followers.enter(follower, Revision(from));
         let hub = self
             .hub
             .get_or_init(|| Hub::start(Arc::clone(&self.store), self.history));
         let events = hub.follow(Arc::clone(&self.store), Revision(from));
-        Ok(Response::new(events.map(|event| Ok(event.into())).boxed()))
+        let events = events.map(move |event| {
+            match &event {
+                WatchEvent::Batch(batch) => place.told(batch.revision),
+                WatchEvent::Progress(revision) => place.told(*revision),
+                WatchEvent::Lost => {}
+            }
+            Ok(event.into())
+        });
+        Ok(Response::new(events.boxed()))
     }
 
     async fn commit(

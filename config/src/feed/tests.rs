@@ -50,7 +50,7 @@ impl Serving {
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
             tonic::transport::Server::builder()
-                .add_service(server::service_within(store, history))
+                .add_service(server::service_within(store, history, Arc::default()))
                 .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
                 .await
                 .unwrap();
@@ -338,4 +338,31 @@ async fn five_hundred_followers_are_in_step_soon_after_a_start_and_a_restart_for
         );
         assert!(reads <= FOLLOWERS / 10, "{reads} reads of the store");
     }
+}
+
+#[tokio::test]
+async fn a_feed_knows_who_watches_and_what_each_was_told() {
+    let (_dir, store) = embedded(100);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let followers = Arc::<server::Followers>::default();
+    let service = server::service_noting(Arc::clone(&store), Arc::clone(&followers));
+    tokio::spawn(
+        tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(TcpIncoming::from(listener)),
+    );
+    let mut watch = client(&[address]).watch(Revision(0));
+    let revision = put(&store, "a").await;
+    next_batch(&mut watch).await.unwrap();
+    let report = followers.report();
+    assert_eq!(report.len(), 1);
+    assert_eq!((&*report[0].name, report[0].told), ("test", revision));
+    drop(watch);
+    let gone = async {
+        while !followers.report().is_empty() {
+            put(&store, "a").await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, gone).await.unwrap();
 }

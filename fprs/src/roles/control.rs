@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::routing::get;
+use axum::{Json, Router};
+use fprs_config::feed::server::{Followers, service_noting};
 use fprs_config::{SharedStore, StoreAddress, View};
 use fprs_control::{AuditLog, Control, ControlSettings};
 use prometheus::Registry;
+use serde_json::{Value, json};
 
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
@@ -66,10 +69,28 @@ impl Controlling {
         Ok(Self { control, store })
     }
 
-    /// The admin port's routes: what the process has of its own, the control API and the feed.
+    /// The admin port's routes: what the process has of its own, the control API and the feed, and
+    /// who follows it.
     pub fn routes(&self, mut admin: Admin) -> Router {
-        let feed = fprs_config::feed::server::service(Arc::clone(&self.store));
+        let followers = Arc::<Followers>::default();
+        let feed = service_noting(Arc::clone(&self.store), Arc::clone(&followers));
         admin.grpc = admin.grpc.add_service(feed);
+        let show = move || {
+            let followers = show_followers(&followers);
+            async { Json(followers) }
+        };
+        admin.api = admin.api.route("/v1/followers", get(show));
         self.control.router(admin.into_control_admin())
     }
+}
+
+fn show_followers(followers: &Followers) -> Value {
+    let followers = followers.report().into_iter().map(|follower| {
+        json!({
+            "name": follower.name,
+            "told_revision": follower.told.0,
+            "watches_for_seconds": follower.watches_for.as_secs_f64(),
+        })
+    });
+    followers.collect()
 }

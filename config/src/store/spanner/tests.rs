@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use fprs_testkit::fault::{Fault, FaultProxy};
 use futures_util::StreamExt;
+use tonic::Code;
 
 use super::*;
 use crate::engines::Emulator;
+use crate::engines::faults::{FaultServer, StreamFault};
 use crate::key::Key;
 use crate::store::{Entry, WatchEvent, conformance};
 
@@ -76,6 +78,11 @@ async fn write_until(store: SpannerStore, writer: u64, end: Instant) -> u64 {
     commits
 }
 
+/// What a read finds at this moment.
+async fn exact(client: &Client) -> Result<Contents, StoreError> {
+    client.read(client.now().await?).await
+}
+
 /// Two writers in processes of their own; what a third process is told comes, at every moment it is
 /// compared, to exactly what a read at that moment finds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,8 +111,11 @@ async fn nothing_is_missed_while_partitions_split_and_merge_under_two_writers() 
             let [a, b] = writers.each_ref().map(JoinHandle::is_finished);
             written = (a && b).then_some(());
         }
-        let now = follower.client.now().await.unwrap();
-        let exact = follower.client.read(now).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let Ok(exact) = exact(&follower.client).await else {
+            eprintln!("the emulator is too busy to be compared with");
+            continue;
+        };
         while replayed.revision < exact.revision {
             match watch.next().await.unwrap() {
                 WatchEvent::Batch(batch) => replayed.take(batch),
@@ -181,6 +191,94 @@ async fn cut_and_swallowed_connections_leave_no_gap() {
     }
     let exact = writer.snapshot().await.unwrap();
     assert_eq!(follower.snapshot().await.unwrap(), exact);
+}
+
+/// A writer beside a follower whose calls go through a server that misbehaves.
+struct Misbehaving {
+    writer: SpannerStore,
+    follower: SpannerStore,
+    faults: FaultServer,
+    _emulator: Emulator,
+}
+
+impl Misbehaving {
+    async fn start() -> Option<Self> {
+        let emulator = Emulator::start(Some(1))?;
+        let address = database(&emulator, "faults").await;
+        let faults = FaultServer::start(emulator.address()).await;
+        let through = emulator.database_through("faults", faults.address());
+        Some(Self {
+            writer: open(&address, 1000).await,
+            follower: open(&through.parse().unwrap(), 1000).await,
+            faults,
+            _emulator: emulator,
+        })
+    }
+
+    /// Does that until so many readings more have met it.
+    async fn until_met(&self, fault: StreamFault, readings: usize) {
+        self.faults.set(fault);
+        let until = self.faults.spoiled() + readings;
+        let met = async {
+            while self.faults.spoiled() < until {
+                put(&self.writer, 1).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), met).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_end_in_the_middle_or_lack_tokens_or_are_too_many_leave_no_gap() {
+    let Some(it) = Misbehaving::start().await else {
+        return;
+    };
+    let mut position = it.follower.mirror.revision().unwrap();
+    let mut watch = it.follower.watch(position);
+    for (fault, readings) in [
+        (StreamFault::Ended(Code::Unavailable, 1), 3),
+        (StreamFault::Ended(Code::Internal, 3), 3),
+        (StreamFault::NoTokens, 3),
+        // What Spanner says to a partition's 21st reader.
+        (StreamFault::Refused(Code::ResourceExhausted), 3),
+    ] {
+        it.until_met(fault, readings).await;
+        it.faults.set(StreamFault::None);
+        let newest = put(&it.writer, 2).await;
+        hear(&mut watch, &mut position, newest).await;
+    }
+    let exact = it.writer.snapshot().await.unwrap();
+    assert_eq!(it.follower.snapshot().await.unwrap(), exact);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_history_is_gone_is_lost_and_everything_is_read_again() {
+    let Some(it) = Misbehaving::start().await else {
+        return;
+    };
+    let start = put(&it.writer, 1).await;
+    it.follower.snapshot().await.unwrap();
+    let mut watch = it.follower.watch(start);
+    it.until_met(StreamFault::Refused(Code::OutOfRange), 4)
+        .await;
+    it.faults.set(StreamFault::None);
+    let newest = put(&it.writer, 2).await;
+    // What was read before is served until everything was read again.
+    let caught_up = async {
+        while it.follower.snapshot().await.unwrap().revision < newest {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), caught_up).await.unwrap();
+    let lost = async { while watch.next().await.unwrap() != WatchEvent::Lost {} };
+    timeout(Duration::from_secs(10), lost).await.unwrap();
+    let exact = it.writer.snapshot().await.unwrap();
+    assert_eq!(it.follower.snapshot().await.unwrap(), exact);
+    let mut position = exact.revision;
+    let mut watch = it.follower.watch(position);
+    let newest = put(&it.writer, 3).await;
+    hear(&mut watch, &mut position, newest).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
