@@ -20,7 +20,7 @@ use crate::{
     cases::{Case, Effort, Kind, figures::Measured},
     load::{Outcome, Plan, Stop, pace::Pace},
     proxy::{
-        OTHER_CORE, Proxy, Running, Site,
+        OTHER_CORE, Proxy, Running, Site, beside,
         fprs::{ADMIN_TOKEN, seed},
         pinned, pinned_to_first,
     },
@@ -337,7 +337,7 @@ fn load_command(plan: &Plan) -> Result<Vec<String>> {
 
 /// Changes the table of the plane with that control process.
 fn churn(control: SocketAddr) -> Result<Started> {
-    let mut command = pinned(OTHER_CORE);
+    let mut command = beside(OTHER_CORE);
     command.push(env::current_exe()?.display().to_string());
     command.extend([
         "churn".to_owned(),

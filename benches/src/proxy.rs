@@ -222,6 +222,15 @@ pub fn pinned(core: u32) -> Vec<String> {
         .to_vec()
 }
 
+/// A command that shares `core` with a generator and gives way to it: its work must not be measured as
+/// somebody's latency.
+#[must_use]
+pub fn beside(core: u32) -> Vec<String> {
+    let mut command = ["nice", "-n", "19"].map(str::to_owned).to_vec();
+    command.extend(pinned(core));
+    command
+}
+
 /// A command that runs on the first `cores` cores, beginning with the proxy's.
 #[must_use]
 pub fn pinned_to_first(cores: u32) -> Vec<String> {

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use super::{SERVER, program};
-use crate::proxy::{OTHER_CORE, POLL, Running, START, Site, free_address, launch, pinned};
+use crate::proxy::{OTHER_CORE, POLL, Running, START, Site, beside, free_address, launch};
 
 /// Given to every process, so that none has to be asked for it.
 pub(crate) const ADMIN_TOKEN: &str = "bench-admin-token-bench-admin-token";
@@ -54,7 +54,7 @@ impl Plane {
 
     /// Control and autoscaler, out of the way on the other core.
     pub(super) fn control(site: &Site<'_>, data: &Path) -> Result<Self> {
-        let wrapper = pinned(OTHER_CORE);
+        let wrapper = beside(OTHER_CORE);
         let role = |name: &str| -> Result<PathBuf> {
             let folder = site.folder.join(name);
             fs::create_dir_all(&folder)?;
