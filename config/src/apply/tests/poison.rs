@@ -7,6 +7,7 @@ use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_va
 
 use super::*;
 use crate::record::Record;
+use crate::testing::{issuer, tenant, token};
 
 /// One field as it is encoded.
 #[derive(Clone)]
@@ -117,6 +118,9 @@ fn good() -> Vec<Record> {
         domain("poisoned.example.com", "beside"),
         worker("poisoned"),
         lease("poisoned"),
+        tenant("poisoned"),
+        token("poisoned"),
+        issuer("poisoned"),
     ]
 }
 
