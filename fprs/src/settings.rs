@@ -1,111 +1,25 @@
-//! PURE. What a process is started with: flags and environment before the settings file before the
+//! What a process is started with: flags and environment before the settings file before the
 //! defaults, checked once into values that hold.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+mod given;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use fprs_config::StoreAddress;
-use fprs_forward::{Deadlines, limits};
+use fprs_forward::Deadlines;
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::secret::Secret;
 
-/// What was given, by flag, environment or file; nothing is checked yet.
-#[derive(Args, Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Given {
-    /// Data plane address, HTTP/1.1 and h2c; for a relay the one proxies reach it by
-    /// [default: 127.0.0.1:8080; a relay's: 127.0.0.1:0]
-    #[arg(long, env = "FPRS_LISTEN")]
-    pub listen: Option<String>,
-    /// Address of control API, metrics and probes [default: 127.0.0.1:9090; a role's: 127.0.0.1:0]
-    #[arg(long, env = "FPRS_ADMIN")]
-    pub admin: Option<String>,
-    /// Suffix of the host names this plane answers for [default: region.localhost]
-    #[arg(long, env = "FPRS_ZONE")]
-    pub zone: Option<String>,
-    /// Where state is kept [default: ./.fprs]
-    #[arg(long, env = "FPRS_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Where control keeps its records: a path, spanner://projects/P/instances/I/databases/D or
-    /// etcd://host:port,…/prefix [default: store.redb in the data dir]
-    #[arg(long, env = "FPRS_STORE")]
-    pub store: Option<String>,
-    /// Admin addresses of control processes, for roles that follow one
-    #[arg(long, env = "FPRS_CONTROL", value_delimiter = ',')]
-    pub control: Vec<String>,
-    /// Networks whose word about clients (`x-forwarded-…`) is believed, e.g. 10.0.0.0/8
-    #[arg(long, env = "FPRS_TRUSTED_EDGES", value_delimiter = ',')]
-    pub trusted_edges: Vec<String>,
-    /// Admin token [default: the one in the data dir, made there if missing]; a relay's may be a
-    /// token of the role `worker`
-    #[arg(long, env = "FPRS_ADMIN_TOKEN", hide_env_values = true)]
-    #[serde(skip)]
-    pub admin_token: Option<Secret>,
-    /// Where this worker's replicas run, as servers ask for it [default: local]
-    #[arg(long, env = "FPRS_COMPUTE_REGION")]
-    pub compute_region: Option<String>,
-    /// Replicas this worker can run [default: 64]
-    #[arg(long, env = "FPRS_CAPACITY")]
-    pub capacity: Option<u32>,
-    /// Threads of the data plane, one a core [default: all cores]
-    #[arg(long, env = "FPRS_CORES")]
-    pub cores: Option<usize>,
-    /// How long a proxy goes on serving after SIGTERM with its readiness failing, for edges to notice
-    /// [default: 5s; of `up`: 0s]
-    #[arg(long, env = "FPRS_DRAIN_DELAY")]
-    pub drain_delay: Option<String>,
-    /// Memory for what exchanges hold that can't go on; beyond it the largest are ended
-    /// [default: 1GiB]
-    #[arg(long, env = "FPRS_BUFFER_LIMIT")]
-    pub buffer_limit: Option<String>,
-    /// How long exchanges in flight may go on after that [default: 30s]
-    #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
-    pub drain_timeout: Option<String>,
-    /// How long clients may keep the proxy waiting, where it is not to be the default, e.g.
-    /// idle=10m,head=5s; others: first-byte, body, reader
-    #[arg(long, env = "FPRS_DEADLINES", value_delimiter = ',')]
-    pub deadlines: Vec<String>,
-    /// How log lines look [default: text]
-    #[arg(long, env = "FPRS_LOG_FORMAT", value_enum)]
-    pub log_format: Option<LogFormat>,
-    /// Written once everything serves: JSON with pid, zone and bound addresses
-    #[arg(long, env = "FPRS_READY_FILE")]
-    pub ready_file: Option<PathBuf>,
-    /// Of `up` only, where it is a set of flags.
-    #[arg(skip)]
-    pub edge: GivenEdge,
-    /// Settings file, with the names of these flags as keys [default: fprs.toml in the data dir]
-    #[arg(long, env = "FPRS_CONFIG")]
-    #[serde(skip)]
-    pub config: Option<PathBuf>,
-}
-
-/// The edge beside a plane; in the settings file a table of its own.
-#[derive(Args, Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GivenEdge {
-    /// Run an Envoy in front, with TLS; clients are to trust `edge/ca.pem` of the data dir
-    #[arg(long, env = "FPRS_EDGE")]
-    #[serde(rename = "run")]
-    pub edge: bool,
-    /// The edge's address [default: 127.0.0.1:8443]
-    #[arg(long, env = "FPRS_EDGE_LISTEN")]
-    #[serde(rename = "listen")]
-    pub edge_listen: Option<String>,
-    /// HTTP/3 too, on the UDP port of the same number
-    #[arg(long, env = "FPRS_EDGE_HTTP3")]
-    #[serde(rename = "http3")]
-    pub edge_http3: bool,
-    /// Envoy's binary [default: `envoy` on the path, else ~/.cache/fprs/envoy]
-    #[arg(long, env = "FPRS_ENVOY")]
-    pub envoy: Option<PathBuf>,
-}
+pub use given::{Given, GivenEdge};
+pub use values::store;
+use values::{address, bytes, deadlines, duration, networks, positive, zone};
 
 /// The edge beside a plane.
 #[derive(Clone, Debug)]
@@ -217,11 +131,7 @@ impl Settings {
     /// # Errors
     /// Names the setting that is wrong.
     pub fn resolve(given: Given, role: Role) -> Result<Self, Failure> {
-        let given = match settings_file(&given) {
-            Some((path, required)) => read_file(&path, required)?
-                .map_or_else(|| given.clone(), |file| given.clone().over(file)),
-            None => given,
-        };
+        let given = given.with_file()?;
         let (listen, admin) = match role {
             Role::Up => ("127.0.0.1:8080", "127.0.0.1:9090"),
             Role::Control => ("127.0.0.1:8080", "127.0.0.1:9090"),
@@ -267,55 +177,7 @@ impl Settings {
     }
 }
 
-impl Given {
-    /// What is given here wins over what the file says.
-    fn over(self, file: Self) -> Self {
-        Self {
-            listen: self.listen.or(file.listen),
-            admin: self.admin.or(file.admin),
-            zone: self.zone.or(file.zone),
-            data_dir: self.data_dir.or(file.data_dir),
-            store: self.store.or(file.store),
-            control: if self.control.is_empty() {
-                file.control
-            } else {
-                self.control
-            },
-            trusted_edges: if self.trusted_edges.is_empty() {
-                file.trusted_edges
-            } else {
-                self.trusted_edges
-            },
-            admin_token: self.admin_token,
-            compute_region: self.compute_region.or(file.compute_region),
-            capacity: self.capacity.or(file.capacity),
-            cores: self.cores.or(file.cores),
-            drain_delay: self.drain_delay.or(file.drain_delay),
-            buffer_limit: self.buffer_limit.or(file.buffer_limit),
-            drain_timeout: self.drain_timeout.or(file.drain_timeout),
-            deadlines: if self.deadlines.is_empty() {
-                file.deadlines
-            } else {
-                self.deadlines
-            },
-            log_format: self.log_format.or(file.log_format),
-            ready_file: self.ready_file.or(file.ready_file),
-            edge: self.edge.over(file.edge),
-            config: self.config,
-        }
-    }
-}
-
 impl GivenEdge {
-    fn over(self, file: Self) -> Self {
-        Self {
-            edge: self.edge || file.edge,
-            edge_listen: self.edge_listen.or(file.edge_listen),
-            edge_http3: self.edge_http3 || file.edge_http3,
-            envoy: self.envoy.or(file.envoy),
-        }
-    }
-
     fn checked(self) -> Result<Option<Edge>, Failure> {
         let listen = self.edge_listen.as_deref().unwrap_or("127.0.0.1:8443");
         let edge = Edge {
@@ -325,158 +187,6 @@ impl GivenEdge {
         };
         Ok(self.edge.then_some(edge))
     }
-}
-
-/// The settings file and whether it has to be there.
-fn settings_file(given: &Given) -> Option<(PathBuf, bool)> {
-    if let Some(path) = &given.config {
-        return Some((path.clone(), true));
-    }
-    let data_dir = given
-        .data_dir
-        .as_deref()
-        .unwrap_or_else(|| Path::new(DATA_DIR));
-    Some((data_dir.join("fprs.toml"), false))
-}
-
-fn read_file(path: &Path, required: bool) -> Result<Option<Given>, Failure> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        // Whether the data dir can be one is not for the settings to say.
-        Err(error)
-            if !required
-                && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => {
-            return Err(Failure::new(format!(
-                "can't read settings `{}`: {error}",
-                path.display()
-            )));
-        }
-    };
-    toml::from_str(&text).map(Some).map_err(|error| {
-        let from = error.span().map_or(0, |span| span.start);
-        let line = 1 + text
-            .bytes()
-            .take(from)
-            .filter(|byte| *byte == b'\n')
-            .count();
-        let message = error.message();
-        Failure::new(format!(
-            "settings `{}` line {line}: {message}",
-            path.display()
-        ))
-    })
-}
-
-/// The store of that name.
-///
-/// # Errors
-/// No store is called that, or not in this build.
-pub fn store(text: &str) -> Result<StoreAddress, Failure> {
-    text.parse()
-        .map_err(|error| Failure::usage(format!("`--store {text}`: {error}")))
-}
-
-fn address(name: &str, text: &str) -> Result<SocketAddr, Failure> {
-    text.parse().map_err(|_| {
-        Failure::usage(format!(
-            "`--{name} {text}`: not an address like 127.0.0.1:8080"
-        ))
-    })
-}
-
-/// A DNS suffix: labels of letters, digits and hyphens.
-fn zone(text: &str) -> Result<String, Failure> {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
-    if text.len() <= 189 && text.split('.').all(label) {
-        return Ok(text.to_owned());
-    }
-    Err(Failure::usage(format!(
-        "`--zone {text}`: not a DNS suffix like us-west.region.example, in lower case and without a \
-         dot at the ends"
-    )))
-}
-
-fn networks(name: &str, texts: &[String]) -> Result<Vec<IpNet>, Failure> {
-    let network = |text: &String| {
-        text.parse()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_| {
-                Failure::usage(format!("`--{name} {text}`: not a network like 10.0.0.0/8"))
-            })
-    };
-    texts.iter().map(network).collect()
-}
-
-fn positive<T: Default + PartialEq>(name: &str, number: T) -> Result<T, Failure> {
-    if number == T::default() {
-        return Err(Failure::usage(format!("`--{name} 0`: must be at least 1")));
-    }
-    Ok(number)
-}
-
-fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
-    humantime::parse_duration(text)
-        .map_err(|_| Failure::usage(format!("`--{name} {text}`: not a duration like 30s")))
-}
-
-/// A number of bytes, with or without a unit of 1,024.
-fn bytes(name: &str, text: Option<&str>) -> Result<usize, Failure> {
-    let Some(text) = text else {
-        return Ok(limits::BUFFERED_BYTES);
-    };
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit: Option<usize> = match text.get(digits.len()..) {
-        Some("" | "B") => Some(1),
-        Some("KiB") => Some(1 << 10),
-        Some("MiB") => Some(1 << 20),
-        Some("GiB") => Some(1 << 30),
-        Some(_) | None => None,
-    };
-    let number: Option<usize> = digits.trim_end().parse().ok();
-    match unit
-        .zip(number)
-        .map(|(unit, number)| unit.checked_mul(number))
-    {
-        Some(Some(limit)) if limit >= LEAST_BUFFER => Ok(limit),
-        Some(Some(_)) => Err(Failure::usage(format!(
-            "`--{name} {text}`: must be at least 1MiB, or ordinary exchanges would be ended"
-        ))),
-        Some(None) | None => Err(Failure::usage(format!(
-            "`--{name} {text}`: not a size like 512MiB"
-        ))),
-    }
-}
-
-/// One stalled exchange holds up to half of this.
-const LEAST_BUFFER: usize = 1 << 20;
-
-/// `name=duration` each; a deadline of nothing would refuse everybody.
-fn deadlines(name: &str, texts: &[String]) -> Result<Deadlines, Failure> {
-    let mut deadlines = Deadlines::default();
-    for text in texts {
-        let set = text.split_once('=').is_some_and(|(which, after)| {
-            humantime::parse_duration(after)
-                .is_ok_and(|after| !after.is_zero() && deadlines.set(which, after))
-        });
-        if !set {
-            return Err(Failure::usage(format!(
-                "`--{name} {text}`: not a deadline like idle=2m; there are {}",
-                Deadlines::NAMES.join(", ")
-            )));
-        }
-    }
-    Ok(deadlines)
 }
 
 fn all_cores() -> usize {
@@ -506,17 +216,6 @@ mod tests {
             ..given
         };
         assert_eq!(Settings::resolve(given, Role::Up).unwrap().listen.port(), 2);
-    }
-
-    #[test]
-    fn sizes_have_units_of_1024() {
-        let size = |text| bytes("buffer-limit", Some(text)).ok();
-        assert_eq!(size("2097152"), Some(2 << 20));
-        assert_eq!(size("64MiB"), Some(64 << 20));
-        assert_eq!(size("2 GiB"), Some(2 << 30));
-        for wrong in ["", "MiB", "1.5GiB", "-1", "1023KiB", "99999999999999GiB"] {
-            assert_eq!(size(wrong), None, "{wrong}");
-        }
     }
 
     #[test]

@@ -1,0 +1,205 @@
+//! What a process was given, by flag, environment or file, before anything of it is checked: what is
+//! said first wins.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::{DATA_DIR, LogFormat};
+use crate::failure::Failure;
+use crate::secret::Secret;
+
+/// What was given, by flag, environment or file; nothing is checked yet.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Given {
+    /// Data plane address, HTTP/1.1 and h2c; for a relay the one proxies reach it by
+    /// [default: 127.0.0.1:8080; a relay's: 127.0.0.1:0]
+    #[arg(long, env = "FPRS_LISTEN")]
+    pub listen: Option<String>,
+    /// Address of control API, metrics and probes [default: 127.0.0.1:9090; a role's: 127.0.0.1:0]
+    #[arg(long, env = "FPRS_ADMIN")]
+    pub admin: Option<String>,
+    /// Suffix of the host names this plane answers for [default: region.localhost]
+    #[arg(long, env = "FPRS_ZONE")]
+    pub zone: Option<String>,
+    /// Where state is kept [default: ./.fprs]
+    #[arg(long, env = "FPRS_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where control keeps its records: a path, spanner://projects/P/instances/I/databases/D or
+    /// etcd://host:port,…/prefix [default: store.redb in the data dir]
+    #[arg(long, env = "FPRS_STORE")]
+    pub store: Option<String>,
+    /// Admin addresses of control processes, for roles that follow one
+    #[arg(long, env = "FPRS_CONTROL", value_delimiter = ',')]
+    pub control: Vec<String>,
+    /// Networks whose word about clients (`x-forwarded-…`) is believed, e.g. 10.0.0.0/8
+    #[arg(long, env = "FPRS_TRUSTED_EDGES", value_delimiter = ',')]
+    pub trusted_edges: Vec<String>,
+    /// Admin token [default: the one in the data dir, made there if missing]; a relay's may be a
+    /// token of the role `worker`
+    #[arg(long, env = "FPRS_ADMIN_TOKEN", hide_env_values = true)]
+    #[serde(skip)]
+    pub admin_token: Option<Secret>,
+    /// Where this worker's replicas run, as servers ask for it [default: local]
+    #[arg(long, env = "FPRS_COMPUTE_REGION")]
+    pub compute_region: Option<String>,
+    /// Replicas this worker can run [default: 64]
+    #[arg(long, env = "FPRS_CAPACITY")]
+    pub capacity: Option<u32>,
+    /// Threads of the data plane, one a core [default: all cores]
+    #[arg(long, env = "FPRS_CORES")]
+    pub cores: Option<usize>,
+    /// How long a proxy goes on serving after SIGTERM with its readiness failing, for edges to notice
+    /// [default: 5s; of `up`: 0s]
+    #[arg(long, env = "FPRS_DRAIN_DELAY")]
+    pub drain_delay: Option<String>,
+    /// Memory for what exchanges hold that can't go on; beyond it the largest are ended
+    /// [default: 1GiB]
+    #[arg(long, env = "FPRS_BUFFER_LIMIT")]
+    pub buffer_limit: Option<String>,
+    /// How long exchanges in flight may go on after that [default: 30s]
+    #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
+    pub drain_timeout: Option<String>,
+    /// How long clients may keep the proxy waiting, where it is not to be the default, e.g.
+    /// idle=10m,head=5s; others: first-byte, body, reader
+    #[arg(long, env = "FPRS_DEADLINES", value_delimiter = ',')]
+    pub deadlines: Vec<String>,
+    /// How log lines look [default: text]
+    #[arg(long, env = "FPRS_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Written once everything serves: JSON with pid, zone and bound addresses
+    #[arg(long, env = "FPRS_READY_FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Of `up` only, where it is a set of flags.
+    #[arg(skip)]
+    pub edge: GivenEdge,
+    /// Settings file, with the names of these flags as keys [default: fprs.toml in the data dir]
+    #[arg(long, env = "FPRS_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+}
+
+/// The edge beside a plane; in the settings file a table of its own.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GivenEdge {
+    /// Run an Envoy in front, with TLS; clients are to trust `edge/ca.pem` of the data dir
+    #[arg(long, env = "FPRS_EDGE")]
+    #[serde(rename = "run")]
+    pub edge: bool,
+    /// The edge's address [default: 127.0.0.1:8443]
+    #[arg(long, env = "FPRS_EDGE_LISTEN")]
+    #[serde(rename = "listen")]
+    pub edge_listen: Option<String>,
+    /// HTTP/3 too, on the UDP port of the same number
+    #[arg(long, env = "FPRS_EDGE_HTTP3")]
+    #[serde(rename = "http3")]
+    pub edge_http3: bool,
+    /// Envoy's binary [default: `envoy` on the path, else ~/.cache/fprs/envoy]
+    #[arg(long, env = "FPRS_ENVOY")]
+    pub envoy: Option<PathBuf>,
+}
+
+impl Given {
+    /// Together with the settings file, which has to be there if one is named.
+    ///
+    /// # Errors
+    /// It can't be read, or says what no settings file can.
+    pub(super) fn with_file(self) -> Result<Self, Failure> {
+        let file = match &self.config {
+            Some(path) => read_file(path, true)?,
+            None => {
+                let data_dir = self.data_dir.as_deref();
+                let data_dir = data_dir.unwrap_or_else(|| Path::new(DATA_DIR));
+                read_file(&data_dir.join("fprs.toml"), false)?
+            }
+        };
+        Ok(match file {
+            Some(file) => self.over(file),
+            None => self,
+        })
+    }
+
+    /// What is given here wins over what the file says.
+    fn over(self, file: Self) -> Self {
+        Self {
+            listen: self.listen.or(file.listen),
+            admin: self.admin.or(file.admin),
+            zone: self.zone.or(file.zone),
+            data_dir: self.data_dir.or(file.data_dir),
+            store: self.store.or(file.store),
+            control: if self.control.is_empty() {
+                file.control
+            } else {
+                self.control
+            },
+            trusted_edges: if self.trusted_edges.is_empty() {
+                file.trusted_edges
+            } else {
+                self.trusted_edges
+            },
+            admin_token: self.admin_token,
+            compute_region: self.compute_region.or(file.compute_region),
+            capacity: self.capacity.or(file.capacity),
+            cores: self.cores.or(file.cores),
+            drain_delay: self.drain_delay.or(file.drain_delay),
+            buffer_limit: self.buffer_limit.or(file.buffer_limit),
+            drain_timeout: self.drain_timeout.or(file.drain_timeout),
+            deadlines: if self.deadlines.is_empty() {
+                file.deadlines
+            } else {
+                self.deadlines
+            },
+            log_format: self.log_format.or(file.log_format),
+            ready_file: self.ready_file.or(file.ready_file),
+            edge: self.edge.over(file.edge),
+            config: self.config,
+        }
+    }
+}
+
+impl GivenEdge {
+    fn over(self, file: Self) -> Self {
+        Self {
+            edge: self.edge || file.edge,
+            edge_listen: self.edge_listen.or(file.edge_listen),
+            edge_http3: self.edge_http3 || file.edge_http3,
+            envoy: self.envoy.or(file.envoy),
+        }
+    }
+}
+
+fn read_file(path: &Path, required: bool) -> Result<Option<Given>, Failure> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        // Whether the data dir can be one is not for the settings to say.
+        Err(error)
+            if !required
+                && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(Failure::new(format!(
+                "can't read settings `{}`: {error}",
+                path.display()
+            )));
+        }
+    };
+    toml::from_str(&text).map(Some).map_err(|error| {
+        let from = error.span().map_or(0, |span| span.start);
+        let line = 1 + text
+            .bytes()
+            .take(from)
+            .filter(|byte| *byte == b'\n')
+            .count();
+        let message = error.message();
+        Failure::new(format!(
+            "settings `{}` line {line}: {message}",
+            path.display()
+        ))
+    })
+}
