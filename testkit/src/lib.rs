@@ -7,6 +7,7 @@
 //! - [`Origin`] is the program behind fprs: scripted, and it records what it saw. [`program`] makes
 //!   one that a relay can start as a command.
 //! - [`FaultProxy`] sits on a TCP path and cuts, holds, delays or throttles it.
+//! - [`ports`] gives a port to a program that has to be told one.
 //! - [`signer`] is an identity provider: JWTs of any header and claims, and their JWKS.
 //! - [`wait`] polls a condition until a deadline.
 
@@ -23,6 +24,7 @@ pub mod fault;
 pub mod origin;
 pub mod pattern;
 pub mod plane;
+pub mod ports;
 pub mod program;
 pub mod signer;
 pub mod wait;

@@ -7,13 +7,13 @@
     reason = "a broken expectation is a failed test with its place"
 )]
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use fprs_testkit::client::H1;
-use fprs_testkit::{Cli, Process, TempDir, eventually, program, until};
+use fprs_testkit::{Cli, Process, TempDir, eventually, ports, program, until};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -96,9 +96,7 @@ fn a_manifest_of_the_program_is_toml_with_its_command() {
 }
 
 fn start_program(dir: &Path, settings: impl FnOnce(&mut Command)) -> (SocketAddr, Process) {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = ports::unused();
     let words = program::command();
     let mut command = Command::new(&words[0]);
     command

@@ -2,13 +2,13 @@
 //! to it with and without fprs between. Both leave notes of what they saw; at the end fprs must have
 //! counted the same.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use fprs_testkit::client::H1;
-use fprs_testkit::{Plane, Process, until};
+use fprs_testkit::{Plane, Process, ports, until};
 use serde_json::Value;
 
 use crate::client::Client;
@@ -191,10 +191,7 @@ async fn start(
     seen: &Seen,
     dir: &Path,
 ) -> (Process, SocketAddr) {
-    // Free a moment later; nobody else asks the system for this very port meanwhile.
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = free.local_addr().expect("its address");
-    drop(free);
+    let address = ports::unused();
     let mut command = Command::new(interpreter);
     command.arg(program).env("PORT", address.port().to_string());
     command.envs(environment(seen));

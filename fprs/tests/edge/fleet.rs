@@ -2,7 +2,7 @@
 //! notice nothing but the death of what was on a killed one.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use fprs::edge::certificates;
 use fprs_envoy::{Admin, Bootstrap, Certificate, Settings, document, yaml};
 use fprs_testkit::client::H2;
-use fprs_testkit::{Process, Role, eventually, until};
+use fprs_testkit::{Process, Role, eventually, ports, until};
 
 use crate::SOON;
 use crate::client::soak;
@@ -49,7 +49,7 @@ impl Fleet {
         certificates::keep(&dir, "region.localhost", SystemTime::now()).unwrap();
         let addresses: Vec<_> = proxies.iter().map(|it| it.address("listen")).collect();
         announce(&dir, &addresses);
-        let address = free();
+        let address = ports::unused();
         let envoy = start(&envoy, &dir, address);
         let trust = Trust::new(address, &dir.join("ca.pem"));
         let tunnel = trust.tunnel(WEB).await;
@@ -208,10 +208,4 @@ fn start(envoy: &Path, dir: &Path, address: SocketAddr) -> Process {
         "warning",
     ]);
     Process::spawn("envoy", command, &dir.join("envoy.log"))
-}
-
-/// Free a moment later; nobody else asks the system for this very port meanwhile.
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }

@@ -1,6 +1,6 @@
 //! Promise: an edge as fleets have it, with all its ports, by what `fprs edge render` prints.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::SystemTime;
@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use fprs::edge::certificates;
 use fprs_testkit::client::{H1, H2};
 use fprs_testkit::plane::Settings;
-use fprs_testkit::{Cli, Plane, Process, until};
+use fprs_testkit::{Cli, Plane, Process, ports, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -52,7 +52,7 @@ impl Site {
         let shop = rcgen::generate_simple_self_signed([SHOP.to_owned()]).unwrap();
         std::fs::write(dir.join("shop.pem"), shop.cert.pem()).unwrap();
         std::fs::write(dir.join("shop.key"), shop.signing_key.serialize_pem()).unwrap();
-        let [https, proxied, redirect, probe] = ports();
+        let [https, proxied, redirect, probe] = std::array::from_fn(|_| ports::unused());
         let toml = format!(
             "zone = \"region.localhost\"\nhttps = \"{https}\"\nproxied = \"{proxied}\"\n\
              redirect = \"{redirect}\"\nprobe = \"{probe}\"\nhsts = true\naccess-log = \"off\"\n\
@@ -221,10 +221,4 @@ async fn connections_beyond_the_limit_are_refused_and_the_probe_still_answers() 
         trust.connect(WEB, &[b"h2"]).await.ok()
     })
     .await;
-}
-
-/// Free a moment later; nobody else asks the system for these very ports meanwhile.
-fn ports<const N: usize>() -> [SocketAddr; N] {
-    let listeners: [_; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
 }
