@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::proxy::access_log::Destination;
 use crate::secret::Secret;
 
 pub use given::{Given, GivenEdge};
@@ -74,6 +75,8 @@ pub struct Settings {
     pub drain: Drain,
     /// For what exchanges hold that can't go on, in bytes.
     pub buffer_limit: usize,
+    /// Where the proxy writes a line for each request, if anywhere.
+    pub access_log: Option<Destination>,
     /// What clients of the proxy are held to.
     pub deadlines: Deadlines,
     /// How log lines look.
@@ -170,6 +173,7 @@ impl Settings {
                 )?,
             },
             buffer_limit: bytes("buffer-limit", given.buffer_limit.as_deref())?,
+            access_log: given.access_log.map(destination),
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
@@ -186,6 +190,13 @@ impl GivenEdge {
             envoy: self.envoy,
         };
         Ok(self.edge.then_some(edge))
+    }
+}
+
+fn destination(path: PathBuf) -> Destination {
+    match path.as_os_str() == "-" {
+        true => Destination::Stdout,
+        false => Destination::File(path),
     }
 }
 

@@ -11,7 +11,8 @@ use ipnet::IpNet;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What a request is known by in every log.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What only an edge may say, beside the two that every program is told.
 const OF_THE_EDGE: [HeaderName; 4] = [

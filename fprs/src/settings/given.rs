@@ -60,6 +60,10 @@ pub struct Given {
     /// [default: 1GiB]
     #[arg(long, env = "FPRS_BUFFER_LIMIT")]
     pub buffer_limit: Option<String>,
+    /// Where the proxy writes a line of JSON for each request: a file, or `-` for standard output
+    /// [default: nowhere]
+    #[arg(long, env = "FPRS_ACCESS_LOG")]
+    pub access_log: Option<PathBuf>,
     /// How long exchanges in flight may go on after that [default: 30s]
     #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
@@ -147,6 +151,7 @@ impl Given {
             cores: self.cores.or(file.cores),
             drain_delay: self.drain_delay.or(file.drain_delay),
             buffer_limit: self.buffer_limit.or(file.buffer_limit),
+            access_log: self.access_log.or(file.access_log),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             deadlines: if self.deadlines.is_empty() {
                 file.deadlines
