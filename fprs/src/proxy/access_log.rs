@@ -2,18 +2,20 @@
 //! into memory of its own, from where one thread takes them ten times a second. If they are not
 //! written as fast as they come, lines are lost and counted; no request ever waits for its line.
 
+mod line;
 mod note;
 mod output;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use std::{fmt, io};
 
-use serde::Serialize;
-
 pub(in crate::proxy) use self::note::Note;
+use self::note::Noted;
 use self::output::Output;
 
 /// How often lines are taken: whoever looks on sees them as they come.
@@ -22,6 +24,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Lines one core holds, in bytes: what 20,000 requests per second come to while a disk stalls for a
 /// second.
 const ROOM: usize = 8 * 1024 * 1024;
+
+/// Notes of requests that ended, kept for others: what small exchanges on a busy core come and go by.
+const BLANKS: usize = 64;
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,27 +119,46 @@ impl Shared {
 }
 
 /// What one core writes with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Pen {
     shared: Arc<Shared>,
     lines: Arc<Lines>,
+    /// Notes that were written, to be used again.
+    #[expect(
+        clippy::vec_box,
+        reason = "a request holds its note boxed, and gives back the box"
+    )]
+    blanks: RefCell<Vec<Box<Noted>>>,
 }
 
 impl Pen {
     /// For one more core.
-    pub fn new(log: &AccessLog) -> Self {
+    pub fn new(log: &AccessLog) -> Rc<Self> {
         let (shared, lines) = (Arc::clone(&log.0), Arc::default());
         lock(&shared.cores).push(Arc::clone(&lines));
-        Self { shared, lines }
+        Rc::new(Self {
+            shared,
+            lines,
+            blanks: RefCell::default(),
+        })
     }
 
-    fn write(&self, line: &impl Serialize) {
+    fn blank(&self) -> Box<Noted> {
+        self.blanks.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn keep(&self, noted: Box<Noted>) {
+        let mut blanks = self.blanks.borrow_mut();
+        if blanks.len() < BLANKS {
+            blanks.push(noted);
+        }
+    }
+
+    fn write(&self, line: &[u8]) {
         let mut lines = lock(&self.lines);
-        let end = lines.len();
-        if end < ROOM && serde_json::to_writer(&mut *lines, line).is_ok() {
-            lines.push(b'\n');
+        if lines.len() + line.len() <= ROOM {
+            lines.extend_from_slice(line);
         } else {
-            lines.truncate(end);
             self.shared.lose(1);
         }
     }

@@ -61,7 +61,7 @@ pub struct Proxy {
     gate: Rc<Gate>,
     counters: Arc<Core>,
     callers: Authenticator,
-    pen: Option<Pen>,
+    pen: Option<Rc<Pen>>,
 }
 
 impl Proxy {
