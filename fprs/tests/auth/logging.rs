@@ -97,7 +97,10 @@ async fn what_is_refused_or_ends_badly_says_how() {
     assert_eq!(died["server"], "web");
 
     let mut client = H1::connect(stage.plane.listen()).await.unwrap();
-    client.exchange(ask("/die/body?after=4000000", "cut")).await.unwrap_err();
+    client
+        .exchange(ask("/die/body?after=4000000", "cut"))
+        .await
+        .unwrap_err();
     let cut = line(&dir, "cut").await;
     assert_eq!(cut["end"], "cut");
     assert_eq!(cut["status"], 200);

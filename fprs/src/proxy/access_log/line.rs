@@ -37,7 +37,11 @@ impl Line {
             return self.0.extend_from_slice(b"null");
         };
         self.0.push(b'"');
-        if value.bytes().any(must_be_escaped) {
+        // All of it is looked at, whatever is found: without a branch a byte, many are at once.
+        if value
+            .bytes()
+            .fold(false, |any, byte| any | must_be_escaped(byte))
+        {
             self.escaped(value);
         } else {
             self.0.extend_from_slice(value.as_bytes());

@@ -11,6 +11,7 @@ use fprs_autoscaler_client::clock;
 use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{End, Outcome};
 use fprs_forward::{Reason, fields};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ipnet::IpNet;
 
@@ -147,7 +148,7 @@ impl Noted {
         let client = forwarded::source_text(fields, &inbound.client, edges);
         line.text(key!("client"), client);
         line.text(key!("method"), Some(inbound.request.method().as_str()));
-        line.text(key!("host"), uri.host());
+        line.text(key!("host"), uri.authority().map(Authority::as_str));
         line.text(key!("path"), Some(uri.path()));
     }
 
