@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use fprs_config::StoreAddress;
+use fprs_control::PublicUrl;
 use fprs_forward::Deadlines;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use crate::secret::Secret;
 
 pub use given::{Given, GivenEdge};
 pub use values::store;
-use values::{address, bytes, deadlines, duration, networks, positive, zone};
+use values::{address, bytes, deadlines, duration, networks, positive, public_url, zone};
 
 /// The edge beside a plane.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where control API, metrics and probes listen.
     pub admin: SocketAddr,
+    /// How clients reach servers; `None`: as the data plane or the edge beside it listens.
+    pub public_url: Option<PublicUrl>,
     /// Lower case, no dot at the ends.
     pub zone: String,
     /// Where state is kept.
@@ -152,6 +155,7 @@ impl Settings {
         Ok(Self {
             listen: address("listen", given.listen.as_deref().unwrap_or(listen))?,
             admin: address("admin", given.admin.as_deref().unwrap_or(admin))?,
+            public_url: given.public_url.as_deref().map(public_url).transpose()?,
             zone: zone(given.zone.as_deref().unwrap_or("region.localhost"))?,
             data_dir: given.data_dir.unwrap_or_else(|| DATA_DIR.into()),
             store: given.store.as_deref().map(store).transpose()?,
@@ -246,6 +250,13 @@ mod tests {
                     ..given()
                 },
                 "--zone",
+            ),
+            (
+                Given {
+                    public_url: Some("https://plane.example".to_owned()),
+                    ..given()
+                },
+                "--public-url",
             ),
             (
                 Given {

@@ -22,6 +22,10 @@ pub struct Given {
     /// Address of control API, metrics and probes [default: 127.0.0.1:9090; a role's: 127.0.0.1:0]
     #[arg(long, env = "FPRS_ADMIN")]
     pub admin: Option<String>,
+    /// How clients reach servers, for the URLs that are told: https, http, or with a port https:8443
+    /// [default: http at the data plane's port; of `up --edge` the edge's]
+    #[arg(long, env = "FPRS_PUBLIC_URL")]
+    pub public_url: Option<String>,
     /// Suffix of the host names this plane answers for [default: region.localhost]
     #[arg(long, env = "FPRS_ZONE")]
     pub zone: Option<String>,
@@ -132,6 +136,7 @@ impl Given {
         Self {
             listen: self.listen.or(file.listen),
             admin: self.admin.or(file.admin),
+            public_url: self.public_url.or(file.public_url),
             zone: self.zone.or(file.zone),
             data_dir: self.data_dir.or(file.data_dir),
             store: self.store.or(file.store),
