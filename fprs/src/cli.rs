@@ -182,6 +182,9 @@ pub enum Edge {
         /// Only if Envoy accepts it
         #[arg(long)]
         check: bool,
+        /// Write it to this file instead
+        #[arg(long)]
+        out: Option<PathBuf>,
         /// Envoy's binary [default: `envoy` on the path, else ~/.cache/fprs/envoy]
         #[arg(long, env = "FPRS_ENVOY")]
         envoy: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! Clients from their registries, pinned, in `target/clients`: installed once, whoever comes first,
 //! and kept until their list changes. What can't be had is skipped loudly, or fails the suite where
-//! `FPRS_REQUIRE_CLIENTS=1` says it must be there.
+//! `FPRS_REQUIRE_CLIENTS=1` (for Helm and its kin `FPRS_REQUIRE_HELM=1`) says it must be there.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -107,8 +107,12 @@ fn run(command: &mut Command, dir: &Path) -> Result<(), String> {
 }
 
 fn skipped<T>(name: &str, why: &str) -> Option<T> {
+    let required = match name {
+        "helm" => "FPRS_REQUIRE_HELM",
+        _ => "FPRS_REQUIRE_CLIENTS",
+    };
     assert!(
-        std::env::var_os("FPRS_REQUIRE_CLIENTS").is_none_or(|value| value != "1"),
+        std::env::var_os(required).is_none_or(|value| value != "1"),
         "the {name} clients must be here: {why}"
     );
     eprintln!("SKIPPED: the {name} clients can't be had: {why}");
