@@ -5,6 +5,7 @@ mod issuers;
 mod logs;
 mod replicas;
 mod servers;
+mod status;
 mod tenants;
 mod tokens;
 mod workers;
@@ -51,6 +52,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/servers/{name}/replicas", get(replicas::list))
         .route("/v1/servers/{name}/logs", get(logs::show))
         .route("/v1/workers", get(workers::list))
+        .route("/v1/status", get(status::show))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/tokens/{id}/rotate", post(tokens::rotate))

@@ -22,6 +22,7 @@ mod driver;
 mod fleet;
 mod lifecycle;
 mod metrics;
+mod page;
 mod place;
 pub mod problem;
 mod report;

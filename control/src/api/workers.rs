@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use fprs_config::{ReplicaState, Worker};
+use fprs_config::{ReplicaState, Snapshot, Worker};
 use serde::Serialize;
 
 use super::Api;
@@ -29,7 +29,11 @@ pub(super) struct WorkerReport {
 
 /// Every worker, by id.
 pub(super) async fn list(State(api): State<Api>) -> Json<Vec<WorkerReport>> {
-    let snapshot = api.view.load();
+    Json(report_all(&api, &api.view.load()))
+}
+
+/// Every worker, by name.
+pub(super) fn report_all(api: &Api, snapshot: &Snapshot) -> Vec<WorkerReport> {
     let mut placed: BTreeMap<&str, u32> = BTreeMap::new();
     for replica in snapshot.replicas() {
         if let (Some(worker), false) = (&replica.worker, replica.state == ReplicaState::Failed) {
@@ -52,5 +56,5 @@ pub(super) async fn list(State(api): State<Api>) -> Json<Vec<WorkerReport>> {
                 .and_then(|known| u64::try_from(known.silent_for.as_millis()).ok()),
         }
     };
-    Json(workers.into_iter().map(|worker| report(worker)).collect())
+    workers.into_iter().map(|worker| report(worker)).collect()
 }

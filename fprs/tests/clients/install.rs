@@ -30,9 +30,14 @@ pub(crate) fn venv(name: &str, requirements: &str) -> Option<PathBuf> {
 
 /// The `node_modules` with the clients in it; `None`: skip.
 pub(crate) fn node_modules() -> Option<PathBuf> {
-    let dir = installed("node", PACKAGE_LOCK, |dir| {
-        write(&dir.join("package.json"), PACKAGE)?;
-        write(&dir.join("package-lock.json"), PACKAGE_LOCK)?;
+    modules("node", PACKAGE, PACKAGE_LOCK)
+}
+
+/// The `node_modules` with those packages in it; `None`: skip.
+pub(crate) fn modules(name: &str, package: &str, lock: &str) -> Option<PathBuf> {
+    let dir = installed(name, lock, |dir| {
+        write(&dir.join("package.json"), package)?;
+        write(&dir.join("package-lock.json"), lock)?;
         run(Command::new("npm").args(["ci", "--ignore-scripts"]), dir)
     })?;
     Some(dir.join("node_modules"))
