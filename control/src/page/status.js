@@ -19,14 +19,15 @@ let generation = 0;
 
 class Refused extends Error {}
 
-async function ask(path) {
-  const headers = { authorization: `Bearer ${sessionStorage.getItem(KEY)}` };
+/** Asks by one token to the end, whoever signs in meanwhile. */
+const by = (token) => async (path) => {
+  const headers = { authorization: `Bearer ${token}` };
   const answer = await fetch(path, { headers, cache: "no-store" });
   if (answer.status === 401) throw new Refused("This token is not known, or no longer.");
   if (answer.status === 403) return undefined;
   if (!answer.ok) throw new Error(`the plane answers ${answer.status}`);
   return path === "/metrics" ? answer.text() : answer.json();
-}
+};
 
 /** Values of one metric by one label. */
 function metric(text, name, label) {
@@ -292,7 +293,7 @@ function showTenants(tenants) {
 const slow = {};
 
 /** What changes all the time; how long to wait until the next look. */
-async function lookNow() {
+async function lookNow(ask) {
   const like = at("like").value.trim();
   const query = like ? `?like=${encodeURIComponent(like)}` : "";
   const status = control ? await ask(`/v1/status${query}`) : undefined;
@@ -301,7 +302,7 @@ async function lookNow() {
 }
 
 /** And the rest. */
-async function lookSlowly() {
+async function lookSlowly(ask) {
   const [config, metrics] = await Promise.all([ask("/v1/config"), ask("/metrics")]);
   const followers = (control && config && (await ask("/v1/followers"))) || [];
   if (config) showProcesses(config, followers);
@@ -368,11 +369,12 @@ function run() {
 
 /** Looks until somebody else signs in. */
 async function again(mine, look) {
+  const ask = by(sessionStorage.getItem(KEY));
   while (mine === generation) {
     let pause = EVERY;
     try {
       if (!document.hidden) {
-        pause = await look();
+        pause = await look(ask);
         if (mine !== generation) return;
         at("all").hidden = at("leave").hidden = false;
         note("live");
