@@ -19,7 +19,7 @@ use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
-#[command(name = "fprs", version, about, max_term_width = 100)]
+#[command(name = "fprs", version = crate::version::TEXT, about, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

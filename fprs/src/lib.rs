@@ -15,3 +15,4 @@ pub mod secret;
 pub mod settings;
 mod table;
 pub mod take_over;
+pub mod version;

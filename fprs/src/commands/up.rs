@@ -10,7 +10,6 @@ use fprs_config::View;
 use fprs_config::manifest::Manifest;
 use fprs_control::{ControlSettings, PublicUrl};
 use fprs_relay::RelaySettings;
-use prometheus::Registry;
 use tonic::service::Routes;
 
 use crate::client::Client;
@@ -98,7 +97,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         settings.trusted_edges.push(trusted);
     }
 
-    let registry = Registry::new();
+    let registry = roles::registry()?;
     let mut parts = Parts::default();
     let budget = roles::budget(settings.buffer_limit, &registry)?;
     let mut proxy = Proxying::start(&settings, &budget, &registry)?;
