@@ -11,9 +11,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::secret::Secret;
-use crate::settings::{Given, GivenEdge};
+use crate::settings::{Given, GivenEdge, Role};
 
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
 
@@ -125,6 +126,24 @@ pub enum Command {
         name: String,
         #[command(flatten)]
         target: Target,
+    },
+    /// Look at this machine and say what a role would lack on it
+    Doctor {
+        /// The process that is to run here
+        #[arg(long, value_enum, default_value_t = Role::Up)]
+        role: Role,
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Print completions for a shell, e.g. for `source <(fprs completions bash)`
+    Completions { shell: Shell },
+    /// Print the manual page
+    Man {
+        /// Write it there, and one for every command
+        #[arg(long)]
+        dir: Option<PathBuf>,
     },
     /// Prepare, check, back up or move the store that control keeps its records in
     Store {

@@ -2,7 +2,9 @@
 
 mod ask;
 mod callers;
+mod doctor;
 mod edge;
+mod manual;
 mod roles;
 mod store;
 mod up;
@@ -95,6 +97,13 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Tenant(command) => callers::tenant(command),
         Command::Issuer(command) => callers::issuer(command),
         Command::Delete { name, target } => ask::delete(&name, &target),
+        Command::Doctor {
+            role,
+            output,
+            given,
+        } => doctor::run(&Settings::resolve(given, role)?, role, output),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(dir.as_deref()),
         Command::Store { command } => store::run(command),
     }
 }

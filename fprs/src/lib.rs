@@ -5,6 +5,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod data_dir;
+pub mod doctor;
 pub mod edge;
 pub mod failure;
 pub mod notify;

@@ -13,6 +13,7 @@ mod asking;
 mod deploying;
 mod ending;
 mod fleet;
+mod helping;
 mod keeping;
 mod refusing;
 mod roles;
