@@ -6,6 +6,7 @@
 )]
 
 pub mod callers;
+pub mod egress;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::secret::Secret;
 use crate::settings::{Given, GivenEdge};
 
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
+use self::egress::EgressCommand;
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
@@ -40,6 +42,9 @@ pub enum Command {
     /// The Envoy in front of a fleet
     #[command(subcommand)]
     Edge(Edge),
+    /// Static IPs for what leaves
+    #[command(subcommand)]
+    Egress(EgressCommand),
     /// Run the proxy alone, following a control process
     Proxy {
         /// Relieve the proxy that runs in the data dir: take its listeners over, serve, let it drain

@@ -3,6 +3,7 @@
 mod ask;
 mod callers;
 mod edge;
+mod egress;
 mod roles;
 mod store;
 mod up;
@@ -63,6 +64,7 @@ fn run(command: Command) -> Result<(), Failure> {
             up::run(Settings::resolve(given, Role::Up)?, &manifests)
         }
         Command::Edge(command) => edge::run(command),
+        Command::Egress(command) => egress::run(command),
         Command::Proxy { take_over, given } => {
             roles::proxy(Settings::resolve(given, Role::Proxy)?, take_over)
         }
