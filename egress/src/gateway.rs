@@ -16,7 +16,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::network::{Network, NetworkError};
+use crate::network::{Class, Network, NetworkError};
 use crate::tls::TlsError;
 use crate::{command, files, kernel, tls};
 
@@ -101,6 +101,7 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
     command::nft(&settings.rules.text()).await?;
     kernel::mid_stream_tracking()?;
     kernel::forwarding(&settings.uplink)?;
+    shape_uplink(&network, uplink, &settings).await?;
     let mut parts = JoinSet::new();
     let epochs = Epochs::new(settings.addresses.iter().map(|address| address.ip));
     let peers = open(&network, &settings, &mut parts).await?;
@@ -140,6 +141,22 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
     );
     let ended = parts.join_next().await;
     Err(GatewayError::Ended(format!("{ended:?}")))
+}
+
+/// What clients send: each static IP's in its class, and what else the host sends as it was.
+async fn shape_uplink(
+    network: &Network,
+    uplink: u32,
+    settings: &GatewaySettings,
+) -> Result<(), NetworkError> {
+    let rates = (1..).zip(&settings.addresses);
+    let classes: Vec<Class> = rates
+        .filter_map(|(number, address)| Some((number, address.rate?)))
+        .collect();
+    if classes.is_empty() {
+        return Ok(());
+    }
+    network.shape(uplink, 0, &classes).await
 }
 
 async fn open(

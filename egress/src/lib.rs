@@ -23,6 +23,7 @@ pub mod ownership;
 pub mod plan;
 pub mod reconciler;
 pub mod ruleset;
+pub mod shaping;
 pub mod tls;
 pub mod tunnel;
 pub mod wire;

@@ -4,13 +4,21 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use ipnet::Ipv4Net;
+use rtnetlink::packet_core::{
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
+};
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, CacheInfo};
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{RouteProtocol, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use rtnetlink::packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 use rtnetlink::{AddressMessageBuilder, Handle, IpVersion, LinkUnspec, RouteMessageBuilder};
+
+use crate::shaping::{self, Rate};
 
 /// Marks what is ours; unassigned in the registry of route protocols.
 const PROTOCOL: RouteProtocol = RouteProtocol::Other(97);
@@ -222,6 +230,74 @@ impl Network {
             .map_err(|error| refused("list the rules".to_owned(), error))?;
         Ok(all.iter().filter_map(ours).collect())
     }
+}
+
+/// A class of a queue, by its number, and its rate.
+pub type Class = (u16, Rate);
+
+impl Network {
+    /// Shapes what leaves by an interface: each class at its rate; what has none is of class
+    /// `default`, or not shaped if that is 0. Rates can be changed by shaping again.
+    ///
+    /// # Errors
+    /// The kernel refuses: perhaps the interface has another queue already.
+    pub async fn shape(
+        &self,
+        index: u32,
+        default: u16,
+        classes: &[Class],
+    ) -> Result<(), NetworkError> {
+        let what = || format!("shape what leaves by interface {index}");
+        let root = TcHandle {
+            major: shaping::QUEUE,
+            minor: 0,
+        };
+        let queue = queueing(index, TcHandle::ROOT, root, shaping::queue(default));
+        // A queue that is there can't be replaced, and need not be.
+        self.ask(RouteNetlinkMessage::NewQueueDiscipline(queue), NLM_F_EXCL)
+            .await
+            .or_else(present)
+            .map_err(|error| refused(what(), error))?;
+        for (minor, rate) in classes {
+            let handle = TcHandle {
+                minor: *minor,
+                ..root
+            };
+            let class = queueing(index, root, handle, shaping::class(*rate));
+            self.ask(RouteNetlinkMessage::NewTrafficClass(class), NLM_F_REPLACE)
+                .await
+                .map_err(|error| refused(what(), error))?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), rtnetlink::Error> {
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | flags;
+        let mut answers = self.0.clone().request(request)?;
+        while let Some(answer) = answers.next().await {
+            if let NetlinkPayload::Error(error) = answer.payload
+                && error.raw_code() != 0
+            {
+                return Err(rtnetlink::Error::NetlinkError(error));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A queue or a class of HTB.
+fn queueing(index: u32, parent: TcHandle, handle: TcHandle, options: Vec<u8>) -> TcMessage {
+    const TCA_OPTIONS: u16 = 2;
+    let mut message = TcMessage::default();
+    message.header.index = index.cast_signed();
+    message.header.parent = parent;
+    message.header.handle = handle;
+    message.attributes = vec![
+        TcAttribute::Kind("htb".to_owned()),
+        TcAttribute::Other(DefaultNla::new(TCA_OPTIONS, options)),
+    ];
+    message
 }
 
 fn fill(message: &mut RuleMessage, rule: Rule) {

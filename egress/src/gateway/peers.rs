@@ -154,6 +154,11 @@ impl Peers {
         let clients = address.block.net();
         let way = Way::Device(tunnel.index());
         network.route(MAIN_TABLE, clients, way).await?;
+        if let Some(rate) = address.rate {
+            network
+                .shape(tunnel.index(), ONLY_CLASS, &[(ONLY_CLASS, rate)])
+                .await?;
+        }
         let (asking, asks) = mpsc::channel(limits::COMMAND_QUEUE);
         let mut peers = Self {
             endpoint,
@@ -385,6 +390,8 @@ impl Peers {
     }
 }
 
+/// Of a tunnel's own queue, which is one static IP's.
+const ONLY_CLASS: u16 = 1;
 /// The kernel's main routing table.
 const MAIN_TABLE: u32 = 254;
 

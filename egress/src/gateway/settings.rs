@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::limits;
 use crate::plan::Block;
 use crate::ruleset::GATEWAY_DEVICES;
 use crate::ruleset::gateway::{GatewayRules, RuledAddress};
+use crate::shaping::Rate;
 
 /// Checked settings of a gateway.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub struct ServedAddress {
     pub device: String,
     /// Owned from the start, without a reconciler: the only gateway.
     pub owned: bool,
+    /// How fast its clients together may send, and how fast they may be sent to.
+    pub rate: Option<Rate>,
 }
 
 /// What is wrong with a file of settings.
@@ -110,6 +114,8 @@ struct FileAddress {
     port: u16,
     #[serde(default)]
     owned: bool,
+    /// Each way.
+    megabits: Option<NonZeroU32>,
 }
 
 #[derive(Deserialize)]
@@ -172,11 +178,12 @@ impl GatewaySettings {
             .map(|address| served(address, file.number))
             .collect::<Result<_, _>>()?;
         apart(&addresses)?;
-        let ruled = addresses.iter().map(|address| RuledAddress {
+        let ruled = (1..).zip(&addresses).map(|(number, address)| RuledAddress {
             ip: address.ip,
             block: address.block,
             device: address.device.clone(),
             port: address.port,
+            class: address.rate.map(|_| number),
         });
         Ok(Self {
             rules: GatewayRules {
@@ -215,6 +222,7 @@ fn served(address: &FileAddress, number: u8) -> Result<ServedAddress, SettingsEr
         port: address.port,
         device: format!("{GATEWAY_DEVICES}{:08x}", address.ip.to_bits()),
         owned: address.owned,
+        rate: address.megabits.map(|rate| Rate::megabits(rate.get())),
     })
 }
 

@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::{chain, quoted, replace, set};
-use crate::limits;
 use crate::plan::{Block, Place, Ports};
+use crate::{limits, shaping};
 
 /// The table that a gateway owns.
 pub const TABLE: &str = "ip fprs_egress_gateway";
@@ -43,6 +43,8 @@ pub struct RuledAddress {
     pub device: String,
     /// The UDP port of its tunnel.
     pub port: u16,
+    /// The class of the uplink's queue that its clients' packets are of, where they are shaped.
+    pub class: Option<u16>,
 }
 
 impl GatewayRules {
@@ -54,6 +56,7 @@ impl GatewayRules {
             mid_stream(),
             input(),
             forward(),
+            self.classes(),
             source(),
         ];
         replace(TABLE, &body.concat())
@@ -137,6 +140,28 @@ impl GatewayRules {
             ),
         ]
         .concat()
+    }
+}
+
+impl GatewayRules {
+    /// The kernel forgets a packet's priority when it forwards it: this is after.
+    fn classes(&self) -> String {
+        let shaped = self.addresses.iter().filter_map(|address| {
+            let class = address.class?;
+            let (device, queue) = (quoted(&address.device), shaping::QUEUE);
+            Some(format!(
+                "iifname {device} meta priority set {queue:x}:{class:x}"
+            ))
+        });
+        let rules: Vec<String> = shaped.collect();
+        if rules.is_empty() {
+            return String::new();
+        }
+        chain(
+            "classes",
+            "filter hook forward priority filter + 10",
+            &rules,
+        )
     }
 }
 

@@ -53,6 +53,7 @@ fn address(n: u8) -> RuledAddress {
         block: Block::new(format!("100.64.{n}.0/25").parse().unwrap()).unwrap(),
         device: format!("fpgcb0071{n:02x}"),
         port: 50_000 + u16::from(n),
+        class: (n % 2 == 1).then_some(u16::from(n)),
     }
 }
 

@@ -15,4 +15,5 @@ mod cni;
 mod control;
 mod failover;
 mod refused;
+mod shaping;
 mod world;
