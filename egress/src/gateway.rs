@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::network::{Class, Network, NetworkError};
 use crate::tls::TlsError;
-use crate::{command, files, kernel, tls};
+use crate::{command, kernel, tls};
 
 use self::owner::Epochs;
 use self::peers::{Peers, PeersHandle};
@@ -178,14 +178,6 @@ async fn open(
 async fn listen(address: SocketAddr) -> Result<TcpListener, GatewayError> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|error| GatewayError::Listen { address, error })
-}
-
-/// Writes a file that says that the process serves, for whoever started it.
-///
-/// # Errors
-/// The file system refuses.
-pub fn write_ready(path: &std::path::Path) -> std::io::Result<()> {
-    files::write_json(path, &serde_json::json!({ "pid": std::process::id() }))
 }
 
 /// How long a probe socket's datagram may be; longer ones are none.

@@ -8,7 +8,8 @@ use fprs_egress::client::GatewayClient;
 use fprs_egress::gateway::settings::GatewaySettings;
 use fprs_egress::reconciler::ReconcilerSettings;
 use fprs_egress::wire::GatewayStatus;
-use fprs_egress::{agent, certificate, cni, gateway, reconciler, tls};
+use fprs_egress::{agent, certificate, cni, files, gateway, reconciler, tls};
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::egress::{EgressCommand, EgressRole};
@@ -61,7 +62,7 @@ fn serve<E: std::fmt::Display>(
     let ready_file = role.ready_file.clone();
     let ready = Box::new(move || {
         if let Some(path) = ready_file
-            && let Err(error) = gateway::write_ready(&path)
+            && let Err(error) = files::write_json(&path, &json!({ "pid": std::process::id() }))
         {
             tracing::warn!(%error, path = %path.display(), "the ready file is not written");
         }

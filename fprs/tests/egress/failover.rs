@@ -91,6 +91,28 @@ fn connections_survive_a_restart_of_their_agent() {
     assert!(asked.max(pushed) < PATIENCE, "both flow again");
 }
 
+#[test]
+fn what_a_reconciler_left_undone_the_next_one_does() {
+    let Some(mut world) = world() else { return };
+    world.start_all();
+    world.bind(0, "one");
+    let owner = settled(&world);
+    let live = Live::start(&world);
+    world.kill("rec");
+    world.kill(&format!("g{}", owner + 1));
+    world.start("rec", "reconciler");
+    wait("the address to move", || {
+        world.owner(STATIC[0]) == Some(1 - owner)
+    });
+    assert_eq!(settled(&world), 1 - owner);
+    let (asked, pushed) = live.stop();
+    eprintln!("reconciler killed, too: requests paused {asked:?}, pushes {pushed:?}");
+    // The rest is where it was.
+    wait("the other address", || {
+        world.owner(STATIC[1]) == Some(1 - owner)
+    });
+}
+
 /// The gateway that owns the first static IP and has the route, once the internet sees it so.
 fn settled(world: &World) -> usize {
     let whoami = world.whoami("srv", SERVER);

@@ -14,6 +14,7 @@ mod binding;
 mod cni;
 mod control;
 mod failover;
+mod many;
 mod refused;
 mod shaping;
 mod world;

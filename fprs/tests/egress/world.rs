@@ -63,7 +63,8 @@ pub(crate) fn world() -> Option<World> {
     None
 }
 
-fn installed(tool: &str) -> bool {
+/// Whether that program is where programs are.
+pub(crate) fn installed(tool: &str) -> bool {
     ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         .iter()
         .any(|dir| Path::new(dir).join(tool).exists())
