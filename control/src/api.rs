@@ -3,6 +3,7 @@
 
 mod issuers;
 mod logs;
+mod mirrors;
 mod replicas;
 mod servers;
 mod tenants;
@@ -65,6 +66,13 @@ pub(crate) fn router(api: Api) -> Router {
             "/v1/issuers/{name}",
             put(issuers::put).delete(issuers::delete),
         )
+        .route("/v1/mirrors", get(mirrors::list))
+        .route(
+            "/v1/mirrors/{name}",
+            put(mirrors::put).delete(mirrors::delete),
+        )
+        .route("/v1/mirrors/{name}/pause", post(mirrors::pause))
+        .route("/v1/mirrors/{name}/resume", post(mirrors::resume))
         .layer(DefaultBodyLimit::max(limits::MANIFEST_BYTES))
         .with_state(api)
 }

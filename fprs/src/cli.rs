@@ -6,6 +6,7 @@
 )]
 
 pub mod callers;
+pub mod mirrors;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::secret::Secret;
 use crate::settings::{Given, GivenEdge};
 
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
+use self::mirrors::MirrorCommand;
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
@@ -120,6 +122,9 @@ pub enum Command {
     /// Add, list and remove issuers of JWTs
     #[command(subcommand)]
     Issuer(IssuerCommand),
+    /// Copy a server's requests to another one, and see how it does
+    #[command(subcommand)]
+    Mirror(MirrorCommand),
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,

@@ -3,6 +3,7 @@
 mod ask;
 mod callers;
 mod edge;
+mod mirrors;
 mod roles;
 mod store;
 mod up;
@@ -94,6 +95,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Token(command) => callers::token(command),
         Command::Tenant(command) => callers::tenant(command),
         Command::Issuer(command) => callers::issuer(command),
+        Command::Mirror(command) => mirrors::mirror(command),
         Command::Delete { name, target } => ask::delete(&name, &target),
         Command::Store { command } => store::run(command),
     }
