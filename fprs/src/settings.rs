@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use fprs_config::StoreAddress;
-use fprs_forward::Deadlines;
+use fprs_forward::{Deadlines, limits};
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::proxy::mirror::HELD_BYTES;
 use crate::secret::Secret;
 
 pub use given::{Given, GivenEdge};
@@ -74,6 +75,8 @@ pub struct Settings {
     pub drain: Drain,
     /// For what exchanges hold that can't go on, in bytes.
     pub buffer_limit: usize,
+    /// For what copies of requests hold on their way to shadows, in bytes.
+    pub mirror_limit: usize,
     /// What clients of the proxy are held to.
     pub deadlines: Deadlines,
     /// How log lines look.
@@ -169,7 +172,12 @@ impl Settings {
                     given.drain_timeout.as_deref().unwrap_or("30s"),
                 )?,
             },
-            buffer_limit: bytes("buffer-limit", given.buffer_limit.as_deref())?,
+            buffer_limit: bytes(
+                "buffer-limit",
+                given.buffer_limit.as_deref(),
+                limits::BUFFERED_BYTES,
+            )?,
+            mirror_limit: bytes("mirror-limit", given.mirror_limit.as_deref(), HELD_BYTES)?,
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
@@ -256,6 +264,13 @@ mod tests {
                     ..given()
                 },
                 "--buffer-limit",
+            ),
+            (
+                Given {
+                    mirror_limit: Some("1KiB".to_owned()),
+                    ..given()
+                },
+                "--mirror-limit",
             ),
             (
                 Given {

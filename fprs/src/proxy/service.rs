@@ -3,6 +3,7 @@
 
 mod admit;
 mod choose;
+mod shadows;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use fprs_forward::message::Gone;
 use fprs_forward::upstream::Failure;
 use fprs_forward::upstream::h2::{Slot, Stream};
 use fprs_forward::{
-    Account, Answer, Body, Budget, Downstream, Ledger, Observer, Reason, Rules, Sending, Service,
-    Verdict, grpc,
+    Account, Answer, Body, Budget, Downstream, Ledger, Observer, Owner, Reason, Rules, Sending,
+    Service, Verdict, grpc,
 };
 use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
@@ -53,11 +54,18 @@ pub struct Proxy {
     tables: Arc<Tables>,
     edges: Arc<[IpNet]>,
     leaving: Arc<AtomicBool>,
-    peers: Rc<Peers>,
-    ledger: Rc<Ledger>,
+    carrier: Rc<Carrier>,
     gate: Rc<Gate>,
     counters: Arc<Core>,
     callers: Authenticator,
+}
+
+/// What carrying takes, for requests and for copies of them, which outlive their requests.
+#[derive(Debug)]
+struct Carrier {
+    tables: Arc<Tables>,
+    peers: Rc<Peers>,
+    ledger: Rc<Ledger>,
 }
 
 impl Proxy {
@@ -67,29 +75,68 @@ impl Proxy {
             tables: Arc::clone(&settings.tables),
             edges: Arc::clone(&settings.edges),
             leaving: Arc::clone(&settings.leaving),
-            peers: Rc::default(),
-            ledger: Ledger::new(&settings.budget),
+            carrier: Rc::new(Carrier {
+                tables: Arc::clone(&settings.tables),
+                peers: Rc::default(),
+                ledger: Ledger::new(&settings.budget),
+            }),
             gate: Gate::new(&settings.overload),
             counters,
             callers: Authenticator::default(),
         }
     }
 
-    /// Offers the request to one replica after another until one doesn't refuse it.
+    /// Counts how an exchange ended, and answers where nobody has.
+    fn ended<D: Downstream>(&self, outcome: Outcome, grpc: bool, downstream: &mut D) {
+        match (outcome.end, outcome.status) {
+            (End::Complete, status) => self.counters.complete(status.unwrap_or_default()),
+            (End::Client(Gone::Broken | Gone::Stalled), None) => {
+                self.answer(&Answer::new(Reason::BadRequest), grpc, downstream);
+            }
+            (End::Client(_), _) => self.counters.left(),
+            (End::Upstream(failure), None) => {
+                self.answer(&Answer::new(failure.into()), grpc, downstream);
+            }
+            (End::Shed, None) => {
+                self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
+            }
+            (End::Shed | End::Upstream(_), Some(_)) => self.counters.cut(),
+        }
+    }
+
+    /// An edge is refused the stream, which it offers to another proxy; everybody else is told.
+    fn refuse<D: Downstream>(&self, client: &Client, grpc: bool, downstream: &mut D) {
+        if forwarded::is_trusted(client, &self.edges) && downstream.refuse() {
+            self.counters.answered(Reason::Overloaded);
+            return;
+        }
+        self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
+    }
+
+    fn answer<D: Downstream>(&self, answer: &Answer, grpc: bool, downstream: &mut D) {
+        self.counters.answered(answer.reason());
+        answer.send_as(grpc, downstream);
+    }
+}
+
+impl Carrier {
+    /// Offers the request to one replica after another until one doesn't refuse it, as long as it can
+    /// be sent again. What it holds is counted on `owner`.
     async fn offer<D: Downstream>(
         &self,
         mut route: Arc<Route>,
         inbound: &mut Inbound,
+        owner: &Owner,
+        sending: Sending,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
-        let owner = route.owner.clone();
-        if self.ledger.refuses(&owner) {
+        if self.ledger.refuses(owner) {
             return Err(Refused::Full);
         }
         let mut offers = Offers::default();
         let mut holding = Holding {
-            sending: Sending::default(),
-            account: self.ledger.account(&owner),
+            sending,
+            account: self.ledger.account(owner),
         };
         loop {
             let account = &mut holding.account;
@@ -130,38 +177,6 @@ impl Proxy {
                 Ended::Carried(outcome) => return Ok(outcome),
             }
         }
-    }
-
-    /// Counts how an exchange ended, and answers where nobody has.
-    fn ended<D: Downstream>(&self, outcome: Outcome, grpc: bool, downstream: &mut D) {
-        match (outcome.end, outcome.status) {
-            (End::Complete, status) => self.counters.complete(status.unwrap_or_default()),
-            (End::Client(Gone::Broken | Gone::Stalled), None) => {
-                self.answer(&Answer::new(Reason::BadRequest), grpc, downstream);
-            }
-            (End::Client(_), _) => self.counters.left(),
-            (End::Upstream(failure), None) => {
-                self.answer(&Answer::new(failure.into()), grpc, downstream);
-            }
-            (End::Shed, None) => {
-                self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
-            }
-            (End::Shed | End::Upstream(_), Some(_)) => self.counters.cut(),
-        }
-    }
-
-    /// An edge is refused the stream, which it offers to another proxy; everybody else is told.
-    fn refuse<D: Downstream>(&self, client: &Client, grpc: bool, downstream: &mut D) {
-        if forwarded::is_trusted(client, &self.edges) && downstream.refuse() {
-            self.counters.answered(Reason::Overloaded);
-            return;
-        }
-        self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
-    }
-
-    fn answer<D: Downstream>(&self, answer: &Answer, grpc: bool, downstream: &mut D) {
-        self.counters.answered(answer.reason());
-        answer.send_as(grpc, downstream);
     }
 }
 
@@ -239,7 +254,19 @@ impl Service for Proxy {
                 Ok(admitted) => admitted,
                 Err(refusal) => return self.answer(&refusal.answer(), grpc, downstream),
             };
-        match self.offer(route, inbound, downstream).await {
+        let offered = if route.mirrors.is_empty() {
+            let owner = route.owner.clone();
+            let sending = Sending::default();
+            let carrier = &self.carrier;
+            carrier
+                .offer(route, inbound, &owner, sending, downstream)
+                .await
+        } else {
+            // Boxed, like what else is rare: an exchange has no room for it in its future.
+            let carrier = &self.carrier;
+            Box::pin(carrier.mirrored(route, inbound, &self.edges, downstream)).await
+        };
+        match offered {
             Err(Refused::Answer(answer)) => self.answer(&answer, grpc, downstream),
             Err(Refused::Full) => self.refuse(&inbound.client, grpc, downstream),
             Err(Refused::Left) => self.counters.left(),
@@ -251,7 +278,7 @@ impl Service for Proxy {
     }
 
     fn receive(&self, edit: Arc<Edit>) {
-        self.peers.edit(&edit);
+        self.carrier.peers.edit(&edit);
     }
 }
 

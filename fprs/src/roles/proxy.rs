@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::failure::Failure;
 use crate::process::Parts;
 use crate::proxy::metrics::Metrics;
+use crate::proxy::mirror::{self, Mirrors};
 use crate::proxy::table::Edit;
 use crate::proxy::{Proxy, Settings, Tables, admit};
 use crate::roles::follow::Observer;
@@ -49,7 +50,11 @@ impl Proxying {
     ) -> Result<Self, Failure> {
         let (cores, deadlines) = (settings.cores, settings.deadlines);
         let demand = Demand::new();
-        let tables = Tables::new(&settings.zone, Arc::clone(&demand));
+        let tables = Tables::with(
+            &settings.zone,
+            Arc::clone(&demand),
+            Mirrors::new(settings.mirror_limit),
+        );
         let metrics = Metrics::new(cores).map_err(Failure::new)?;
         registry
             .register(Box::new(metrics.clone()))
@@ -65,6 +70,8 @@ impl Proxying {
         let tenants = admit::metrics::Metrics::new(&tables, &settings.overload);
         let tenants = tenants.map_err(Failure::new)?;
         registry.register(Box::new(tenants)).map_err(Failure::new)?;
+        let mirrors = mirror::Metrics::new(&tables).map_err(Failure::new)?;
+        registry.register(Box::new(mirrors)).map_err(Failure::new)?;
         let counted = Arc::clone(&demand);
         let in_flight = move || counted.in_flight();
         in_flight::register(registry, "fprs_proxy_exchanges_in_flight", in_flight)?;

@@ -1,0 +1,180 @@
+//! Requests on servers with mirrors: the request goes its way through a tap, and each copy of it is
+//! carried to its shadow by a task of its own, like any other exchange, once and within its deadline.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fprs_forward::downstream::Inbound;
+use fprs_forward::exchange::{End, Outcome};
+use fprs_forward::stall::Stalls;
+use fprs_forward::upstream::Failure;
+use fprs_forward::{Downstream, Reason, Sending, fields};
+use http::Request;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use ipnet::IpNet;
+
+use super::Carrier;
+use super::choose::Refused;
+use crate::proxy::mirror::{self, Ending, Held, Mirroring, Pipe, Shadow, Tap};
+use crate::proxy::table::{Route, Table};
+
+impl Carrier {
+    /// As [`offer`](Self::offer), for the route's mirrors too.
+    pub(super) async fn mirrored<D: Downstream>(
+        self: &Rc<Self>,
+        route: Arc<Route>,
+        inbound: &mut Inbound,
+        edges: &[IpNet],
+        downstream: &mut D,
+    ) -> Result<Outcome, Refused> {
+        let owner = route.owner.clone();
+        let taken = mirror::taken(&route.mirrors, inbound, edges);
+        let copies: Vec<Copy> = taken
+            .into_iter()
+            .filter_map(|mirror| Copy::new(mirror, &route, inbound))
+            .collect();
+        let sending = Sending::default();
+        if copies.is_empty() {
+            return self
+                .offer(route, inbound, &owner, sending, downstream)
+                .await;
+        }
+        let carrier = Rc::clone(self);
+        let begin = |stalls: &Rc<Stalls>| {
+            let begun = copies
+                .into_iter()
+                .filter_map(|copy| copy.begin(&carrier, stalls));
+            begun.collect()
+        };
+        let mut tap = Tap::new(downstream, begin);
+        let ended = self.offer(route, inbound, &owner, sending, &mut tap).await;
+        let left = matches!(
+            ended,
+            Err(Refused::Left)
+                | Ok(Outcome {
+                    end: End::Client(_),
+                    ..
+                })
+        );
+        tap.settle(left);
+        ended
+    }
+
+    /// Carries one copy to its end.
+    async fn copied(self: Rc<Self>, copy: Copy, pipe: Rc<Pipe>, stalls: Rc<Stalls>) {
+        let Copy {
+            mirror,
+            tenant,
+            mut inbound,
+            held,
+        } = copy;
+        let shadow = Shadow::new(Rc::clone(&pipe), stalls);
+        let carried = self.to_shadow(&mirror, &tenant, &mut inbound, shadow);
+        let ended = tokio::time::timeout(mirror.record.deadline, carried).await;
+        let ended = ended.unwrap_or(Ending::Deadline);
+        drop(held);
+        mirror.tally.count(pipe.why().unwrap_or(ended));
+    }
+
+    async fn to_shadow(
+        &self,
+        mirror: &Mirroring,
+        tenant: &str,
+        inbound: &mut Inbound,
+        mut shadow: Shadow,
+    ) -> Ending {
+        let route = Table::route(&self.tables.load(), &mirror.record.shadow);
+        let Some(route) = route.filter(|route| *route.tenant.name() == *tenant) else {
+            return Ending::NoReplica;
+        };
+        // Sent once: what a shadow has refused is not worth another try.
+        let sending = Sending::once();
+        let ended = self.offer(route, inbound, &mirror.owner, sending, &mut shadow);
+        match ended.await {
+            Ok(outcome) => match outcome.end {
+                End::Complete if shadow.was_refused() => Ending::Refused,
+                End::Complete => Ending::Complete,
+                End::Client(_) => Ending::ClientLeft,
+                End::Shed => Ending::OverProcess,
+                End::Upstream(Failure::Connect | Failure::Full | Failure::Refused) => {
+                    Ending::Refused
+                }
+                End::Upstream(_) => Ending::Failed,
+            },
+            Err(Refused::Answer(answer)) => match answer.reason() {
+                Reason::NoReplica | Reason::Starting => Ending::NoReplica,
+                _ => Ending::Refused,
+            },
+            Err(Refused::Full) => Ending::OverProcess,
+            Err(Refused::Left) => Ending::ClientLeft,
+        }
+    }
+}
+
+/// A copy that is to be begun.
+struct Copy {
+    mirror: Arc<Mirroring>,
+    /// Whose the shadow has to be.
+    tenant: Arc<str>,
+    inbound: Inbound,
+    /// For the head.
+    held: Held,
+}
+
+impl Copy {
+    /// The request's head without what gives access; `None`: there is no room for it.
+    fn new(mirror: Arc<Mirroring>, route: &Route, inbound: &Inbound) -> Option<Self> {
+        let held = match mirror.account().take(head_bytes(&inbound.request)) {
+            Ok(held) => held,
+            Err(over) => {
+                mirror.tally.count(over.into());
+                return None;
+            }
+        };
+        let mut request = inbound.request.clone();
+        let head = request.headers_mut();
+        for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
+            head.remove(name);
+        }
+        head.insert(fields::MIRROR, mirror.name.clone());
+        Some(Self {
+            tenant: route.tenant.name().into(),
+            inbound: Inbound {
+                request,
+                body: inbound.body,
+                client: Rc::clone(&inbound.client),
+            },
+            mirror,
+            held,
+        })
+    }
+
+    /// Begins it, if there may be one more.
+    fn begin(self, carrier: &Rc<Carrier>, stalls: &Rc<Stalls>) -> Option<Rc<Pipe>> {
+        let Some(in_flight) = self.mirror.tally.begin(self.mirror.record.copies) else {
+            self.mirror.tally.count(Ending::Busy);
+            return None;
+        };
+        let pipe = Pipe::new(Arc::clone(self.held.account()));
+        let copied = Rc::clone(carrier).copied(self, Rc::clone(&pipe), Rc::clone(stalls));
+        tokio::task::spawn_local(async move {
+            copied.await;
+            drop(in_flight);
+        });
+        Some(pipe)
+    }
+}
+
+/// What a head holds, about.
+fn head_bytes(request: &Request<()>) -> usize {
+    let target = request.uri().path_and_query();
+    let fields = request.headers().iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+    target.map_or(0, |target| target.as_str().len()) + fields.sum::<usize>() + HEAD_BYTES
+}
+
+/// What a field holds beside its name and value: its place in the map.
+const FIELD_BYTES: usize = 128;
+
+/// What a head holds without any field, and the task that carries it.
+const HEAD_BYTES: usize = 4 * 1024;
