@@ -3,7 +3,7 @@
 
 mod issuers;
 mod logs;
-mod mirrors;
+pub(crate) mod mirrors;
 mod replicas;
 mod servers;
 mod tenants;

@@ -202,7 +202,7 @@ fn own<'a>(snapshot: &'a Snapshot, who: &Who, name: &str) -> Result<&'a Mirror, 
 }
 
 /// Whose the mirrored server is; nobody's, if it is gone.
-fn tenant<'a>(snapshot: &'a Snapshot, mirror: &Mirror) -> &'a str {
+pub(crate) fn tenant<'a>(snapshot: &'a Snapshot, mirror: &Mirror) -> &'a str {
     let view = snapshot.server(&mirror.server);
     let server = view.and_then(|view| view.server.as_deref());
     server.map_or("", |server| server.tenant())
@@ -294,7 +294,7 @@ fn basis_points(percent: f64) -> Result<u32, Problem> {
 
 const POINTS_PER_PERCENT: f64 = 100.0;
 
-fn no_mirror(name: &str) -> Problem {
+pub(crate) fn no_mirror(name: &str) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("there is no mirror `{name}`"),

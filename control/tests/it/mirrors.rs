@@ -106,3 +106,20 @@ async fn the_mirrors_of_a_server_go_with_it() {
     assert_eq!(status, 200);
     assert_eq!(plane.json("/v1/mirrors").await, json!([]));
 }
+
+#[tokio::test]
+async fn a_report_is_for_those_who_see_the_mirrored_server() {
+    let (plane, one, two) = with_servers().await;
+    let spec = json!({ "server": "prod", "shadow": "next" });
+    for name in ["m", "unseen"] {
+        assert_eq!(put(&plane, &one, name, spec.clone()).await.0, 200);
+    }
+    let report = async |token: &str, name: &str| {
+        let path = format!("/v1/mirrors/{name}/report");
+        plane.say(token, Method::GET, &path, json!({})).await.0
+    };
+    assert_eq!(report(&one, "m").await, 200);
+    assert_eq!(report(&one, "unseen").await, 404);
+    assert_eq!(report(&one, "none").await, 404);
+    assert_eq!(report(&two, "m").await, 404);
+}

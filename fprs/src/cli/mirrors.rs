@@ -21,6 +21,14 @@ pub enum MirrorCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Show what became of the copies and how the shadow's answers differed, at the proxy that is asked
+    Report {
+        name: String,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Copy nothing until `resume`
     Pause {
         name: String,

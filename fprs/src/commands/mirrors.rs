@@ -15,6 +15,11 @@ pub(super) fn mirror(command: MirrorCommand) -> Result<(), Failure> {
     match command {
         MirrorCommand::Add(mirror) => add(&mirror),
         MirrorCommand::List { target, output } => list(&target, output),
+        MirrorCommand::Report {
+            name,
+            target,
+            output,
+        } => report(&name, &target, output),
         MirrorCommand::Pause { name, target } => {
             order(&target, &name, "pause")?;
             print(&format!("mirror {name} paused\n"))
@@ -87,4 +92,91 @@ fn list(target: &Target, output: Output) -> Result<(), Failure> {
         ]);
     }
     print(&table.to_string())
+}
+
+fn report(name: &str, target: &Target, output: Output) -> Result<(), Failure> {
+    let path = format!("/v1/mirrors/{}/report", segment(name));
+    let report = Client::find(target)?.get(&path)?;
+    if output.json {
+        return print_json(&report);
+    }
+    let mut text = format!(
+        "compared {}: {} the same, {} different, {} skipped; {} in flight\n\n",
+        at(&report, &["compared"]),
+        at(&report, &["same"]),
+        at(&report, &["different"]),
+        at(&report, &["skipped"]),
+        at(&report, &["in_flight"]),
+    );
+    text += &format!("{}\n", ends(&report));
+    text += &format!("{}\n", times(&report));
+    text += &format!("{}\n", places(&report));
+    for example in items(report.get("examples").unwrap_or(&Value::Null))
+        .iter()
+        .rev()
+    {
+        text += &told(example);
+    }
+    print(&text)
+}
+
+fn ends(report: &Value) -> Table<2> {
+    let mut table = Table::new(&["COPIES", "COUNT"]);
+    let ends = report.get("ends").and_then(Value::as_object);
+    for (end, count) in ends.into_iter().flatten() {
+        table.row([end.clone(), count.to_string()]);
+    }
+    table
+}
+
+fn times(report: &Value) -> Table<6> {
+    let mut table = Table::new(&["MS TO", "ANSWER OF", "P50", "P90", "P99", "MAX"]);
+    for (what, key) in [("first byte", "first_byte_ms"), ("end", "whole_ms")] {
+        for side in ["primary", "shadow"] {
+            let ms = |quantile| at(report, &[key, side, quantile]);
+            table.row([
+                what.to_owned(),
+                side.to_owned(),
+                ms("p50"),
+                ms("p90"),
+                ms("p99"),
+                ms("max"),
+            ]);
+        }
+    }
+    table
+}
+
+fn places(report: &Value) -> Table<3> {
+    let mut table = Table::new(&["DIFFERENCES IN", "AT", "ANSWERS"]);
+    let parts = report.get("parts").and_then(Value::as_object);
+    for (part, count) in parts.into_iter().flatten() {
+        table.row([part.clone(), String::new(), count.to_string()]);
+    }
+    for place in items(report.get("places").unwrap_or(&Value::Null)) {
+        table.row([
+            text(place, "part").to_owned(),
+            text(place, "at").to_owned(),
+            at(place, &["count"]),
+        ]);
+    }
+    table
+}
+
+fn told(example: &Value) -> String {
+    let mut told = format!(
+        "{} ({})\n",
+        text(example, "request"),
+        at(example, &["request_id"])
+    );
+    for found in items(example.get("differences").unwrap_or(&Value::Null)) {
+        told += &format!(
+            "  {} {}\n    server: {}\n    shadow: {}\n",
+            text(found, "part"),
+            text(found, "at"),
+            text(found, "primary"),
+            text(found, "shadow"),
+        );
+    }
+    told
 }

@@ -93,6 +93,7 @@ pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
                 status,
                 Arc::new(|| Ok(())),
                 autoscaler.routes(Routes::default()),
+                Router::new(),
             )?;
             process.run(settings, view).await
         },
@@ -129,7 +130,12 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                 &mut process.parts,
             )?;
             // It runs what control tells it, and knows nothing else of the store.
-            process.admin(Arc::default(), Arc::new(|| Ok(())), Routes::default())?;
+            process.admin(
+                Arc::default(),
+                Arc::new(|| Ok(())),
+                Routes::default(),
+                Router::new(),
+            )?;
             let attached = relay.attached();
             let never = std::future::pending();
             let ended = process.run_until(settings, attached, never).await;
@@ -210,6 +216,7 @@ impl Process {
         status: Arc<Status>,
         ready: ReadyCheck,
         grpc: Routes,
+        api: Router,
     ) -> Result<(), Failure> {
         let admin = Admin {
             registry: self.registry.clone(),
@@ -217,7 +224,7 @@ impl Process {
             ready,
             config: status,
             grpc,
-            api: Router::new(),
+            api,
         };
         self.serve_admin(admin.into_control_admin().router())
     }

@@ -4,27 +4,38 @@
 //! hold too much is cut with a reset. A server without mirrors pays one branch a request.
 
 mod answer;
+mod compare;
+mod desk;
+mod findings;
 mod metrics;
 mod pipe;
 mod purse;
+mod report;
 mod sample;
+mod seen;
 mod tally;
 mod tap;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fprs_config::{Mirror, MirrorKey};
 use fprs_forward::Owner;
 use http::{HeaderName, HeaderValue};
 
 pub use answer::Shadow;
+pub use desk::Meeting;
+pub use findings::{Asked, Findings};
 pub use metrics::Metrics;
 pub use pipe::Pipe;
 pub use purse::{Account, Held, Over, Purse};
+pub use report::report;
 pub use sample::taken;
+pub use seen::{Recorder, Seen};
 pub use tally::{Ending, InFlight, Tally};
-pub use tap::Tap;
+pub use tap::{Begun, Tap};
+
+use self::desk::Desk;
 
 /// Bytes that all copies of a process may hold unless it is told otherwise: a quarter of what its
 /// exchanges may.
@@ -52,6 +63,8 @@ pub struct Mirroring {
     pub tally: Arc<Tally>,
     tenant: Arc<Purse>,
     process: Arc<Purse>,
+    /// Where answers are compared, where they are.
+    desk: Option<Desk>,
 }
 
 impl Mirroring {
@@ -67,6 +80,7 @@ impl Mirroring {
 pub struct Mirrors {
     process: Arc<Purse>,
     known: Mutex<Known>,
+    desk: OnceLock<Option<Desk>>,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +101,7 @@ impl Mirrors {
         Self {
             process: Purse::new(limit),
             known: Mutex::default(),
+            desk: OnceLock::new(),
         }
     }
 
@@ -115,8 +130,23 @@ impl Mirrors {
                 Arc::clone(purse.or_insert_with(|| Purse::new(limit)))
             },
             process: Arc::clone(&self.process),
+            desk: record.compare.as_ref().and_then(|_| self.desk()),
             record: Arc::clone(record),
         }))
+    }
+
+    /// The desk, from the first time on that somebody needs it.
+    fn desk(&self) -> Option<Desk> {
+        self.desk.get_or_init(Desk::open).clone()
+    }
+
+    /// The counts of the mirror of that name, if it is in a route or has a copy on its way.
+    pub fn tally(&self, name: &str) -> Option<Arc<Tally>> {
+        let known = self.lock();
+        let tally = known.tallies.get(name);
+        tally
+            .filter(|tally| Arc::strong_count(tally) > 1)
+            .map(Arc::clone)
     }
 
     /// What all copies hold.

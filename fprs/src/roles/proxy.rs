@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fprs_autoscaler_client::{Demand, Reporter, reporter};
 use fprs_config::View;
-use fprs_control::ReadyCheck;
+use fprs_control::{MirrorReports, ReadyCheck};
 use fprs_forward::{Budget, Shards};
 use prometheus::Registry;
 use tokio::sync::mpsc;
@@ -141,6 +141,12 @@ impl Proxying {
         self.shards
             .listen(listener)
             .map_err(|error| Failure::new(format!("can't accept connections: {error}")))
+    }
+
+    /// What it has seen of mirrors.
+    pub fn mirror_reports(&self) -> MirrorReports {
+        let tables = Arc::clone(&self.tables);
+        Arc::new(move |name| mirror::report(tables.mirrors(), name))
     }
 
     /// Whether it serves: once a table is loaded, until it leaves.

@@ -15,6 +15,7 @@ use fprs_testkit::client::{H2, get};
 use fprs_testkit::plane::ZONE;
 use fprs_testkit::{TempDir, until};
 use prometheus::Registry;
+use serde_json::Value;
 
 /// Longest wait for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -27,7 +28,7 @@ pub(crate) struct Scene {
     pub(crate) listen: SocketAddr,
     store: SharedStore,
     registry: Registry,
-    _proxy: Proxying,
+    proxy: Proxying,
     _parts: Parts,
     _dir: TempDir,
 }
@@ -60,7 +61,7 @@ impl Scene {
             listen,
             store,
             registry,
-            _proxy: proxy,
+            proxy,
             _parts: parts,
             _dir: dir,
         };
@@ -70,10 +71,15 @@ impl Scene {
         let client = scene.client().await;
         until("the server answers", DEADLINE, async || {
             let response = client.get(&host(), "/").await.ok()?;
-            (response.status == 200).then_some(())
+            (response.status != 503).then_some(())
         })
         .await;
         scene
+    }
+
+    /// What the proxy has seen of a mirror.
+    pub(crate) fn report(&self, name: &str) -> Option<Value> {
+        self.proxy.mirror_reports()(name)
     }
 
     pub(crate) async fn client(&self) -> H2 {

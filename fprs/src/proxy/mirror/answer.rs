@@ -9,7 +9,7 @@ use fprs_forward::stall::Stalls;
 use fprs_forward::{Body, Downstream, Frame, Gone, Interim, fields};
 use http::{HeaderMap, Response};
 
-use super::Pipe;
+use super::{Pipe, Recorder, Seen};
 
 /// The client of one copy.
 #[derive(Debug)]
@@ -18,16 +18,23 @@ pub struct Shadow {
     stalls: Rc<Stalls>,
     /// The answer is a relay's, not a program's.
     refused: bool,
+    recorder: Option<Recorder>,
 }
 
 impl Shadow {
-    /// Sends what comes out of the pipe.
-    pub const fn new(pipe: Rc<Pipe>, stalls: Rc<Stalls>) -> Self {
+    /// Sends what comes out of the pipe; the answer is recorded there, if at all.
+    pub const fn new(pipe: Rc<Pipe>, stalls: Rc<Stalls>, recorder: Option<Recorder>) -> Self {
         Self {
             pipe,
             stalls,
             refused: false,
+            recorder,
         }
+    }
+
+    /// The answer, if it was recorded and came whole.
+    pub fn seen(&mut self) -> Option<Seen> {
+        self.recorder.take()?.seen()
     }
 
     /// The answer is a relay's: no program got the copy, or none answered.
@@ -58,7 +65,10 @@ impl Downstream for Shadow {
         Ok(())
     }
 
-    fn send_head(&mut self, response: Response<()>, _: Body) -> Result<(), Gone> {
+    fn send_head(&mut self, response: Response<()>, body: Body) -> Result<(), Gone> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.head(&response, body.is_none());
+        }
         self.refused = response.headers().contains_key(fields::REASON);
         Ok(())
     }
@@ -67,11 +77,17 @@ impl Downstream for Shadow {
         Poll::Ready(Ok(wanted))
     }
 
-    fn send_data(&mut self, _: Bytes, _: bool) -> Result<(), Gone> {
+    fn send_data(&mut self, data: Bytes, end: bool) -> Result<(), Gone> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.piece(&data, end);
+        }
         Ok(())
     }
 
     fn send_trailers(&mut self, _: HeaderMap) -> Result<(), Gone> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end();
+        }
         Ok(())
     }
 

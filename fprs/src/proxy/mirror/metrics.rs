@@ -19,6 +19,7 @@ pub struct Metrics {
     tables: Arc<Tables>,
     requests: IntCounterVec,
     in_flight: IntGaugeVec,
+    compared: IntCounterVec,
     held: IntGauge,
     limit: IntGauge,
 }
@@ -34,10 +35,15 @@ impl Metrics {
             "Requests that a mirror is for, by what became of their copies.",
         );
         let in_flight = Opts::new("fprs_mirror_in_flight", "Copies begun and not ended.");
+        let compared = Opts::new(
+            "fprs_mirror_compared_total",
+            "Pairs of a server's answer and its shadow's, by whether they were the same.",
+        );
         Ok(Self {
             tables: Arc::clone(tables),
             requests: IntCounterVec::new(requests, &["mirror", "end"])?,
             in_flight: IntGaugeVec::new(in_flight, &["mirror"])?,
+            compared: IntCounterVec::new(compared, &["mirror", "result"])?,
             held: IntGauge::new(
                 "fprs_mirror_held_bytes",
                 "Bytes that copies of requests hold in memory.",
@@ -55,6 +61,7 @@ impl Collector for Metrics {
         [
             self.requests.desc(),
             self.in_flight.desc(),
+            self.compared.desc(),
             self.held.desc(),
             self.limit.desc(),
         ]
@@ -64,12 +71,20 @@ impl Collector for Metrics {
     fn collect(&self) -> Vec<MetricFamily> {
         self.requests.reset();
         self.in_flight.reset();
+        self.compared.reset();
         let mirrors = self.tables.mirrors();
         for (place, (name, tally)) in mirrors.all().iter().enumerate() {
             let name = if place < MIRRORS { name } else { "" };
             self.in_flight
                 .with_label_values(&[name])
                 .add(i64::from(tally.in_flight()));
+            for (result, count) in tally.findings.counts() {
+                if count > 0 {
+                    self.compared
+                        .with_label_values(&[name, result])
+                        .inc_by(count);
+                }
+            }
             for ending in Ending::ALL {
                 let count = tally.ended(ending);
                 if count > 0 {
@@ -85,6 +100,7 @@ impl Collector for Metrics {
         [
             self.requests.collect(),
             self.in_flight.collect(),
+            self.compared.collect(),
             self.held.collect(),
             self.limit.collect(),
         ]

@@ -1,9 +1,10 @@
-//! PURE. What became of one mirror's copies, and how many are on their way.
+//! PURE. What became of one mirror's copies, how many are on their way, and what their answers were
+//! like.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::Over;
+use super::{Findings, Over};
 
 /// What became of a request that a mirror is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,8 @@ impl From<Over> for Ending {
 pub struct Tally {
     ended: [AtomicU64; Ending::ALL.len()],
     in_flight: AtomicU32,
+    /// What comparing its answers came to.
+    pub findings: Findings,
 }
 
 /// A copy on its way, counted until this is dropped.

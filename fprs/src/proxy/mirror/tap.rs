@@ -3,6 +3,7 @@
 //! nothing twice, however many replicas the request is offered to.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,7 +13,16 @@ use fprs_forward::stall::Stalls;
 use fprs_forward::{Body, Downstream, Frame, Gone, Interim};
 use http::{HeaderMap, Response};
 
-use super::{Ending, Pipe};
+use super::{Ending, Meeting, Pipe, Recorder};
+
+/// A copy that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// Takes the request.
+    pub pipe: Rc<Pipe>,
+    /// Takes the answer, where it is compared.
+    pub meeting: Option<Rc<Meeting>>,
+}
 
 /// A client's session and the pipes beside it.
 #[derive(Debug)]
@@ -21,12 +31,15 @@ pub struct Tap<'a, D, B> {
     /// Begins the copies, when the exchange begins.
     begin: Option<B>,
     pipes: Vec<Rc<Pipe>>,
+    meetings: Vec<Rc<Meeting>>,
+    /// Where any copy's answer is compared.
+    recorder: Option<Recorder>,
 }
 
 impl<'a, D, B> Tap<'a, D, B>
 where
     D: Downstream,
-    B: FnOnce(&Rc<Stalls>) -> Vec<Rc<Pipe>>,
+    B: FnOnce(&Rc<Stalls>) -> Vec<Begun>,
 {
     /// A tap whose copies `begin` begins, which has a pipe for each.
     pub const fn new(inner: &'a mut D, begin: B) -> Self {
@@ -34,6 +47,8 @@ where
             inner,
             begin: Some(begin),
             pipes: Vec::new(),
+            meetings: Vec::new(),
+            recorder: None,
         }
     }
 
@@ -47,6 +62,22 @@ where
                 pipe.cut(Ending::Early);
             }
         }
+        let seen = self.recorder.take().filter(|_| !left);
+        if let Some(seen) = seen.and_then(Recorder::seen) {
+            let seen = Arc::new(seen);
+            for meeting in self.meetings.drain(..) {
+                meeting.primary(&seen);
+            }
+        }
+    }
+
+    fn start(&mut self, begin: B) {
+        for begun in begin(self.inner.stalls()) {
+            self.pipes.push(begun.pipe);
+            self.meetings.extend(begun.meeting);
+        }
+        let first = self.meetings.first();
+        self.recorder = first.map(|meeting| meeting.recorder());
     }
 
     fn end(&self) {
@@ -95,12 +126,12 @@ impl<D, B> Drop for Tap<'_, D, B> {
 impl<D, B> Downstream for Tap<'_, D, B>
 where
     D: Downstream,
-    B: FnOnce(&Rc<Stalls>) -> Vec<Rc<Pipe>>,
+    B: FnOnce(&Rc<Stalls>) -> Vec<Begun>,
 {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Gone>>> {
         // The engine's first step, once there is a replica.
         if let Some(begin) = self.begin.take() {
-            self.pipes = begin(self.inner.stalls());
+            self.start(begin);
         }
         let polled = self.inner.poll_body(cx);
         self.saw(&polled);
@@ -125,6 +156,9 @@ where
     }
 
     fn send_head(&mut self, response: Response<()>, body: Body) -> Result<(), Gone> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.head(&response, body.is_none());
+        }
         self.inner.send_head(response, body)
     }
 
@@ -133,10 +167,16 @@ where
     }
 
     fn send_data(&mut self, data: Bytes, end: bool) -> Result<(), Gone> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.piece(&data, end);
+        }
         self.inner.send_data(data, end)
     }
 
     fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), Gone> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end();
+        }
         self.inner.send_trailers(trailers)
     }
 

@@ -15,7 +15,9 @@ use ipnet::IpNet;
 
 use super::Carrier;
 use super::choose::Refused;
-use crate::proxy::mirror::{self, Ending, Held, Mirroring, Pipe, Shadow, Tap};
+use crate::proxy::mirror::{
+    self, Asked, Begun, Ending, Held, Meeting, Mirroring, Pipe, Shadow, Tap,
+};
 use crate::proxy::table::{Route, Table};
 
 impl Carrier {
@@ -61,17 +63,29 @@ impl Carrier {
     }
 
     /// Carries one copy to its end.
-    async fn copied(self: Rc<Self>, copy: Copy, pipe: Rc<Pipe>, stalls: Rc<Stalls>) {
+    async fn copied(
+        self: Rc<Self>,
+        copy: Copy,
+        pipe: Rc<Pipe>,
+        meeting: Option<Rc<Meeting>>,
+        stalls: Rc<Stalls>,
+    ) {
         let Copy {
             mirror,
             tenant,
             mut inbound,
             held,
         } = copy;
-        let shadow = Shadow::new(Rc::clone(&pipe), stalls);
-        let carried = self.to_shadow(&mirror, &tenant, &mut inbound, shadow);
+        let recorder = meeting.as_ref().map(|meeting| meeting.recorder());
+        let mut shadow = Shadow::new(Rc::clone(&pipe), stalls, recorder);
+        let carried = self.to_shadow(&mirror, &tenant, &mut inbound, &mut shadow);
         let ended = tokio::time::timeout(mirror.record.deadline, carried).await;
         let ended = ended.unwrap_or(Ending::Deadline);
+        if ended == Ending::Complete
+            && let Some((meeting, seen)) = meeting.zip(shadow.seen())
+        {
+            meeting.shadow(seen);
+        }
         drop(held);
         mirror.tally.count(pipe.why().unwrap_or(ended));
     }
@@ -81,7 +95,7 @@ impl Carrier {
         mirror: &Mirroring,
         tenant: &str,
         inbound: &mut Inbound,
-        mut shadow: Shadow,
+        shadow: &mut Shadow,
     ) -> Ending {
         let route = Table::route(&self.tables.load(), &mirror.record.shadow);
         let Some(route) = route.filter(|route| *route.tenant.name() == *tenant) else {
@@ -89,7 +103,7 @@ impl Carrier {
         };
         // Sent once: what a shadow has refused is not worth another try.
         let sending = Sending::once();
-        let ended = self.offer(route, inbound, &mirror.owner, sending, &mut shadow);
+        let ended = self.offer(route, inbound, &mirror.owner, sending, shadow);
         match ended.await {
             Ok(outcome) => match outcome.end {
                 End::Complete if shadow.was_refused() => Ending::Refused,
@@ -150,18 +164,33 @@ impl Copy {
     }
 
     /// Begins it, if there may be one more.
-    fn begin(self, carrier: &Rc<Carrier>, stalls: &Rc<Stalls>) -> Option<Rc<Pipe>> {
+    fn begin(self, carrier: &Rc<Carrier>, stalls: &Rc<Stalls>) -> Option<Begun> {
         let Some(in_flight) = self.mirror.tally.begin(self.mirror.record.copies) else {
             self.mirror.tally.count(Ending::Busy);
             return None;
         };
         let pipe = Pipe::new(Arc::clone(self.held.account()));
-        let copied = Rc::clone(carrier).copied(self, Rc::clone(&pipe), Rc::clone(stalls));
+        let compares = self.mirror.record.compare.is_some();
+        let meeting = compares.then(|| Meeting::new(&self.mirror, self.asked()));
+        let begun = Begun {
+            pipe: Rc::clone(&pipe),
+            meeting: meeting.clone(),
+        };
+        let copied = Rc::clone(carrier).copied(self, pipe, meeting, Rc::clone(stalls));
         tokio::task::spawn_local(async move {
             copied.await;
             drop(in_flight);
         });
-        Some(pipe)
+        Some(begun)
+    }
+
+    fn asked(&self) -> Asked {
+        let request = &self.inbound.request;
+        Asked {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            id: request.headers().get("x-request-id").cloned(),
+        }
     }
 }
 
