@@ -264,7 +264,8 @@ impl Service for Proxy {
         } else {
             // Boxed, like what else is rare: an exchange has no room for it in its future.
             let carrier = &self.carrier;
-            Box::pin(carrier.mirrored(route, inbound, &self.edges, downstream)).await
+            let late = self.gate.is_late();
+            Box::pin(carrier.mirrored(route, inbound, &self.edges, late, downstream)).await
         };
         match offered {
             Err(Refused::Answer(answer)) => self.answer(&answer, grpc, downstream),

@@ -37,6 +37,7 @@ async fn a_shadow_gets_head_and_body_without_credentials_and_its_answer_goes_now
         ("cookie", "session=planted-secret"),
         ("proxy-authorization", "Basic planted-secret"),
         ("fprs-secret", "planted-secret"),
+        ("x-api-key", "planted-secret"),
         ("x-user", "u1"),
         ("x-request-id", "r1"),
         ("x-fprs-mirror", "forged"),

@@ -29,7 +29,7 @@ pub enum Ending {
     ClientLeft,
     /// The server answered before it had the whole request, which is read no further.
     Early,
-    /// As many copies were in flight as may be: it was not begun.
+    /// As many copies were in flight as may be, or the core had too much to do: it was not begun.
     Busy,
     /// WebSockets are not copied: their two sides answer each other.
     WebSocket,

@@ -10,7 +10,7 @@ use fprs_forward::stall::Stalls;
 use fprs_forward::upstream::Failure;
 use fprs_forward::{Downstream, Reason, Sending, fields};
 use http::Request;
-use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION};
 use ipnet::IpNet;
 
 use super::Carrier;
@@ -21,19 +21,27 @@ use crate::proxy::mirror::{
 use crate::proxy::table::{Route, Table};
 
 impl Carrier {
-    /// As [`offer`](Self::offer), for the route's mirrors too.
+    /// As [`offer`](Self::offer), for the route's mirrors too. A core that is late copies nothing: what
+    /// it can do is for those who wait.
     pub(super) async fn mirrored<D: Downstream>(
         self: &Rc<Self>,
         route: Arc<Route>,
         inbound: &mut Inbound,
         edges: &[IpNet],
+        late: bool,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
         let owner = route.owner.clone();
         let taken = mirror::taken(&route.mirrors, inbound, edges);
         let copies: Vec<Copy> = taken
             .into_iter()
-            .filter_map(|mirror| Copy::new(mirror, &route, inbound))
+            .filter_map(|mirror| {
+                if late {
+                    mirror.tally.count(Ending::Busy);
+                    return None;
+                }
+                Copy::new(mirror, &route, inbound)
+            })
             .collect();
         let sending = Sending::default();
         if copies.is_empty() {
@@ -147,7 +155,7 @@ impl Copy {
         };
         let mut request = inbound.request.clone();
         let head = request.headers_mut();
-        for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
+        for name in &SECRETS {
             head.remove(name);
         }
         head.insert(fields::MIRROR, mirror.name.clone());
@@ -193,6 +201,16 @@ impl Copy {
         }
     }
 }
+
+/// What gives access, by the names that clients and the common APIs give it.
+const SECRETS: [HeaderName; 6] = [
+    AUTHORIZATION,
+    PROXY_AUTHORIZATION,
+    COOKIE,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
 
 /// What a head holds, about.
 fn head_bytes(request: &Request<()>) -> usize {
