@@ -13,8 +13,9 @@ use http::Request;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION};
 use ipnet::IpNet;
 
-use super::Carrier;
 use super::choose::Refused;
+use super::{Carrier, Terms};
+use crate::proxy::access_log::Note;
 use crate::proxy::mirror::{
     self, Asked, Begun, Ending, Held, Meeting, Mirroring, Pipe, Shadow, Tap,
 };
@@ -27,10 +28,10 @@ impl Carrier {
         self: &Rc<Self>,
         route: Arc<Route>,
         inbound: &mut Inbound,
-        edges: &[IpNet],
-        late: bool,
+        asked: Mirrored<'_>,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
+        let Mirrored { edges, late, note } = asked;
         let owner = route.owner.clone();
         let taken = mirror::taken(&route.mirrors, inbound, edges);
         let copies: Vec<Copy> = taken
@@ -43,11 +44,13 @@ impl Carrier {
                 Copy::new(mirror, &route, inbound)
             })
             .collect();
-        let sending = Sending::default();
+        let terms = Terms {
+            owner: &owner,
+            sending: Sending::default(),
+            note,
+        };
         if copies.is_empty() {
-            return self
-                .offer(route, inbound, &owner, sending, downstream)
-                .await;
+            return self.offer(route, inbound, terms, downstream).await;
         }
         let carrier = Rc::clone(self);
         let begin = |stalls: &Rc<Stalls>| {
@@ -57,7 +60,7 @@ impl Carrier {
             begun.collect()
         };
         let mut tap = Tap::new(downstream, begin);
-        let ended = self.offer(route, inbound, &owner, sending, &mut tap).await;
+        let ended = self.offer(route, inbound, terms, &mut tap).await;
         let left = matches!(
             ended,
             Err(Refused::Left)
@@ -110,8 +113,12 @@ impl Carrier {
             return Ending::NoReplica;
         };
         // Sent once: what a shadow has refused is not worth another try.
-        let sending = Sending::once();
-        let ended = self.offer(route, inbound, &mirror.owner, sending, shadow);
+        let terms = Terms {
+            owner: &mirror.owner,
+            sending: Sending::once(),
+            note: &mut Note::nothing(),
+        };
+        let ended = self.offer(route, inbound, terms, shadow);
         match ended.await {
             Ok(outcome) => match outcome.end {
                 End::Complete if shadow.was_refused() => Ending::Refused,
@@ -131,6 +138,15 @@ impl Carrier {
             Err(Refused::Left) => Ending::ClientLeft,
         }
     }
+}
+
+/// A request on a server with mirrors.
+pub(super) struct Mirrored<'a> {
+    /// Whose word about clients is believed.
+    pub(super) edges: &'a [IpNet],
+    /// The core has more to do than it can.
+    pub(super) late: bool,
+    pub(super) note: &'a mut Note,
 }
 
 /// A copy that is to be begun.
