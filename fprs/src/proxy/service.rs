@@ -33,7 +33,6 @@ use crate::proxy::table::{Edit, Replica, Route, Table, Tables};
 
 use self::admit::Turned;
 use self::choose::{Chosen, Offers, Refused};
-use self::shadows::Mirrored;
 
 /// What every core of the proxy shares.
 #[derive(Clone, Debug)]
@@ -285,22 +284,21 @@ impl Service for Proxy {
                 Ok(admitted) => admitted,
                 Err(refusal) => return self.answer(&refusal.answer(), asked, downstream),
             };
-        let offered = if route.mirrors.is_empty() {
-            let owner = route.owner.clone();
-            let terms = Terms {
-                owner: &owner,
-                sending: Sending::default(),
-                note: &mut asked.note,
-            };
-            self.carrier.offer(route, inbound, terms, downstream).await
-        } else {
-            let asked = Mirrored {
-                edges: &self.edges,
-                late: self.gate.is_late(),
-                note: &mut asked.note,
-            };
+        let owner = route.owner.clone();
+        let terms = Terms {
+            owner: &owner,
+            sending: Sending::default(),
+            note: &mut asked.note,
+        };
+        let offered = match self.copies(&route, inbound) {
+            None => self.carrier.offer(route, inbound, terms, downstream).await,
             // Boxed, like what else is rare: an exchange has no room for it in its future.
-            Box::pin(self.carrier.mirrored(route, inbound, asked, downstream)).await
+            Some(copies) => {
+                let mirrored = self
+                    .carrier
+                    .mirrored(copies, route, inbound, terms, downstream);
+                Box::pin(mirrored).await
+            }
         };
         match offered {
             Err(Refused::Answer(answer)) => self.answer(&answer, asked, downstream),

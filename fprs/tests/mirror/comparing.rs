@@ -164,7 +164,9 @@ async fn what_fails_on_either_side_is_not_compared() {
     let client = scene.client().await;
     assert_eq!(client.get(&host(), "/").await.unwrap().status, 200);
     let dies = client.get(&host(), "/die/body?after=10").await;
-    assert!(dies.is_err(), "{dies:?}");
+    // Cut after its head, or told 502 if that had not gone yet.
+    let cut = dies.as_ref().map_or(true, |answer| answer.status == 502);
+    assert!(cut, "{dies:?}");
     scene.settled().await;
     let report = scene.report("m").unwrap();
     assert_eq!(

@@ -11,47 +11,46 @@ use fprs_forward::upstream::Failure;
 use fprs_forward::{Downstream, Reason, Sending, fields};
 use http::Request;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION};
-use ipnet::IpNet;
 
 use super::choose::Refused;
-use super::{Carrier, Terms};
+use super::{Carrier, Proxy, Terms};
 use crate::proxy::access_log::Note;
 use crate::proxy::mirror::{
     self, Asked, Begun, Ending, Held, Meeting, Mirroring, Pipe, Shadow, Tap,
 };
 use crate::proxy::table::{Route, Table};
 
+impl Proxy {
+    /// The copies of a request that are to be begun; `None`: there are none. A core that is late copies
+    /// nothing: what it can do is for those who wait.
+    pub(super) fn copies(&self, route: &Route, inbound: &Inbound) -> Option<Vec<Copy>> {
+        if route.mirrors.is_empty() {
+            return None;
+        }
+        let late = self.gate.is_late();
+        let taken = mirror::taken(&route.mirrors, inbound, &self.edges).into_iter();
+        let copies = taken.filter_map(|mirror| {
+            if late {
+                mirror.tally.count(Ending::Busy);
+                return None;
+            }
+            Copy::new(mirror, route, inbound)
+        });
+        let copies: Vec<_> = copies.collect();
+        (!copies.is_empty()).then_some(copies)
+    }
+}
+
 impl Carrier {
-    /// As [`offer`](Self::offer), for the route's mirrors too. A core that is late copies nothing: what
-    /// it can do is for those who wait.
+    /// As [`offer`](Self::offer), through a tap that the copies are taken from.
     pub(super) async fn mirrored<D: Downstream>(
         self: &Rc<Self>,
+        copies: Vec<Copy>,
         route: Arc<Route>,
         inbound: &mut Inbound,
-        asked: Mirrored<'_>,
+        terms: Terms<'_>,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
-        let Mirrored { edges, late, note } = asked;
-        let owner = route.owner.clone();
-        let taken = mirror::taken(&route.mirrors, inbound, edges);
-        let copies: Vec<Copy> = taken
-            .into_iter()
-            .filter_map(|mirror| {
-                if late {
-                    mirror.tally.count(Ending::Busy);
-                    return None;
-                }
-                Copy::new(mirror, &route, inbound)
-            })
-            .collect();
-        let terms = Terms {
-            owner: &owner,
-            sending: Sending::default(),
-            note,
-        };
-        if copies.is_empty() {
-            return self.offer(route, inbound, terms, downstream).await;
-        }
         let carrier = Rc::clone(self);
         let begin = |stalls: &Rc<Stalls>| {
             let begun = copies
@@ -140,17 +139,8 @@ impl Carrier {
     }
 }
 
-/// A request on a server with mirrors.
-pub(super) struct Mirrored<'a> {
-    /// Whose word about clients is believed.
-    pub(super) edges: &'a [IpNet],
-    /// The core has more to do than it can.
-    pub(super) late: bool,
-    pub(super) note: &'a mut Note,
-}
-
 /// A copy that is to be begun.
-struct Copy {
+pub(super) struct Copy {
     mirror: Arc<Mirroring>,
     /// Whose the shadow has to be.
     tenant: Arc<str>,
