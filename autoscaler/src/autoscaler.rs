@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fprs_config::{Applied, SharedStore, View};
@@ -90,6 +91,16 @@ impl Autoscaler {
     /// Exchanges in flight as proxies reported them last; 0 on a standby.
     pub fn in_flight(&self) -> u64 {
         self.shared.demand().in_flight()
+    }
+
+    /// Of these, the ones on proxies that fell silent, as relays confirm them.
+    pub fn unheard(&self) -> u64 {
+        self.shared.demand().unheard()
+    }
+
+    /// Replicas whose load proxies and relays did not agree on when that was checked last.
+    pub fn disagreeing(&self) -> usize {
+        self.shared.disagreeing.load(Ordering::Relaxed)
     }
 
     /// The last decisions about a server, the oldest first; none on a standby.

@@ -2,7 +2,9 @@
 //! is asked for. Nothing is ever done twice: it decides only by a view that shows its own last
 //! commit, and every commit renews the lease, so that one whose answer was lost makes the next fail.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fprs_config::{
@@ -11,8 +13,10 @@ use fprs_config::{
 };
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
-use crate::demand::{Demand, ORIGIN_LEASE_MS};
+use crate::crosscheck::{Crosscheck, Disagreement};
+use crate::demand::{Demand, Load, ORIGIN_LEASE_MS};
 use crate::lease::{self, Candidate};
+use crate::relays::Relays;
 use crate::scaler::{Outcome, Pass, Scaler};
 use crate::shared::Shared;
 use crate::write::Writes;
@@ -49,6 +53,7 @@ struct Leading {
     since_ms: u64,
     renewed_ms: u64,
     scaler: Scaler,
+    crosscheck: Crosscheck,
     ticks: u64,
 }
 
@@ -113,6 +118,7 @@ impl Controller {
                         since_ms: now_ms,
                         renewed_ms: now_ms,
                         scaler: Scaler::default(),
+                        crosscheck: Crosscheck::default(),
                         ticks: 0,
                     };
                 }
@@ -168,9 +174,53 @@ impl Controller {
             let explanations = &self.shared.explanations;
             explanations.retain(|server| snapshot.server(server).is_some());
         }
-        let loads = demand.tick(now_ms);
+        let mut relays = self.shared.relays();
+        relays.retain(now_ms);
+        let counted = |replica: &str| {
+            let worker = snapshot.replica(replica)?.worker.as_deref()?;
+            relays.count(worker, replica, now_ms)
+        };
+        let loads = demand.tick_with(now_ms, &counted);
         let pass = pass(leading.since_ms, snapshot, &demand, now_ms);
+        if pass.settled {
+            self.crosscheck(&mut leading.crosscheck, now_ms, &loads, &relays, &counted);
+        }
         leading.scaler.tick(&pass, &loads)
+    }
+
+    /// Compares the loads with what relays count, and says so when they begin or cease to differ.
+    fn crosscheck(
+        &self,
+        crosscheck: &mut Crosscheck,
+        now_ms: u64,
+        loads: &HashMap<Arc<str>, Load>,
+        relays: &Relays,
+        counted: &dyn Fn(&str) -> Option<u64>,
+    ) {
+        let replicas = loads.values().flat_map(|load| &load.replicas);
+        let reported = replicas.map(|(replica, count)| (replica, *count));
+        let Some(disagreeing) = crosscheck.look(now_ms, reported, relays, counted) else {
+            return;
+        };
+        let before = self
+            .shared
+            .disagreeing
+            .swap(disagreeing.len(), Ordering::Relaxed);
+        match disagreeing.first() {
+            Some(Disagreement {
+                replica,
+                reported,
+                counted,
+            }) if before == 0 => tracing::warn!(
+                replicas = disagreeing.len(),
+                %replica,
+                ?reported,
+                ?counted,
+                "relays count other loads than proxies report; is a proxy cut off from here?"
+            ),
+            None if before > 0 => tracing::info!("relays count what proxies report again"),
+            _ => {}
+        }
     }
 
     fn rush(&self, leading: &mut Leading, snapshot: &Snapshot) -> Vec<Outcome> {

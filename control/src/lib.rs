@@ -17,6 +17,7 @@ mod api;
 mod audit;
 mod commit;
 mod control;
+mod counts;
 mod deploy;
 mod driver;
 mod fleet;

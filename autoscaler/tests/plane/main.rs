@@ -9,6 +9,7 @@
     reason = "a test"
 )]
 
+mod cut_off;
 mod plane;
 
 use std::time::{Duration, Instant};

@@ -17,6 +17,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 
+/// Where every replica is.
+pub(crate) const WORKER: &str = "worker-1";
 const START_UP: Duration = Duration::from_millis(50);
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -98,6 +100,12 @@ impl Plane {
         self.hold_stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Where the leader takes reports.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let snapshot = self.view.load();
+        snapshot.lease("autoscaler").expect("held").address
+    }
+
     /// Until a proxy reports, so that a test measures what comes after.
     pub(crate) async fn reported_to(&self) {
         within("reports arrive", || self.autoscaler.reporting() > 0).await;
@@ -167,6 +175,11 @@ impl Proxy {
         Self::with(view, Some(publisher), name)
     }
 
+    /// Its reports no longer arrive; it serves on.
+    pub(crate) fn cut_off(&mut self) {
+        self.task.abort();
+    }
+
     pub(crate) fn catch_up(&self, plane: &Plane) {
         let publisher = self.publisher.as_ref().expect("a lagging proxy");
         publisher.publish(plane.view.load());
@@ -226,6 +239,9 @@ pub(crate) fn scaling() -> Scaling {
         buffer_replicas: 0,
         scaleup_window: Duration::ZERO,
         scaledown_window: Duration::from_secs(1),
+        scaleup_rate_limit: None,
+        scaledown_rate_limit: None,
+        paused: false,
     }
 }
 
@@ -297,7 +313,7 @@ async fn write(store: &SharedStore, snapshot: &Snapshot, change: Change) -> Revi
 fn moved(replica: &Replica, state: ReplicaState) -> Change {
     let mut replica = replica.clone();
     replica.state = state;
-    replica.worker = Some("worker-1".into());
+    replica.worker = Some(WORKER.into());
     replica.address = Some(SocketAddr::from(([127, 0, 0, 1], 9)));
     Record::Replica(replica).change()
 }

@@ -454,6 +454,9 @@ fn scaling(rng: &mut fastrand::Rng) -> Scaling {
         buffer_replicas: [0, 0, 1, 2][rng.usize(..4)],
         scaleup_window: Duration::from_secs([0, 0, 2][rng.usize(..3)]),
         scaledown_window: Duration::from_secs([0, 2, 10, 20][rng.usize(..4)]),
+        scaleup_rate_limit: None,
+        scaledown_rate_limit: None,
+        paused: false,
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Worker {
     pub capacity: u32,
     /// Changes with every start of the relay process.
     pub epoch: u64,
+    /// It takes no more replicas; those it has are replaced elsewhere. Its relay never says so.
+    pub draining: bool,
 }
 
 impl Worker {
@@ -53,6 +55,7 @@ impl Worker {
             compute_region: wire.compute_region,
             capacity: wire.capacity,
             epoch: wire.epoch,
+            draining: wire.draining,
         };
         worker.check()?;
         Ok(worker)
@@ -66,6 +69,7 @@ impl Worker {
             compute_region: self.compute_region.clone(),
             capacity: self.capacity,
             epoch: self.epoch,
+            draining: self.draining,
         }
     }
 }

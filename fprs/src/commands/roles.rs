@@ -50,6 +50,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                 },
                 store,
                 view.clone(),
+                &process.token,
                 &process.registry,
                 &mut process.parts,
             )?;

@@ -110,6 +110,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         control_settings(&settings, &dir, addresses.listen, prepared.as_ref())?,
         Arc::clone(&store),
         view.clone(),
+        &token,
         &registry,
         &mut parts,
     )?;

@@ -10,6 +10,7 @@
 )]
 
 mod asking;
+mod counting;
 mod deploying;
 mod ending;
 mod fleet;
@@ -17,6 +18,7 @@ mod keeping;
 mod refusing;
 mod roles;
 mod scaling;
+mod standing_by;
 mod starting;
 mod traffic;
 mod workers;
