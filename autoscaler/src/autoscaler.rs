@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use fprs_config::{Applied, SharedStore, View};
 use fprs_proto::demand::demand_server::DemandServer;
+use tokio::sync::mpsc;
 
 use crate::controller::Controller;
 use crate::explain::Explained;
 use crate::lease::Candidate;
 use crate::service::{self, Reports};
 use crate::shared::Shared;
+use crate::trace::Line;
 
 /// Who decides, where it takes reports, and how often it decides.
 #[derive(Clone, Debug)]
@@ -106,6 +108,12 @@ impl Autoscaler {
     /// The last decisions about a server, the oldest first; none on a standby.
     pub fn explain(&self, server: &str) -> Vec<Explained> {
         self.shared.explanations.of(server)
+    }
+
+    /// Every decision about a server from the next one on, for as long as the receiver is read;
+    /// `None` if too many read already. A receiver that is three minutes behind ends.
+    pub fn record(&self, server: &str) -> Option<mpsc::Receiver<Line>> {
+        self.shared.recorders.begin(server)
     }
 }
 

@@ -185,7 +185,35 @@ impl Controller {
         if pass.settled {
             self.crosscheck(&mut leading.crosscheck, now_ms, &loads, &relays, &counted);
         }
-        leading.scaler.tick(&pass, &loads)
+        let outcomes = leading.scaler.tick(&pass, &loads);
+        self.record(&pass, &leading.scaler, &outcomes);
+        outcomes
+    }
+
+    /// Tells those who record. A server that came to rest leaves no history, and its next decision
+    /// says so.
+    fn record(&self, pass: &Pass<'_>, scaler: &Scaler, outcomes: &[Outcome]) {
+        let recorders = &self.shared.recorders;
+        if recorders.is_empty() {
+            return;
+        }
+        for outcome in outcomes {
+            let view = pass.snapshot.server(&outcome.server);
+            let server = view.and_then(|view| view.server.as_ref());
+            if let Some(decision) = &outcome.decision
+                && let Some(server) = server
+                && let Some(history) = scaler.history(&outcome.server)
+            {
+                recorders.tell(
+                    &outcome.server,
+                    pass.now_ms,
+                    decision,
+                    &server.scaling,
+                    history,
+                    outcome.fresh,
+                );
+            }
+        }
     }
 
     /// Compares the loads with what relays count, and says so when they begin or cease to differ.
@@ -229,10 +257,12 @@ impl Controller {
         let demand = self.shared.demand();
         let pass = pass(leading.since_ms, snapshot, &demand, now_ms);
         let scaler = &mut leading.scaler;
-        urgent
+        let outcomes: Vec<Outcome> = urgent
             .iter()
             .filter_map(|server| scaler.rush(&pass, server))
-            .collect()
+            .collect();
+        self.record(&pass, scaler, &outcomes);
+        outcomes
     }
 
     /// Commits what the outcomes write, and the lease if it is time.

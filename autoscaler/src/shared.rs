@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::changed::Changes;
 use crate::demand::Demand;
 use crate::explain::Explanations;
+use crate::recorders::Recorders;
 use crate::relays::Relays;
 
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) wake: Notify,
     pub(crate) changes: Changes,
     pub(crate) explanations: Explanations,
+    pub(crate) recorders: Recorders,
 }
 
 impl Shared {
@@ -41,6 +43,7 @@ impl Shared {
             wake: Notify::new(),
             changes: Changes::new(),
             explanations: Explanations::default(),
+            recorders: Recorders::default(),
         })
     }
 

@@ -6,6 +6,7 @@
 )]
 
 pub mod callers;
+pub mod scaling;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::secret::Secret;
 use crate::settings::{Given, GivenEdge};
 
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
+use self::scaling::{AutoscalerCommand, ScalingArgs, WorkerCommand};
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
@@ -53,8 +55,11 @@ pub enum Command {
         #[command(flatten)]
         given: Given,
     },
-    /// Run the autoscaler alone, following a control process
+    /// Run the autoscaler alone, following a control process; or ask the one that decides
+    #[command(args_conflicts_with_subcommands = true)]
     Autoscaler {
+        #[command(subcommand)]
+        ask: Option<AutoscalerCommand>,
         #[command(flatten)]
         given: Given,
     },
@@ -85,6 +90,19 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Change how many replicas a server has while it runs, and show all settings
+    Scale {
+        name: String,
+        #[command(flatten)]
+        settings: ScalingArgs,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List, empty and reuse the machines that run replicas
+    #[command(subcommand)]
+    Worker(WorkerCommand),
     /// List a server's replicas
     Replicas {
         name: String,

@@ -1,9 +1,11 @@
 //! One file for what users ask of a plane, one for each way of running it.
 
 mod ask;
+mod autoscaler;
 mod callers;
 mod edge;
 mod roles;
+mod scaling;
 mod store;
 mod up;
 mod usage;
@@ -67,7 +69,8 @@ fn run(command: Command) -> Result<(), Failure> {
             roles::proxy(Settings::resolve(given, Role::Proxy)?, take_over)
         }
         Command::Control { given } => roles::control(Settings::resolve(given, Role::Control)?),
-        Command::Autoscaler { given } => {
+        Command::Autoscaler { ask: Some(ask), .. } => autoscaler::run(ask),
+        Command::Autoscaler { ask: None, given } => {
             roles::autoscaler(Settings::resolve(given, Role::Autoscaler)?)
         }
         Command::Relay { given } => roles::relay(Settings::resolve(given, Role::Relay)?),
@@ -78,6 +81,13 @@ fn run(command: Command) -> Result<(), Failure> {
             target,
             output,
         } => ask::server(&name, &target, output),
+        Command::Scale {
+            name,
+            settings,
+            target,
+            output,
+        } => scaling::scale(&name, &settings, &target, output),
+        Command::Worker(command) => scaling::worker(command),
         Command::Replicas {
             name,
             all,

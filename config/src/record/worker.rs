@@ -41,6 +41,26 @@ impl Worker {
         Ok(())
     }
 
+    /// Whether that is what its relay offers now; a relay knows nothing of draining.
+    pub fn is_offered(&self, offer: &Self) -> bool {
+        let Self {
+            id,
+            address,
+            compute_region,
+            capacity,
+            epoch,
+            draining: _,
+        } = self;
+        (id, address, compute_region, capacity, epoch)
+            == (
+                &offer.id,
+                &offer.address,
+                &offer.compute_region,
+                &offer.capacity,
+                &offer.epoch,
+            )
+    }
+
     /// Checks a worker as a relay offers it.
     ///
     /// # Errors

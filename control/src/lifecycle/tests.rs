@@ -376,7 +376,7 @@ fn a_replica_without_a_place_waits_visibly_and_starts_when_a_worker_comes() {
     world.settle();
     let waiting = world.workers.waiting("hello").unwrap().to_string();
     assert!(
-        waiting.starts_with("no worker in region `local` is attached"),
+        waiting.starts_with("no worker in region `local` takes replicas"),
         "{waiting}"
     );
     world.attach("w1", 1);

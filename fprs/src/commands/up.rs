@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use fprs_config::View;
 use fprs_config::manifest::Manifest;
 use fprs_control::{ControlSettings, PublicUrl};
@@ -129,7 +128,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         ready: proxy.ready_check(),
         config: status,
         grpc: autoscaler.routes(Routes::default()),
-        api: Router::new(),
+        api: autoscaler.api(),
     });
     roles::serve(admin, routes, &mut parts, std::future::pending())?;
     let relay = Relaying::start(

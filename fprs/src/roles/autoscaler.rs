@@ -1,7 +1,10 @@
 //! The autoscaler role: takes reports and keeps every pool at its size.
 
+mod api;
+
 use std::net::SocketAddr;
 
+use axum::Router;
 use fprs_autoscaler::{Autoscaler, Settings};
 use fprs_config::SharedStore;
 use prometheus::Registry;
@@ -49,6 +52,11 @@ impl Autoscaling {
     /// The services of this role, for its process's admin port.
     pub fn routes(&self, routes: Routes) -> Routes {
         routes.add_service(self.autoscaler.service())
+    }
+
+    /// The JSON API of this role, for its process's admin port.
+    pub fn api(&self) -> Router {
+        api::router(self.autoscaler.clone())
     }
 }
 

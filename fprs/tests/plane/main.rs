@@ -9,6 +9,7 @@
     reason = "a broken expectation is a failed test with its place"
 )]
 
+mod adjusting;
 mod asking;
 mod counting;
 mod deploying;
@@ -20,6 +21,7 @@ mod roles;
 mod scaling;
 mod standing_by;
 mod starting;
+mod streams;
 mod traffic;
 mod workers;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::Router;
 use fprs_config::View;
 use tokio::time::timeout;
 use tonic::service::Routes;
@@ -68,11 +69,11 @@ async fn serve(
     let goes_on = match &mut newcomer {
         Some(newcomer) => {
             let goes_on = prepared(process, newcomer, loaded).await?;
-            process.admin(status, ready, Routes::default())?;
+            process.admin(status, ready, Routes::default(), Router::new())?;
             goes_on
         }
         None => {
-            process.admin(status, ready, Routes::default())?;
+            process.admin(status, ready, Routes::default(), Router::new())?;
             begun(process, loaded).await?
         }
     };
