@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fprs_config::{Kind, Record, Replica, ReplicaState, limits};
+use fprs_config::{Kind, Record, Replica, ReplicaState, Worker, limits};
 use fprs_proto::worker as wire;
 
 use super::*;
@@ -207,6 +207,30 @@ fn replicas_of_an_earlier_process_of_a_relay_are_gone_with_it() {
     world.settle();
     assert_eq!(world.store.state("r1"), None);
     assert_eq!(world.store.snapshot.worker("w1").unwrap().epoch, 2);
+}
+
+#[test]
+fn a_worker_that_drains_takes_nothing_until_it_is_told_to_or_begins_anew() {
+    let mut world = World::ready();
+    world.run("r1");
+    let mut draining = Worker::clone(world.store.snapshot.worker("w1").unwrap());
+    draining.draining = true;
+    world.store.put(&Record::Worker(draining));
+    world.request("r2");
+    world.settle();
+    assert_eq!(world.store.state("r1"), Some(ReplicaState::Ready));
+    assert_eq!(world.store.state("r2"), Some(ReplicaState::Requested));
+    // A connection that broke changes nothing; another process of the relay is another worker.
+    world.hang_up("w1");
+    world.attach("w1", 1);
+    world.settle();
+    assert!(world.store.snapshot.worker("w1").unwrap().draining);
+    assert_eq!(world.store.state("r2"), Some(ReplicaState::Requested));
+    world.hang_up("w1");
+    world.attach("w1", 2);
+    world.settle();
+    assert!(!world.store.snapshot.worker("w1").unwrap().draining);
+    assert_eq!(world.store.state("r2"), Some(ReplicaState::Starting));
 }
 
 #[test]
