@@ -10,6 +10,7 @@
 )]
 
 mod cut_off;
+mod many;
 mod plane;
 
 use std::time::{Duration, Instant};

@@ -168,6 +168,11 @@ impl Proxy {
         Self::with(plane.view.clone(), None, name)
     }
 
+    /// A proxy that follows by that view.
+    pub(crate) fn on(view: View, name: &str) -> Self {
+        Self::with(view, None, name)
+    }
+
     /// A proxy that routes by an old revision until it is told to catch up.
     pub(crate) fn start_lagging(plane: &Plane, name: &str) -> Self {
         let (publisher, view) = View::new();
@@ -209,7 +214,7 @@ impl Drop for Proxy {
 }
 
 /// In memory where there is such a place: what is measured here is not the disk.
-fn directory() -> tempfile::TempDir {
+pub(crate) fn directory() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() {
         tempfile::tempdir_in(memory).expect("a directory")
@@ -245,7 +250,8 @@ pub(crate) fn scaling() -> Scaling {
     }
 }
 
-async fn autoscaler(
+/// An autoscaler that runs, what its follower has to call, and its tasks.
+pub(crate) async fn autoscaler(
     holder: &str,
     store: &SharedStore,
     view: &View,
@@ -318,7 +324,7 @@ fn moved(replica: &Replica, state: ReplicaState) -> Change {
     Record::Replica(replica).change()
 }
 
-fn server(name: &str, scaling: Scaling) -> Server {
+pub(crate) fn server(name: &str, scaling: Scaling) -> Server {
     Server {
         proven: true,
         scaling,

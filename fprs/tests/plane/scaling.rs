@@ -133,3 +133,29 @@ async fn scale_downs_end_no_stream_and_take_the_least_loaded() {
     assert!(client.is_open());
     drop(held);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_from_zero_is_served_by_the_first_replica_and_spread_soon() {
+    const BURST: usize = 200;
+    let plane = Plane::start(FPRS).await;
+    let more = "target_concurrency = 8\nmax_replicas = 25\nhold = \"30s\"";
+    let env = [("START_AFTER_MS", "300")];
+    plane.deploy(&program::manifest("web", more, &env)).await;
+    let (host, client) = (plane.host("web"), plane.h2().await);
+    let begun = Instant::now();
+    let mut held = Vec::new();
+    for _ in 0..BURST {
+        held.push(client.open(get(&host, "/hang"), true).await.unwrap());
+    }
+    for stream in &mut held {
+        assert_eq!(stream.receiver.head().await.unwrap().status, 200);
+    }
+    let served = begun.elapsed();
+    until("every replica that is wanted is ready", SOON, async || {
+        (plane.replicas_in("web", "ready").await == BURST / 8).then_some(())
+    })
+    .await;
+    let spread = begun.elapsed();
+    println!("{BURST} at once on a start-up of 300 ms: served {served:?}, 25 ready {spread:?}");
+    assert!(served < Duration::from_secs(3), "{served:?}");
+}
