@@ -16,7 +16,6 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use crate::crosscheck::{Crosscheck, Disagreement};
 use crate::demand::{Demand, Load, ORIGIN_LEASE_MS};
 use crate::lease::{self, Candidate};
-use crate::relays::Relays;
 use crate::scaler::{Outcome, Pass, Scaler};
 use crate::shared::Shared;
 use crate::write::Writes;
@@ -174,20 +173,65 @@ impl Controller {
             let explanations = &self.shared.explanations;
             explanations.retain(|server| snapshot.server(server).is_some());
         }
+        let loads = self.loads(leading, snapshot, &mut demand, now_ms);
+        let pass = pass(leading.since_ms, snapshot, &demand, now_ms);
+        let outcomes = leading.scaler.tick(&pass, &loads);
+        self.record(&pass, &leading.scaler, &outcomes);
+        outcomes
+    }
+
+    /// The load of every server: what proxies report, and what relays know of those that don't.
+    fn loads(
+        &self,
+        leading: &mut Leading,
+        snapshot: &Snapshot,
+        demand: &mut Demand,
+        now_ms: u64,
+    ) -> HashMap<Arc<str>, Load> {
         let mut relays = self.shared.relays();
         relays.retain(now_ms);
         let counted = |replica: &str| {
             let worker = snapshot.replica(replica)?.worker.as_deref()?;
             relays.count(worker, replica, now_ms)
         };
-        let loads = demand.tick_with(now_ms, &counted);
-        let pass = pass(leading.since_ms, snapshot, &demand, now_ms);
-        if pass.settled {
-            self.crosscheck(&mut leading.crosscheck, now_ms, &loads, &relays, &counted);
+        let mut loads = demand.tick_with(now_ms, &counted);
+        if now_ms.saturating_sub(leading.since_ms) >= SETTLE_MS {
+            let replicas = loads.values().flat_map(|load| &load.replicas);
+            let reported = replicas.map(|(replica, count)| (replica, *count));
+            let verdict = leading.crosscheck.look(now_ms, reported, &relays, &counted);
+            if let Some(disagreeing) = verdict {
+                let strangers = disagreeing.iter().filter_map(|disagreement| {
+                    let replica = snapshot.replica(&disagreement.replica)?;
+                    let (id, server) = (&replica.id, &replica.server);
+                    Some((Arc::clone(id), Arc::clone(server), disagreement.hidden()))
+                });
+                demand.meet_strangers(strangers);
+                self.alarm(&disagreeing);
+            }
+            demand.add_strangers(&mut loads, &counted);
         }
-        let outcomes = leading.scaler.tick(&pass, &loads);
-        self.record(&pass, &leading.scaler, &outcomes);
-        outcomes
+        loads
+    }
+
+    /// Says so when relays begin or cease to count other loads than proxies report.
+    fn alarm(&self, disagreeing: &[Disagreement]) {
+        let now = disagreeing.len();
+        let before = self.shared.disagreeing.swap(now, Ordering::Relaxed);
+        match disagreeing.first() {
+            Some(Disagreement {
+                replica,
+                reported,
+                counted,
+            }) if before == 0 => tracing::warn!(
+                replicas = now,
+                %replica,
+                ?reported,
+                ?counted,
+                "relays count other loads than proxies report; is a proxy cut off from here?"
+            ),
+            None if before > 0 => tracing::info!("relays count what proxies report again"),
+            _ => {}
+        }
     }
 
     /// Tells those who record. A server that came to rest leaves no history, and its next decision
@@ -213,41 +257,6 @@ impl Controller {
                     outcome.fresh,
                 );
             }
-        }
-    }
-
-    /// Compares the loads with what relays count, and says so when they begin or cease to differ.
-    fn crosscheck(
-        &self,
-        crosscheck: &mut Crosscheck,
-        now_ms: u64,
-        loads: &HashMap<Arc<str>, Load>,
-        relays: &Relays,
-        counted: &dyn Fn(&str) -> Option<u64>,
-    ) {
-        let replicas = loads.values().flat_map(|load| &load.replicas);
-        let reported = replicas.map(|(replica, count)| (replica, *count));
-        let Some(disagreeing) = crosscheck.look(now_ms, reported, relays, counted) else {
-            return;
-        };
-        let before = self
-            .shared
-            .disagreeing
-            .swap(disagreeing.len(), Ordering::Relaxed);
-        match disagreeing.first() {
-            Some(Disagreement {
-                replica,
-                reported,
-                counted,
-            }) if before == 0 => tracing::warn!(
-                replicas = disagreeing.len(),
-                %replica,
-                ?reported,
-                ?counted,
-                "relays count other loads than proxies report; is a proxy cut off from here?"
-            ),
-            None if before > 0 => tracing::info!("relays count what proxies report again"),
-            _ => {}
         }
     }
 

@@ -110,6 +110,13 @@ impl Crosscheck {
     }
 }
 
+impl Disagreement {
+    /// What the relay counted all the time and no proxy ever reported.
+    pub(crate) const fn hidden(&self) -> u64 {
+        self.counted.least.saturating_sub(self.reported.most)
+    }
+}
+
 impl Range {
     const fn of(value: u64) -> Self {
         Self {
@@ -166,12 +173,14 @@ mod tests {
         assert_eq!(disagreeing.len(), 1);
         assert_eq!(disagreeing[0].reported, Range { least: 2, most: 3 });
         assert_eq!(disagreeing[0].counted, Range { least: 8, most: 9 });
+        assert_eq!(disagreeing[0].hidden(), 5);
         assert_eq!(verdict(|_| (0, Some(4))).len(), 1);
     }
 
     #[test]
     fn load_that_no_relay_ever_counted_disagrees() {
-        assert_eq!(verdict(|_| (4, Some(0))).len(), 1);
+        let disagreeing = verdict(|_| (4, Some(0)));
+        assert_eq!((disagreeing.len(), disagreeing[0].hidden()), (1, 0));
     }
 
     #[test]

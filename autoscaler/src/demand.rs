@@ -32,6 +32,8 @@ pub struct Demand {
     origins: HashMap<String, Origin>,
     /// Origins whose lease ran out, by proxy, with what relays confirm of their last counts.
     silent: HashMap<String, Silent>,
+    /// Of proxies that were never heard, as far as that is certain.
+    strangers: Silent,
 }
 
 /// What became of a report.
@@ -143,6 +145,21 @@ impl Demand {
         loads
     }
 
+    /// From now on there is load that relays certainly count and nobody reports: replica, its server,
+    /// exchanges in flight.
+    pub fn meet_strangers(&mut self, counts: impl Iterator<Item = (Arc<str>, Arc<str>, u64)>) {
+        self.strangers = Silent::new(counts);
+    }
+
+    /// Adds what relays still confirm of that to the loads of a tick.
+    pub fn add_strangers(
+        &mut self,
+        loads: &mut HashMap<Arc<str>, Load>,
+        counted: &dyn Fn(&str) -> Option<u64>,
+    ) {
+        self.strangers.tick(loads, counted);
+    }
+
     /// The unserved demand of one server since the last tick; closes nothing. What is in flight on
     /// replicas is not looked at: a server that urgently needs one has none.
     pub fn unserved(&self, server: &str) -> Load {
@@ -166,9 +183,11 @@ impl Demand {
         counts.map(u64::from).sum::<u64>() + self.unheard()
     }
 
-    /// Of these, the ones on proxies that fell silent, as relays confirmed them at the last tick.
+    /// Of these, the ones on proxies that fell silent or were never heard, as relays confirmed them at
+    /// the last tick.
     pub fn unheard(&self) -> u64 {
-        self.silent.values().map(Silent::in_flight).sum()
+        let silent = self.silent.values().map(Silent::in_flight);
+        silent.sum::<u64>() + self.strangers.in_flight()
     }
 
     /// Whether every live proxy routes by that revision or a later one, and did so a report ago:
@@ -199,7 +218,9 @@ impl Origin {
 
     fn into_silent(self) -> Silent {
         let replicas = self.replicas.into_all();
-        Silent::new(replicas.map(|(id, replica)| (id, replica.server, replica.meter.count())))
+        let counts =
+            replicas.map(|(id, replica)| (id, replica.server, u64::from(replica.meter.count())));
+        Silent::new(counts)
     }
 
     fn new(report: &DemandReport) -> Self {

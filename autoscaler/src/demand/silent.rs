@@ -1,6 +1,7 @@
-//! PURE. What is left of a proxy that fell silent: of its last counts, what relays count and no
-//! proxy that still reports accounts for. That only ever shrinks, so a late count of a relay makes no
-//! load; it ends when the proxy reports again or nothing is left.
+//! PURE. Load that no proxy reports now: what is left of one that fell silent, or of one that was
+//! never heard. Of its last counts stays what relays count and no proxy that reports accounts for.
+//! That only ever shrinks, so a late count of a relay makes no load; it ends when the proxy reports or
+//! nothing is left.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,12 +22,9 @@ struct Last {
 
 impl Silent {
     /// The last counts: replica, its server, exchanges in flight.
-    pub(super) fn new(counts: impl Iterator<Item = (Arc<str>, Arc<str>, u32)>) -> Self {
+    pub(super) fn new(counts: impl Iterator<Item = (Arc<str>, Arc<str>, u64)>) -> Self {
         let replicas = counts.filter(|&(_, _, count)| count > 0);
-        let last = |(id, server, count)| {
-            let count = u64::from(count);
-            (id, Last { server, count })
-        };
+        let last = |(id, server, count)| (id, Last { server, count });
         Self {
             replicas: replicas.map(last).collect(),
         }

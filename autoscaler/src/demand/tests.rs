@@ -309,3 +309,16 @@ fn two_silent_proxies_share_what_the_relay_counts() {
     assert_eq!(demand.tick_with(later, &relay(8))["s"].in_flight, 8);
     assert!(demand.tick_with(later + 200, &relay(0)).is_empty());
 }
+
+#[test]
+fn what_relays_count_and_nobody_reports_is_load_until_somebody_does() {
+    let (mut demand, mut proxy) = (Demand::default(), Proxy::new("p"));
+    demand.meet_strangers([("a".into(), "s".into(), 5)].into_iter());
+    let mut loads = demand.tick_with(100, &relay(5));
+    demand.add_strangers(&mut loads, &relay(5));
+    assert_eq!((loads["s"].in_flight, demand.unheard()), (5, 5));
+    demand.take(&proxy.load(5, TICK), 200);
+    let mut loads = demand.tick_with(300, &relay(5));
+    demand.add_strangers(&mut loads, &relay(5));
+    assert_eq!((loads["s"].in_flight, demand.unheard()), (5, 0));
+}

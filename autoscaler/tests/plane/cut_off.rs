@@ -77,7 +77,7 @@ async fn a_proxy_that_is_cut_off_loses_no_replica_its_requests_are_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_relay_that_counts_what_no_proxy_reports_raises_an_alarm() {
+async fn load_that_no_proxy_ever_reported_raises_an_alarm_and_keeps_its_replica() {
     let plane = Plane::start().await;
     let _proxy = Proxy::start(&plane, "proxy-1");
     let one = Scaling {
@@ -92,7 +92,20 @@ async fn a_relay_that_counts_what_no_proxy_reports_raises_an_alarm() {
     let replica = plane.replicas("s", ReplicaState::Ready).remove(0);
     let relay = Relay::counts(plane.address(), &replica, 3);
     within("they disagree", || plane.autoscaler.disagreeing() == 1).await;
+    within("it is load", || plane.autoscaler.in_flight() == 3).await;
+    let none = Scaling {
+        min_replicas: 0,
+        ..one
+    };
+    plane.scale("s", none).await;
+    let scaled = Instant::now();
+    while scaled.elapsed() < Duration::from_secs(2) {
+        assert_eq!(plane.count("s", ReplicaState::Ready), 1);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     drop(relay);
     let _agrees = Relay::counts(plane.address(), &replica, 0);
     within("they agree again", || plane.autoscaler.disagreeing() == 0).await;
+    assert_eq!(plane.autoscaler.in_flight(), 0);
+    within("nothing is wanted", || plane.all("s") == 0).await;
 }

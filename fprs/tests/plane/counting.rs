@@ -111,7 +111,7 @@ impl World {
     /// A proxy hangs with its requests, which programs still have, and goes on.
     async fn hangs(&mut self) {
         let proxy = self.rng.usize(..PROXIES);
-        let in_flight = self.in_flight();
+        let in_flight = self.held();
         let process = self.fleet.proxies[proxy].process();
         process.freeze();
         let (begun, mut wrong) = (Instant::now(), Vec::new());
@@ -151,6 +151,12 @@ impl World {
 
     async fn counted(&self, name: &str) -> i64 {
         metric(&self.fleet.autoscaler, name).await
+    }
+
+    /// As clients hold it.
+    fn held(&self) -> i64 {
+        let held = self.held.iter().map(Vec::len);
+        i64::try_from(held.sum::<usize>()).unwrap()
     }
 
     /// As programs see it.
