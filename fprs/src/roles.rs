@@ -7,9 +7,8 @@ mod budget;
 mod config_metrics;
 mod control;
 mod follow;
-mod in_flight;
-mod load_metrics;
 mod proxy;
+mod readings;
 mod relay;
 
 pub use admin::{Admin, serve};
