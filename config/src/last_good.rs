@@ -3,12 +3,15 @@
 //! left in place.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use fprs_proto::feed as wire;
 use prost::Message;
+use prost::encoding;
 
 use crate::key::Revision;
 use crate::limits;
@@ -18,6 +21,15 @@ use crate::store::{Contents, Entry};
 #[derive(Clone, Debug)]
 pub struct LastGood {
     path: PathBuf,
+}
+
+/// How fast a file is written.
+#[derive(Clone, Copy, Debug)]
+pub enum Pace<'a> {
+    /// As fast as it can be.
+    AtOnce,
+    /// With most of the time left to whoever serves on the same core, until this is set.
+    Gently(&'a AtomicBool),
 }
 
 /// Why a last-good file can't be used.
@@ -87,22 +99,28 @@ impl LastGood {
             })
     }
 
-    /// Replaces the file, durably. Blocks.
+    /// Replaces the file, durably, with those entries, each key once, as they are at that revision.
+    /// Blocks. Holds one entry at a time.
     ///
     /// # Errors
     /// The file can't be written; the one before is still there.
-    pub fn write(&self, contents: &Contents) -> Result<(), LastGoodError> {
-        self.replace(&encode(contents))
+    pub fn write(
+        &self,
+        revision: Revision,
+        entries: impl IntoIterator<Item = Entry>,
+        pace: Pace<'_>,
+    ) -> Result<(), LastGoodError> {
+        self.replace(|file| encode(file, revision, entries, pace))
             .map_err(|error| self.io("written", error))
     }
 
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+    fn replace(&self, write: impl FnOnce(&mut fs::File) -> io::Result<()>) -> io::Result<()> {
         let mut draft = self.path.clone().into_os_string();
         // Two processes keep the same file while one relieves the other.
         draft.push(format!(".{}", std::process::id()));
         let draft = PathBuf::from(draft);
         let mut file = fs::File::create(&draft)?;
-        file.write_all(bytes)?;
+        write(&mut file)?;
         file.sync_all()?;
         fs::rename(&draft, &self.path)?;
         let directory = match self.path.parent() {
@@ -121,18 +139,53 @@ impl LastGood {
     }
 }
 
-fn encode(contents: &Contents) -> Vec<u8> {
-    let body = wire::SnapshotChunk {
-        revision: contents.revision.0,
-        entries: contents.entries.iter().cloned().map(Into::into).collect(),
+/// A header and one `SnapshotChunk`, of which no more than an entry is in memory.
+fn encode(
+    file: &mut fs::File,
+    revision: Revision,
+    entries: impl IntoIterator<Item = Entry>,
+    pace: Pace<'_>,
+) -> io::Result<()> {
+    let mut sum = crc32fast::Hasher::new();
+    let mut body = BufWriter::new(&mut *file);
+    // Filled in at the end, which knows the sum.
+    body.write_all(&[0; HEADER_BYTES])?;
+    let mut piece = BytesMut::new();
+    encoding::uint64::encode(1, &revision.0, &mut piece);
+    let mut began = Instant::now();
+    for (place, entry) in entries.into_iter().enumerate() {
+        encoding::message::encode(2, &wire::Entry::from(entry), &mut piece);
+        sum.update(&piece);
+        body.write_all(&piece)?;
+        piece.clear();
+        if place % BREATH == BREATH - 1 {
+            began = pace.breathe(began);
+        }
     }
-    .encode_to_vec();
-    let mut bytes = Vec::with_capacity(HEADER_BYTES.saturating_add(body.len()));
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-    bytes.extend_from_slice(&body);
-    bytes
+    sum.update(&piece);
+    body.write_all(&piece)?;
+    body.flush()?;
+    drop(body);
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&MAGIC)?;
+    file.write_all(&VERSION.to_le_bytes())?;
+    file.write_all(&sum.finalize().to_le_bytes())
+}
+
+/// Entries that are written in one go: about a tenth of a millisecond's work, which is what whoever
+/// serves on the same core waits for at most.
+const BREATH: usize = 64;
+
+impl Pace<'_> {
+    /// Leaves the core to others for its share of the time since then; since when it works again.
+    fn breathe(self, began: Instant) -> Instant {
+        if let Self::Gently(hurry) = self
+            && !hurry.load(Ordering::Relaxed)
+        {
+            std::thread::sleep(began.elapsed().saturating_mul(limits::LAST_GOOD_REST));
+        }
+        Instant::now()
+    }
 }
 
 fn decode(mut bytes: Bytes) -> Result<Contents, String> {
@@ -183,6 +236,31 @@ mod tests {
         ])
     }
 
+    fn write(last_good: &LastGood, contents: &Contents) -> Result<(), LastGoodError> {
+        let entries = contents.entries.iter().cloned();
+        last_good.write(contents.revision, entries, Pace::AtOnce)
+    }
+
+    #[test]
+    fn a_gentle_writer_rests_until_it_is_told_to_hurry() {
+        let (_dir, last_good) = place();
+        let entries: Vec<_> = (0..BREATH * 4)
+            .flat_map(|number| {
+                let commit = batch(1, vec![server(&format!("s{number}")).change()]);
+                contents_after(&[commit]).entries
+            })
+            .collect();
+        let timed = |hurry| {
+            let began = Instant::now();
+            let pace = Pace::Gently(&hurry);
+            last_good.write(Revision(1), entries.clone(), pace).unwrap();
+            assert_eq!(last_good.read().unwrap().unwrap().entries, entries);
+            began.elapsed()
+        };
+        let pairs = (0..20).map(|_| (timed(true.into()), timed(false.into())));
+        assert!(pairs.into_iter().any(|(hurried, gentle)| gentle > hurried));
+    }
+
     fn place() -> (tempfile::TempDir, LastGood) {
         let dir = tempfile::tempdir().unwrap();
         let last_good = LastGood::new(dir.path().join("last-good"));
@@ -193,8 +271,8 @@ mod tests {
     fn what_was_written_is_read() {
         let (dir, last_good) = place();
         assert_eq!(last_good.read().unwrap(), None);
-        last_good.write(&Contents::default()).unwrap();
-        last_good.write(&contents()).unwrap();
+        write(&last_good, &Contents::default()).unwrap();
+        write(&last_good, &contents()).unwrap();
         assert_eq!(last_good.read().unwrap(), Some(contents()));
         assert_eq!(
             fs::read_dir(dir.path()).unwrap().count(),
@@ -205,8 +283,9 @@ mod tests {
 
     #[test]
     fn any_cut_or_flip_is_refused_and_the_file_is_left_in_place() {
-        let whole = encode(&contents());
         let (_dir, last_good) = place();
+        write(&last_good, &contents()).unwrap();
+        let whole = fs::read(last_good.path()).unwrap();
         let mut spoiled: Vec<Vec<u8>> = (0..whole.len())
             .map(|length| whole[..length].to_vec())
             .collect();
@@ -226,7 +305,7 @@ mod tests {
     #[test]
     fn a_file_that_can_not_be_written_is_named() {
         let last_good = LastGood::new("/nowhere/at/all");
-        let error = last_good.write(&contents()).unwrap_err().to_string();
+        let error = write(&last_good, &contents()).unwrap_err().to_string();
         assert!(
             error.contains("/nowhere/at/all can't be written"),
             "{error}"

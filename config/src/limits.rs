@@ -180,7 +180,10 @@ pub const REFUSED_LISTED: usize = 100;
 /// The last-good file is written at most this often.
 pub const LAST_GOOD_EVERY: Duration = Duration::from_secs(5);
 /// And at most every so many times as long as writing it took.
-pub const LAST_GOOD_PAUSE: u32 = 20;
+pub const LAST_GOOD_PAUSE: u32 = 2;
+/// Whoever writes it rests so many times as long as it works: on the core that it shares with requests
+/// it has a tenth of the time, in pieces that none of them notices.
+pub const LAST_GOOD_REST: u32 = 9;
 /// A snapshot must have been in force this long, without a panic, to be kept as last good.
 pub const LAST_GOOD_AFTER: Duration = Duration::from_secs(2);
 /// Largest last-good file that is read, bytes: far above what the limits on a snapshot give in

@@ -218,6 +218,16 @@ impl Snapshot {
 
     /// Every record in force as a store would hold it, in key order. Costs an encoding of each.
     pub fn contents(&self) -> Contents {
+        let mut entries: Vec<Entry> = self.entries().collect();
+        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Contents {
+            revision: self.revision,
+            entries,
+        }
+    }
+
+    /// The same one by one, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let servers = self.servers.values().filter_map(|held| {
             let server = held.value.server.as_deref()?;
             Some((Record::Server(server.clone()), held.written))
@@ -228,7 +238,7 @@ impl Snapshot {
         let replicas =
             replicas.map(|held| (Record::Replica(Replica::clone(&held.value)), held.written));
         let workers = records(&self.workers, Record::Worker);
-        let mut entries: Vec<Entry> = servers
+        servers
             .chain(domains)
             .chain(leases)
             .chain(replicas)
@@ -245,12 +255,6 @@ impl Snapshot {
                     revision,
                 })
             })
-            .collect();
-        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        Contents {
-            revision: self.revision,
-            entries,
-        }
     }
 
     /// The commit that wrote the record in force under that key.

@@ -1,12 +1,13 @@
 //! When the last-good file is written: seldom, only what has served for a while, and once more at
 //! the end. Encoding and writing happen off the follower's thread, one at a time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
 use crate::key::Revision;
-use crate::last_good::LastGood;
+use crate::last_good::{LastGood, Pace};
 use crate::limits;
 use crate::snapshot::Snapshot;
 
@@ -18,6 +19,8 @@ pub(super) struct Keeper {
     candidate: Option<(Arc<Snapshot>, Instant)>,
     newest: Option<Arc<Snapshot>>,
     kept: Option<Revision>,
+    /// Nobody serves any more who would be disturbed.
+    hurry: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,7 @@ impl Keeper {
             candidate: None,
             newest: None,
             kept: None,
+            hurry: Arc::default(),
         }
     }
 
@@ -63,7 +67,9 @@ impl Keeper {
             let writer = Arc::clone(&self.writer);
             self.candidate = None;
             self.kept = Some(candidate.revision());
-            tokio::task::spawn_blocking(move || write(&writer, &candidate));
+            let hurry = Arc::clone(&self.hurry);
+            let writes = move || write(&writer, &candidate, Pace::Gently(&hurry));
+            tokio::task::spawn_blocking(writes);
         }
     }
 
@@ -84,20 +90,21 @@ impl Drop for Keeper {
         if let Some(newest) = &self.newest
             && !std::thread::panicking()
         {
-            write(&self.writer, newest);
+            self.hurry.store(true, Ordering::Relaxed);
+            write(&self.writer, newest, Pace::AtOnce);
         }
     }
 }
 
 /// Writes it unless a newer one is there.
-fn write(writer: &Mutex<Writer>, snapshot: &Snapshot) {
+fn write(writer: &Mutex<Writer>, snapshot: &Snapshot, pace: Pace<'_>) {
     let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
     let revision = snapshot.revision();
     if writer.revision.is_some_and(|written| written >= revision) {
         return;
     }
     let begun = Instant::now();
-    match writer.last_good.write(&snapshot.contents()) {
+    match writer.last_good.write(revision, snapshot.entries(), pace) {
         Ok(()) => writer.revision = Some(revision),
         Err(error) => tracing::warn!(%error, "a restart without the store would not find this"),
     }

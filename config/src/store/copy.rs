@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::{Change, CommitError, Expectation, Store, StoreError, admit};
-use crate::last_good::{LastGood, LastGoodError};
+use super::{Change, CommitError, Contents, Expectation, Store, StoreError, admit};
+use crate::last_good::{LastGood, LastGoodError, Pace};
 use crate::limits;
 
 /// Why records can't be taken over.
@@ -40,9 +40,10 @@ pub enum CopyError {
 /// # Errors
 /// The store can't be read or the file not written.
 pub async fn export(store: &dyn Store, path: &Path) -> Result<usize, CopyError> {
-    let contents = store.snapshot().await?;
-    LastGood::new(path).write(&contents)?;
-    Ok(contents.entries.len())
+    let Contents { revision, entries } = store.snapshot().await?;
+    let records = entries.len();
+    LastGood::new(path).write(revision, entries, Pace::AtOnce)?;
+    Ok(records)
 }
 
 /// Writes every record of that file to an empty store, in commits within the limits; how many.
@@ -111,7 +112,7 @@ mod tests {
             .unwrap();
         assert_eq!(export(&from, &file).await.unwrap(), many + 1);
         assert_eq!(import(&to, &file).await.unwrap(), many + 1);
-        let values = |contents: crate::store::Contents| {
+        let values = |contents: Contents| {
             let entries = contents.entries.into_iter();
             entries
                 .map(|entry| (entry.key, entry.value))

@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::*;
 use crate::follow::{StatusReport, View};
 use crate::key::{Key, Revision};
+use crate::last_good::Pace;
 use crate::store::{BoxFuture, CommitError, Contents, Expectation, Store, Watch};
 use crate::testing::{batch, broken, contents_after, server, server_with};
 
@@ -335,11 +336,18 @@ async fn a_batch_that_no_observer_survives_is_refused_and_the_next_one_tells_all
     assert_eq!(report.refused[0].key, server("s2").key());
 }
 
+/// As if a process had kept that.
+fn kept(path: &std::path::Path, contents: Contents) {
+    let last_good = LastGood::new(path);
+    let written = last_good.write(contents.revision, contents.entries, Pace::AtOnce);
+    written.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_follower_starts_from_the_last_good_file_while_the_store_is_away() {
     let (_dir, path) = last_good();
     let before = contents_after(&[batch(5, vec![server_with("a", 5).change()])]);
-    LastGood::new(&path).write(&before).unwrap();
+    kept(&path, before.clone());
 
     let store = Arc::new(Scripted::default());
     let mut running = Running::start(&store, |follower| follower.last_good(LastGood::new(&path)));
@@ -463,9 +471,10 @@ async fn servers_that_are_gone_at_once_stay_until_somebody_confirms() {
 #[tokio::test(start_paused = true)]
 async fn what_crashed_two_processes_is_not_taken_by_the_third_which_starts_from_the_last_good() {
     let (dir, path) = last_good();
-    LastGood::new(&path)
-        .write(&contents_after(&[batch(1, vec![server("a").change()])]))
-        .unwrap();
+    kept(
+        &path,
+        contents_after(&[batch(1, vec![server("a").change()])]),
+    );
     let marker = dir
         .path()
         .join(format!("{}-applying", path.file_name().unwrap().display()));
