@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::record::{
-    Algorithm, Auth, Issuer, Jwks, Limits, Replica, ReplicaState, Scaling, SecretHash, Server,
-    Tenant, Token, TokenRole, Version, Worker,
+    Algorithm, Auth, Compare, Issuer, Jwks, Limits, Mirror, Replica, ReplicaState, Scaling,
+    SecretHash, Server, Tenant, Token, TokenRole, Version, Worker,
 };
 
 /// Where every sample worker and replica is.
@@ -138,6 +138,17 @@ pub fn issuer(name: &str, tenant: &str) -> Issuer {
         algorithms: vec![Algorithm::EdDsa],
         jwks,
         servers_claim: String::new(),
+    }
+}
+
+/// A mirror of all of a server's requests by their ids, whose answers are compared.
+pub fn mirror(name: &str, server: &str, shadow: &str) -> Mirror {
+    Mirror {
+        compare: Some(Compare {
+            headers: vec!["content-type".into()],
+            ignore: vec!["/id".into()],
+        }),
+        ..Mirror::new(name, server, shadow)
     }
 }
 

@@ -106,6 +106,16 @@ impl Workers {
         counts::counts(&self.lock().fleet, now)
     }
 
+    /// Exchanges in flight of every replica that runs, as relays said last.
+    pub(crate) fn in_flight_of_all(&self) -> BTreeMap<Arc<str>, u64> {
+        let inner = self.lock();
+        let members = inner.fleet.members();
+        let running = members.flat_map(|(_, member)| &member.running);
+        running
+            .map(|(replica, running)| (Arc::clone(replica), running.in_flight))
+            .collect()
+    }
+
     /// Why a server has a replica that finds no place, if it has one.
     pub(crate) fn waiting(&self, server: &str) -> Option<NoRoom> {
         self.lock().waiting.get(server).cloned()

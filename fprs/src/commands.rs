@@ -3,7 +3,11 @@
 mod ask;
 mod autoscaler;
 mod callers;
+mod doctor;
 mod edge;
+mod egress;
+mod manual;
+mod mirrors;
 mod roles;
 mod scaling;
 mod store;
@@ -65,6 +69,7 @@ fn run(command: Command) -> Result<(), Failure> {
             up::run(Settings::resolve(given, Role::Up)?, &manifests)
         }
         Command::Edge(command) => edge::run(command),
+        Command::Egress(command) => egress::run(command),
         Command::Proxy { take_over, given } => {
             roles::proxy(Settings::resolve(given, Role::Proxy)?, take_over)
         }
@@ -104,7 +109,15 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Token(command) => callers::token(command),
         Command::Tenant(command) => callers::tenant(command),
         Command::Issuer(command) => callers::issuer(command),
+        Command::Mirror(command) => mirrors::mirror(command),
         Command::Delete { name, target } => ask::delete(&name, &target),
+        Command::Doctor {
+            role,
+            output,
+            given,
+        } => doctor::run(&Settings::resolve(given, role)?, role, output),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(dir.as_deref()),
         Command::Store { command } => store::run(command),
     }
 }

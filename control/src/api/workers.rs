@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use fprs_config::{Record, ReplicaState, Worker};
+use fprs_config::{Record, ReplicaState, Snapshot, Worker};
 use http::StatusCode;
 use serde::Serialize;
 
@@ -35,11 +35,11 @@ pub(super) struct WorkerReport {
 
 /// Every worker, by id.
 pub(super) async fn list(State(api): State<Api>) -> Json<Vec<WorkerReport>> {
-    Json(reports(&api))
+    Json(report_all(&api, &api.view.load()))
 }
 
-fn reports(api: &Api) -> Vec<WorkerReport> {
-    let snapshot = api.view.load();
+/// Every worker, by name.
+pub(super) fn report_all(api: &Api, snapshot: &Snapshot) -> Vec<WorkerReport> {
     let mut placed: BTreeMap<&str, u32> = BTreeMap::new();
     for replica in snapshot.replicas() {
         if let (Some(worker), false) = (&replica.worker, replica.state == ReplicaState::Failed) {
@@ -106,7 +106,7 @@ async fn set(
         Ok(group)
     })
     .await?;
-    let reports = reports(api).into_iter();
+    let reports = report_all(api, &api.view.load()).into_iter();
     let mut reports = reports.filter(|report| report.id == id);
     reports.next().map(Json).ok_or_else(|| no_worker(id))
 }

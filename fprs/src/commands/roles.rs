@@ -190,7 +190,7 @@ impl Process {
         Ok(Self {
             dir,
             token,
-            registry: Registry::new(),
+            registry: roles::registry()?,
             parts: Parts::default(),
             listen: None,
             admin_address: bound(&admin_listener)?,

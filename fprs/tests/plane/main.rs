@@ -15,6 +15,7 @@ mod counting;
 mod deploying;
 mod ending;
 mod fleet;
+mod helping;
 mod keeping;
 mod refusing;
 mod roles;

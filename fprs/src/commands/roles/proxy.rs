@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use fprs_config::View;
 use tokio::time::timeout;
 use tonic::service::Routes;
@@ -66,14 +65,15 @@ async fn serve(
     let loaded = following.view();
     following.start(&process.registry, &mut process.parts)?;
     let ready = proxy.ready_check();
+    let api = fprs_control::mirror_reports(view.clone(), proxy.mirror_reports());
     let goes_on = match &mut newcomer {
         Some(newcomer) => {
             let goes_on = prepared(process, newcomer, loaded).await?;
-            process.admin(status, ready, Routes::default(), Router::new())?;
+            process.admin(status, ready, Routes::default(), api)?;
             goes_on
         }
         None => {
-            process.admin(status, ready, Routes::default(), Router::new())?;
+            process.admin(status, ready, Routes::default(), api)?;
             begun(process, loaded).await?
         }
     };
