@@ -1,8 +1,8 @@
 //! What users and workers talk to: the control API (deploys, tokens, status, logs), the channel every
 //! relay opens, and the driver that places replicas and moves their records on. `access`, `deploy`,
-//! `lifecycle`, `place`, `report` and `fleet` are PURE; `admin`, `api`, `audit`, `commit`, `driver`,
-//! `tail` and `workers` do the I/O around them. Everything control knows is derived from the store's snapshot and what
-//! attached workers say, so a restart forgets nothing.
+//! `lifecycle`, `place`, `report` and `fleet` are PURE; `admin`, `api`, `audit`, `commit`, `counts`,
+//! `driver`, `tail` and `workers` do the I/O around them. Everything control knows is derived from the
+//! store's snapshot and what attached workers say, so a restart forgets nothing.
 //!
 //! ```text
 //! let control = Control::new(settings, store, view, &registry)?;

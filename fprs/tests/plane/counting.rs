@@ -14,6 +14,8 @@ const HOST: &str = "web.region.localhost";
 const PROXIES: usize = 3;
 /// Reports are 200 ms apart; a machine that others use makes it a few of them.
 const REPORTED: Duration = Duration::from_millis(1_500);
+/// Every proxy has reported by then.
+const ALL_TOLD: Duration = Duration::from_millis(600);
 /// A killed proxy keeps its counts for a lease.
 const LEASE: Duration = Duration::from_secs(2);
 /// A proxy hangs longer than its lease and its relays' counts are old.
@@ -136,16 +138,21 @@ impl World {
         self.counted_within(REPORTED).await;
     }
 
-    /// Waits until the autoscaler counts what programs have in flight.
+    /// Waits until the autoscaler counts what programs have in flight, for every proxy: what one has
+    /// not told yet could make up for what another has not.
     async fn counted_within(&self, deadline: Duration) {
-        until(
-            "the autoscaler counts what programs do",
-            deadline,
-            async || {
-                let counted = self.counted("fprs_autoscaler_in_flight").await;
-                (counted == self.in_flight()).then_some(())
-            },
-        )
+        let mut equal: Option<Instant> = None;
+        let what = "the autoscaler counts what programs do";
+        until(what, deadline + ALL_TOLD, async || {
+            let (held, seen) = (self.held(), self.in_flight());
+            let counted = self.counted("fprs_autoscaler_in_flight").await;
+            if counted != seen || seen != held {
+                equal = None;
+                return None;
+            }
+            let since = *equal.get_or_insert_with(Instant::now);
+            (since.elapsed() >= ALL_TOLD).then_some(())
+        })
         .await;
     }
 
