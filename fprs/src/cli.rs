@@ -7,21 +7,26 @@
 
 pub mod callers;
 pub mod egress;
+pub mod mirrors;
+pub mod scaling;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::secret::Secret;
-use crate::settings::{Given, GivenEdge};
+use crate::settings::{Given, GivenEdge, Role};
 
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
 use self::egress::EgressCommand;
+use self::mirrors::MirrorCommand;
+use self::scaling::{AutoscalerCommand, ScalingArgs, WorkerCommand};
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
-#[command(name = "fprs", version, about, max_term_width = 100)]
+#[command(name = "fprs", version = crate::version::TEXT, about, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -58,8 +63,11 @@ pub enum Command {
         #[command(flatten)]
         given: Given,
     },
-    /// Run the autoscaler alone, following a control process
+    /// Run the autoscaler alone, following a control process; or ask the one that decides
+    #[command(args_conflicts_with_subcommands = true)]
     Autoscaler {
+        #[command(subcommand)]
+        ask: Option<AutoscalerCommand>,
         #[command(flatten)]
         given: Given,
     },
@@ -90,6 +98,19 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Change how many replicas a server has while it runs, and show all settings
+    Scale {
+        name: String,
+        #[command(flatten)]
+        settings: ScalingArgs,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List, empty and reuse the machines that run replicas
+    #[command(subcommand)]
+    Worker(WorkerCommand),
     /// List a server's replicas
     Replicas {
         name: String,
@@ -125,11 +146,32 @@ pub enum Command {
     /// Add, list and remove issuers of JWTs
     #[command(subcommand)]
     Issuer(IssuerCommand),
+    /// Copy a server's requests to another one, and see how it does
+    #[command(subcommand)]
+    Mirror(MirrorCommand),
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,
         #[command(flatten)]
         target: Target,
+    },
+    /// Look at this machine and say what a role would lack on it
+    Doctor {
+        /// The process that is to run here
+        #[arg(long, value_enum, default_value_t = Role::Up)]
+        role: Role,
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Print completions for a shell, e.g. for `source <(fprs completions bash)`
+    Completions { shell: Shell },
+    /// Print the manual page
+    Man {
+        /// Write it there, and one for every command
+        #[arg(long)]
+        dir: Option<PathBuf>,
     },
     /// Prepare, check, back up or move the store that control keeps its records in
     Store {
@@ -187,9 +229,26 @@ pub enum Edge {
         /// Only if Envoy accepts it
         #[arg(long)]
         check: bool,
+        /// Write it to this file instead
+        #[arg(long)]
+        out: Option<PathBuf>,
         /// Envoy's binary [default: `envoy` on the path, else ~/.cache/fprs/envoy]
         #[arg(long, env = "FPRS_ENVOY")]
         envoy: Option<PathBuf>,
+    },
+    /// Write a certificate from elsewhere as an edge watches it, for hooks that renew it
+    Certificate {
+        /// `wildcard`, or the first of its domains as the edge's settings have them
+        name: String,
+        /// The certificate and those between it and its authority, in PEM
+        #[arg(long)]
+        chain: PathBuf,
+        /// Its key, in PEM
+        #[arg(long)]
+        key: PathBuf,
+        /// The watched file, replaced at once
+        #[arg(long)]
+        to: PathBuf,
     },
     /// Become a program that ends with its parent
     #[command(hide = true)]

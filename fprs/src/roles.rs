@@ -4,17 +4,18 @@
 mod admin;
 mod autoscaler;
 mod budget;
+mod build_info;
 mod config_metrics;
 mod control;
 mod follow;
-mod in_flight;
-mod load_metrics;
 mod proxy;
+mod readings;
 mod relay;
 
 pub use admin::{Admin, serve};
 pub use autoscaler::Autoscaling;
 pub(crate) use budget::budget;
+pub use build_info::registry;
 pub use control::{Controlling, open_audit_log, open_store};
 pub use follow::Following;
 pub use proxy::Proxying;

@@ -10,16 +10,19 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use fprs_config::StoreAddress;
-use fprs_forward::Deadlines;
+use fprs_control::PublicUrl;
+use fprs_forward::{Deadlines, limits};
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::proxy::access_log::Destination;
+use crate::proxy::mirror::HELD_BYTES;
 use crate::secret::Secret;
 
 pub use given::{Given, GivenEdge};
 pub use values::store;
-use values::{address, bytes, deadlines, duration, networks, positive, zone};
+use values::{address, bytes, deadlines, duration, networks, positive, public_url, zone};
 
 /// The edge beside a plane.
 #[derive(Clone, Debug)]
@@ -50,6 +53,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where control API, metrics and probes listen.
     pub admin: SocketAddr,
+    /// How clients reach servers; `None`: as the data plane or the edge beside it listens.
+    pub public_url: Option<PublicUrl>,
     /// Lower case, no dot at the ends.
     pub zone: String,
     /// Where state is kept.
@@ -74,6 +79,10 @@ pub struct Settings {
     pub drain: Drain,
     /// For what exchanges hold that can't go on, in bytes.
     pub buffer_limit: usize,
+    /// For what copies of requests hold on their way to shadows, in bytes.
+    pub mirror_limit: usize,
+    /// Where the proxy writes a line for each request, if anywhere.
+    pub access_log: Option<Destination>,
     /// What clients of the proxy are held to.
     pub deadlines: Deadlines,
     /// How log lines look.
@@ -92,7 +101,7 @@ pub struct Drain {
 }
 
 /// Which process is started; decides the defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     /// The scaling decision.
     Autoscaler,
@@ -149,6 +158,7 @@ impl Settings {
         Ok(Self {
             listen: address("listen", given.listen.as_deref().unwrap_or(listen))?,
             admin: address("admin", given.admin.as_deref().unwrap_or(admin))?,
+            public_url: given.public_url.as_deref().map(public_url).transpose()?,
             zone: zone(given.zone.as_deref().unwrap_or("region.localhost"))?,
             data_dir: given.data_dir.unwrap_or_else(|| DATA_DIR.into()),
             store: given.store.as_deref().map(store).transpose()?,
@@ -169,7 +179,13 @@ impl Settings {
                     given.drain_timeout.as_deref().unwrap_or("30s"),
                 )?,
             },
-            buffer_limit: bytes("buffer-limit", given.buffer_limit.as_deref())?,
+            buffer_limit: bytes(
+                "buffer-limit",
+                given.buffer_limit.as_deref(),
+                limits::BUFFERED_BYTES,
+            )?,
+            mirror_limit: bytes("mirror-limit", given.mirror_limit.as_deref(), HELD_BYTES)?,
+            access_log: given.access_log.map(destination),
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
@@ -186,6 +202,13 @@ impl GivenEdge {
             envoy: self.envoy,
         };
         Ok(self.edge.then_some(edge))
+    }
+}
+
+fn destination(path: PathBuf) -> Destination {
+    match path.as_os_str() == "-" {
+        true => Destination::Stdout,
+        false => Destination::File(path),
     }
 }
 
@@ -238,6 +261,13 @@ mod tests {
             ),
             (
                 Given {
+                    public_url: Some("https://plane.example".to_owned()),
+                    ..given()
+                },
+                "--public-url",
+            ),
+            (
+                Given {
                     cores: Some(0),
                     ..given()
                 },
@@ -256,6 +286,13 @@ mod tests {
                     ..given()
                 },
                 "--buffer-limit",
+            ),
+            (
+                Given {
+                    mirror_limit: Some("1KiB".to_owned()),
+                    ..given()
+                },
+                "--mirror-limit",
             ),
             (
                 Given {

@@ -1,4 +1,5 @@
-//! `fprs edge …`: prints an edge's bootstrap, checked by Envoy itself where that is wanted.
+//! `fprs edge …`: prints an edge's bootstrap, checked by Envoy itself where that is wanted, and writes
+//! the certificates that an edge watches.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,8 +8,8 @@ use fprs_envoy::settings::Given;
 use fprs_envoy::{Bootstrap, yaml};
 
 use crate::cli::Edge;
-use crate::edge::exec;
 use crate::edge::program::Program;
+use crate::edge::{exec, watched};
 use crate::failure::Failure;
 
 /// Does it.
@@ -20,15 +21,25 @@ pub(super) fn run(command: Edge) -> Result<(), Failure> {
         Edge::Render {
             settings,
             check,
+            out,
             envoy,
         } => {
             let bootstrap = render(&settings)?;
             if check {
                 checked(&bootstrap, &Program::find(envoy.as_deref())?)?;
             }
+            if let Some(file) = out {
+                return written(&bootstrap, &file);
+            }
             print!("{bootstrap}");
             Ok(())
         }
+        Edge::Certificate {
+            name,
+            chain,
+            key,
+            to,
+        } => watched::write(&name, &chain, &key, &to).map_err(Failure::new),
         Edge::Exec { parent, program } => match exec::run(parent, &program)? {},
     }
 }
@@ -41,6 +52,11 @@ fn render(file: &Path) -> Result<String, Failure> {
     let given: Given = toml::from_str(&text).map_err(|error| wrong(&error))?;
     let settings = given.try_into().map_err(|error| wrong(&error))?;
     yaml(&Bootstrap::new(&settings)).map_err(Failure::new)
+}
+
+fn written(bootstrap: &str, file: &Path) -> Result<(), Failure> {
+    std::fs::write(file, bootstrap)
+        .map_err(|error| Failure::new(format!("can't write `{}`: {error}", file.display())))
 }
 
 /// Envoy reads files only.

@@ -3,6 +3,7 @@
 
 mod admit;
 mod choose;
+mod shadows;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use fprs_forward::message::Gone;
 use fprs_forward::upstream::Failure;
 use fprs_forward::upstream::h2::{Slot, Stream};
 use fprs_forward::{
-    Account, Answer, Body, Budget, Downstream, Ledger, Observer, Reason, Rules, Sending, Service,
-    Verdict, grpc,
+    Account, Answer, Body, Budget, Downstream, Ledger, Observer, Owner, Reason, Rules, Sending,
+    Service, Verdict, grpc,
 };
 use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
 
+use crate::proxy::access_log::{AccessLog, Note, Pen};
 use crate::proxy::admit::{Gate, Overload};
 use crate::proxy::auth::Authenticator;
 use crate::proxy::forwarded;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub budget: Arc<Budget>,
     /// How its cores are.
     pub overload: Arc<Overload>,
+    /// Where somebody wants a line for each request.
+    pub access_log: Option<AccessLog>,
 }
 
 /// One core of the proxy.
@@ -53,11 +57,19 @@ pub struct Proxy {
     tables: Arc<Tables>,
     edges: Arc<[IpNet]>,
     leaving: Arc<AtomicBool>,
-    peers: Rc<Peers>,
-    ledger: Rc<Ledger>,
+    carrier: Rc<Carrier>,
     gate: Rc<Gate>,
     counters: Arc<Core>,
     callers: Authenticator,
+    pen: Option<Rc<Pen>>,
+}
+
+/// What carrying takes, for requests and for copies of them, which outlive their requests.
+#[derive(Debug)]
+struct Carrier {
+    tables: Arc<Tables>,
+    peers: Rc<Peers>,
+    ledger: Rc<Ledger>,
 }
 
 impl Proxy {
@@ -67,29 +79,76 @@ impl Proxy {
             tables: Arc::clone(&settings.tables),
             edges: Arc::clone(&settings.edges),
             leaving: Arc::clone(&settings.leaving),
-            peers: Rc::default(),
-            ledger: Ledger::new(&settings.budget),
+            carrier: Rc::new(Carrier {
+                tables: Arc::clone(&settings.tables),
+                peers: Rc::default(),
+                ledger: Ledger::new(&settings.budget),
+            }),
             gate: Gate::new(&settings.overload),
             counters,
             callers: Authenticator::default(),
+            pen: settings.access_log.as_ref().map(Pen::new),
         }
     }
 
-    /// Offers the request to one replica after another until one doesn't refuse it.
+    /// Counts how an exchange ended, and answers where nobody has.
+    fn ended<D: Downstream>(&self, outcome: Outcome, asked: &mut Asked, downstream: &mut D) {
+        asked.note.ended(&outcome);
+        match (outcome.end, outcome.status) {
+            (End::Complete, status) => self.counters.complete(status.unwrap_or_default()),
+            (End::Client(Gone::Broken | Gone::Stalled), None) => {
+                self.answer(&Answer::new(Reason::BadRequest), asked, downstream);
+            }
+            (End::Client(_), _) => self.counters.left(),
+            (End::Upstream(failure), None) => {
+                self.answer(&Answer::new(failure.into()), asked, downstream);
+            }
+            (End::Shed, None) => {
+                self.answer(&Answer::new(Reason::Overloaded), asked, downstream);
+            }
+            (End::Shed | End::Upstream(_), Some(_)) => self.counters.cut(),
+        }
+    }
+
+    /// An edge is refused the stream, which it offers to another proxy; everybody else is told.
+    fn refuse<D: Downstream>(&self, client: &Client, asked: &mut Asked, downstream: &mut D) {
+        if forwarded::is_trusted(client, &self.edges) && downstream.refuse() {
+            self.counters.answered(Reason::Overloaded);
+            asked.note.refused(Reason::Overloaded);
+            return;
+        }
+        self.answer(&Answer::new(Reason::Overloaded), asked, downstream);
+    }
+
+    fn answer<D: Downstream>(&self, answer: &Answer, asked: &mut Asked, downstream: &mut D) {
+        self.counters.answered(answer.reason());
+        asked.note.answered(answer.reason());
+        answer.send_as(asked.grpc, downstream);
+    }
+}
+
+impl Carrier {
+    /// Offers the request to one replica after another until one doesn't refuse it, as long as it can
+    /// be sent again.
     async fn offer<D: Downstream>(
         &self,
         mut route: Arc<Route>,
         inbound: &mut Inbound,
+        terms: Terms<'_>,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
-        let owner = route.owner.clone();
-        if self.ledger.refuses(&owner) {
+        let Terms {
+            owner,
+            sending,
+            note,
+        } = terms;
+        if self.ledger.refuses(owner) {
             return Err(Refused::Full);
         }
         let mut offers = Offers::default();
         let mut holding = Holding {
-            sending: Sending::default(),
-            account: self.ledger.account(&owner),
+            sending,
+            account: self.ledger.account(owner),
         };
         loop {
             let account = &mut holding.account;
@@ -100,6 +159,7 @@ impl Proxy {
             } = self
                 .choose(&mut route, &mut offers, account, downstream)
                 .await?;
+            note.offered(&replica);
             let rules = Rules::of(
                 inbound.request.headers(),
                 inbound.body,
@@ -111,7 +171,8 @@ impl Proxy {
             }
             let ended = match send(inbound, &replica, slot, last) {
                 Ok(mut upstream) => {
-                    carry(&replica, &mut upstream, rules, &mut holding, downstream).await
+                    let observer = Reported::of(&replica, note);
+                    carry(observer, &mut upstream, rules, &mut holding, downstream).await
                 }
                 Err(failure) => Ended::Refused(failure.into()),
             };
@@ -131,38 +192,21 @@ impl Proxy {
             }
         }
     }
+}
 
-    /// Counts how an exchange ended, and answers where nobody has.
-    fn ended<D: Downstream>(&self, outcome: Outcome, grpc: bool, downstream: &mut D) {
-        match (outcome.end, outcome.status) {
-            (End::Complete, status) => self.counters.complete(status.unwrap_or_default()),
-            (End::Client(Gone::Broken | Gone::Stalled), None) => {
-                self.answer(&Answer::new(Reason::BadRequest), grpc, downstream);
-            }
-            (End::Client(_), _) => self.counters.left(),
-            (End::Upstream(failure), None) => {
-                self.answer(&Answer::new(failure.into()), grpc, downstream);
-            }
-            (End::Shed, None) => {
-                self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
-            }
-            (End::Shed | End::Upstream(_), Some(_)) => self.counters.cut(),
-        }
-    }
+/// How a request is offered.
+struct Terms<'a> {
+    /// On whom what it holds is counted.
+    owner: &'a Owner,
+    sending: Sending,
+    note: &'a mut Note,
+}
 
-    /// An edge is refused the stream, which it offers to another proxy; everybody else is told.
-    fn refuse<D: Downstream>(&self, client: &Client, grpc: bool, downstream: &mut D) {
-        if forwarded::is_trusted(client, &self.edges) && downstream.refuse() {
-            self.counters.answered(Reason::Overloaded);
-            return;
-        }
-        self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
-    }
-
-    fn answer<D: Downstream>(&self, answer: &Answer, grpc: bool, downstream: &mut D) {
-        self.counters.answered(answer.reason());
-        answer.send_as(grpc, downstream);
-    }
+/// What is kept of a request for its end.
+struct Asked {
+    /// It is answered in gRPC's way.
+    grpc: bool,
+    note: Note,
 }
 
 /// What a request holds, over all its offers.
@@ -197,16 +241,12 @@ fn send(
 }
 
 async fn carry<D: Downstream>(
-    replica: &Replica,
+    mut observer: Reported<'_>,
     upstream: &mut Stream,
     rules: Rules,
     holding: &mut Holding<'_>,
     downstream: &mut D,
 ) -> Ended {
-    let mut observer = Reported {
-        replica,
-        refusal: None,
-    };
     let Holding { sending, account } = holding;
     let outcome = exchange::run(downstream, upstream, &mut observer, rules, sending, account).await;
     match (outcome.end, observer.refusal) {
@@ -225,48 +265,75 @@ impl Service for Proxy {
         fields::strip_ours(fields);
         forwarded::tell(fields, &inbound.client, &self.edges, fastrand::u128(..));
         let grpc = grpc::is_call(fields);
+        let note = Note::of(self.pen.as_ref(), inbound, &self.edges);
+        let asked = &mut Asked { grpc, note };
         let route = match self.admit(&mut inbound.request, &inbound.client) {
             Ok(route) => route,
-            Err(Turned::Refused(answer)) => return self.answer(&answer, grpc, downstream),
-            Err(Turned::Internal(ready)) => return health(&inbound.request, ready, downstream),
-            Err(Turned::Preflight(response)) => return head_only(response, downstream),
+            Err(Turned::Refused(answer)) => return self.answer(&answer, asked, downstream),
+            Err(Turned::Internal(ready)) => {
+                return health(&inbound.request, ready, asked, downstream);
+            }
+            Err(Turned::Preflight(response)) => return head_only(response, asked, downstream),
         };
+        asked.note.admitted(&route, inbound.request.headers());
         let admitted =
             match self
                 .gate
                 .admit(&route.tenant, &inbound.client, inbound.request.headers())
             {
                 Ok(admitted) => admitted,
-                Err(refusal) => return self.answer(&refusal.answer(), grpc, downstream),
+                Err(refusal) => return self.answer(&refusal.answer(), asked, downstream),
             };
-        match self.offer(route, inbound, downstream).await {
-            Err(Refused::Answer(answer)) => self.answer(&answer, grpc, downstream),
-            Err(Refused::Full) => self.refuse(&inbound.client, grpc, downstream),
+        let owner = route.owner.clone();
+        let terms = Terms {
+            owner: &owner,
+            sending: Sending::default(),
+            note: &mut asked.note,
+        };
+        let offered = match self.copies(&route, inbound) {
+            None => self.carrier.offer(route, inbound, terms, downstream).await,
+            // Boxed, like what else is rare: an exchange has no room for it in its future.
+            Some(copies) => {
+                let mirrored = self
+                    .carrier
+                    .mirrored(copies, route, inbound, terms, downstream);
+                Box::pin(mirrored).await
+            }
+        };
+        match offered {
+            Err(Refused::Answer(answer)) => self.answer(&answer, asked, downstream),
+            Err(Refused::Full) => self.refuse(&inbound.client, asked, downstream),
             Err(Refused::Left) => self.counters.left(),
             Ok(outcome) => {
                 admitted.carried(outcome.received + outcome.sent);
-                self.ended(outcome, grpc, downstream);
+                self.ended(outcome, asked, downstream);
             }
         }
     }
 
     fn receive(&self, edit: Arc<Edit>) {
-        self.peers.edit(&edit);
+        self.carrier.peers.edit(&edit);
     }
 }
 
 /// `/readyz` of the authority `fprs.internal`, for the edge's health checks.
-fn health<D: Downstream>(request: &Request<()>, ready: bool, downstream: &mut D) {
+fn health<D: Downstream>(
+    request: &Request<()>,
+    ready: bool,
+    asked: &mut Asked,
+    downstream: &mut D,
+) {
     let mut response = Response::new(());
     *response.status_mut() = match (request.uri().path(), ready) {
         ("/readyz", true) => StatusCode::OK,
         ("/readyz", false) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::NOT_FOUND,
     };
-    head_only(response, downstream);
+    head_only(response, asked, downstream);
 }
 
-fn head_only<D: Downstream>(response: Response<()>, downstream: &mut D) {
+fn head_only<D: Downstream>(response: Response<()>, asked: &mut Asked, downstream: &mut D) {
+    asked.note.told(response.status());
     if downstream.send_head(response, Body::None).is_err() {
         tracing::debug!("the client left before its answer");
     }
@@ -277,10 +344,22 @@ struct Reported<'a> {
     replica: &'a Replica,
     /// Why the relay sent the request to no program.
     refusal: Option<Reason>,
+    note: &'a mut Note,
+}
+
+impl<'a> Reported<'a> {
+    const fn of(replica: &'a Replica, note: &'a mut Note) -> Self {
+        Self {
+            replica,
+            refusal: None,
+            note,
+        }
+    }
 }
 
 impl Observer for Reported<'_> {
     fn head(&mut self, response: &mut Response<()>) -> Verdict {
+        self.note.head(response.headers());
         let reported = response.headers_mut().remove(fields::IN_FLIGHT);
         let count = reported
             .as_ref()

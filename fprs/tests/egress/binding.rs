@@ -67,7 +67,9 @@ fn web(world: &World) -> SocketAddr {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
             let mut head = [0; 4096];
-            stream.read(&mut head).ok();
+            if stream.read(&mut head).is_err() {
+                continue;
+            }
             let peer = stream.peer_addr().unwrap().ip().to_string();
             let answer = format!(
                 "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{peer}",
