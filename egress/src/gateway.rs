@@ -16,6 +16,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::announce::{AnnounceError, Announcer};
 use crate::network::{Class, Network, NetworkError};
 use crate::tls::TlsError;
 use crate::{command, kernel, tls};
@@ -41,6 +42,9 @@ pub enum GatewayError {
     /// The rules.
     #[error(transparent)]
     Rules(#[from] command::CommandError),
+    /// The uplink.
+    #[error(transparent)]
+    Announce(#[from] AnnounceError),
     /// Its certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -112,7 +116,8 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
             epochs.set(address.ip, Some(1));
         }
     }
-    let owner = owner::Owner::new(network, uplink, settings.uplink.clone(), epochs.clone());
+    let announcer = Announcer::open(&settings.uplink)?;
+    let owner = owner::Owner::new(network, uplink, announcer, epochs.clone());
     parts.spawn(owner.run());
     probes::serve(&settings, &epochs, &mut parts).await?;
     let listener = listen(settings.control).await?;

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod allocate;
+pub mod announce;
 pub mod certificate;
 pub mod client;
 pub mod cni;

@@ -43,6 +43,8 @@ pub const PROBE_PORT: u16 = 51_899;
 
 /// Largest body of a control request, bytes: a key and a name are 200.
 pub const BODY_BYTES: usize = 4 * 1024;
+/// Largest body of the reconciler's requests, bytes: every static IP of a gateway in one.
+pub const OWNERSHIP_BYTES: usize = STATIC_IPS * 256;
 /// Largest answer that an agent reads, bytes: a status of thousands of peers fits.
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Longest wait for a TLS handshake.
@@ -70,7 +72,7 @@ pub const NAME_BYTES: usize = 63;
 pub const BINDINGS: usize = 10_000;
 /// Longest wait for the lock of the bindings; a plugin that holds it longer hangs.
 pub const LOCK: Duration = Duration::from_secs(10);
-/// Longest run of `nft` or `arping`.
+/// Longest run of `nft`.
 pub const COMMAND: Duration = Duration::from_secs(10);
 
 /// The reconciler looks at gateways this often, for the same reason as agents do.

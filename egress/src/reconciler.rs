@@ -16,9 +16,7 @@ use tokio_rustls::rustls::ClientConfig;
 use crate::client::GatewayClient;
 use crate::credential::is_name;
 use crate::gateway::settings::{SettingsError, read, wrong};
-use crate::ownership::{
-    Address, Correction, GatewayName, Health, Owner, claimed, corrections, moves,
-};
+use crate::ownership::{Address, GatewayName, Health, Owner, claimed, corrections, moves};
 use crate::wire::{Ownership, Probe};
 use crate::{limits, tls};
 
@@ -118,9 +116,6 @@ impl ReconcilerSettings {
     }
 }
 
-/// Tells that it is done, or was tried.
-type Told = (GatewayName, Ipv4Addr);
-
 struct Reconciler {
     settings: ReconcilerSettings,
     /// When the file was last changed, so that it is read when it was.
@@ -129,10 +124,10 @@ struct Reconciler {
     tls: Arc<ClientConfig>,
     health: BTreeMap<GatewayName, Health>,
     owners: BTreeMap<Ipv4Addr, Owner>,
-    /// What is being told.
-    telling: BTreeSet<Told>,
-    told: mpsc::Receiver<Told>,
-    tell: mpsc::Sender<Told>,
+    /// Gateways that are being told something.
+    telling: BTreeSet<GatewayName>,
+    told: mpsc::Receiver<GatewayName>,
+    tell: mpsc::Sender<GatewayName>,
     looks: u32,
 }
 
@@ -247,18 +242,22 @@ impl Reconciler {
             tracing::warn!(static_ip = %ip, gateway = %owner.gateway, epoch = owner.epoch, "moves");
             self.owners.insert(ip, owner);
         }
-        for correction in corrections(&self.owners, said) {
-            self.correct(correction);
+        let mut wrong: BTreeMap<GatewayName, Vec<Ownership>> = BTreeMap::new();
+        for (gateway, static_ip, epoch) in corrections(&self.owners, said) {
+            let ownership = Ownership { static_ip, epoch };
+            wrong.entry(gateway).or_default().push(ownership);
+        }
+        for (gateway, ownerships) in wrong {
+            self.correct(gateway, ownerships);
         }
     }
 
     /// Tells a gateway, unless that is under way.
-    fn correct(&mut self, (name, static_ip, epoch): Correction) {
-        let told = (Arc::clone(&name), static_ip);
+    fn correct(&mut self, name: GatewayName, ownerships: Vec<Ownership>) {
         let Some(gateway) = self.settings.gateways.get(&name) else {
             return;
         };
-        if self.telling.len() >= limits::COMMAND_QUEUE || !self.telling.insert(told.clone()) {
+        if !self.telling.insert(Arc::clone(&name)) {
             return;
         }
         let secret = self.settings.admin_secret_file.clone();
@@ -266,12 +265,11 @@ impl Reconciler {
         tokio::spawn(async move {
             let secret = tokio::fs::read_to_string(secret).await.unwrap_or_default();
             let client = GatewayClient::new(control, tls, &secret);
-            let ownership = Ownership { static_ip, epoch };
-            if let Err(error) = client.tell("/v1/ownership", &ownership).await {
-                tracing::warn!(%error, %static_ip, "a gateway was not told");
+            if let Err(error) = client.tell("/v1/ownership", &ownerships).await {
+                tracing::warn!(%error, gateway = %name, "a gateway was not told");
             }
             // Fails when the reconciler is gone.
-            tell.send(told).await.ok();
+            tell.send(name).await.ok();
         });
     }
 

@@ -48,10 +48,14 @@ pub(super) fn router(control: Control) -> Router {
     Router::new()
         .route("/v1/connect", post(connect))
         .route("/v1/disconnect", post(disconnect))
-        .route("/v1/ownership", post(ownership))
         .route("/v1/status", get(status))
         .route("/metrics", get(metrics))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
+        .merge(
+            Router::new()
+                .route("/v1/ownership", post(ownership))
+                .layer(DefaultBodyLimit::max(limits::OWNERSHIP_BYTES)),
+        )
         .with_state(control)
 }
 
@@ -87,9 +91,14 @@ async fn disconnect(State(control): State<Control>, request: Request) -> Respons
 async fn ownership(State(control): State<Control>, request: Request) -> Response {
     let done = async {
         control.operator(request.headers())?;
-        let asked: Ownership = body(request).await?;
-        control.peers_of(asked.static_ip)?;
-        control.epochs.set(asked.static_ip, asked.epoch);
+        let asked: Vec<Ownership> = body(request).await?;
+        // All or nothing: what is not this gateway's is a mistake of whoever asks.
+        for ownership in &asked {
+            control.peers_of(ownership.static_ip)?;
+        }
+        for ownership in asked {
+            control.epochs.set(ownership.static_ip, ownership.epoch);
+        }
         Ok(StatusCode::NO_CONTENT)
     };
     control.answer("ownership", done.await)
@@ -198,7 +207,7 @@ async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Refused> {
     let bytes = match read.await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            let error = format!("a request has at most {} bytes", limits::BODY_BYTES);
+            let error = "the request is larger than any that makes sense";
             return Err(Refused::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",

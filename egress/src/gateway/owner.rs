@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::command;
+use crate::announce::Announcer;
 use crate::network::Network;
 
 /// How long the kernel keeps an address that it isn't told of again.
 const VALID: Duration = Duration::from_secs(4);
 /// How often it is told.
 const AGAIN: Duration = Duration::from_secs(1);
-/// A new owner says so this often, since a frame may be lost and caches hold on to what they just
+/// A new owner says so this often, a second apart, since a frame may be lost and caches hold on to what they just
 /// learned.
 const ANNOUNCEMENTS: u32 = 3;
 
@@ -60,27 +60,34 @@ impl Epochs {
     }
 }
 
+/// What the kernel was told of a static IP.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    epoch: u64,
+    /// How often the link was told.
+    announced: u32,
+}
+
 /// Puts the epochs in force.
 pub(super) struct Owner {
     network: Network,
     uplink: u32,
-    uplink_name: String,
+    announcer: Announcer,
     epochs: Epochs,
-    /// What the kernel was told, and in which epoch.
-    held: BTreeMap<Ipv4Addr, u64>,
+    held: BTreeMap<Ipv4Addr, Held>,
 }
 
 impl Owner {
     pub(super) const fn new(
         network: Network,
         uplink: u32,
-        uplink_name: String,
+        announcer: Announcer,
         epochs: Epochs,
     ) -> Self {
         Self {
             network,
             uplink,
-            uplink_name,
+            announcer,
             epochs,
             held: BTreeMap::new(),
         }
@@ -89,21 +96,24 @@ impl Owner {
     pub(super) async fn run(mut self) {
         let mut again = tokio::time::interval(AGAIN);
         loop {
-            tokio::select! {
-                _ = again.tick() => {}
-                () = self.epochs.0.changed.notified() => {}
-            }
-            self.apply().await;
+            let all = tokio::select! {
+                _ = again.tick() => true,
+                () = self.epochs.0.changed.notified() => false,
+            };
+            self.apply(all).await;
         }
     }
 
-    async fn apply(&mut self) {
+    /// Puts what changed in force, or all of it again.
+    async fn apply(&mut self, again: bool) {
         let all: Vec<Ipv4Addr> = self.epochs.0.epochs.keys().copied().collect();
         for ip in all {
             let epoch = self.epochs.of(ip);
             let held = self.held.get(&ip).copied();
             if epoch != 0 {
-                self.hold(ip, epoch, held).await;
+                if again || held.is_none_or(|held| held.epoch != epoch) {
+                    self.hold(ip, epoch, held).await;
+                }
             } else if held.is_some() {
                 match self.network.remove_address(self.uplink, ip).await {
                     Ok(()) => _ = self.held.remove(&ip),
@@ -113,32 +123,20 @@ impl Owner {
         }
     }
 
-    async fn hold(&mut self, ip: Ipv4Addr, epoch: u64, held: Option<u64>) {
+    async fn hold(&mut self, ip: Ipv4Addr, epoch: u64, held: Option<Held>) {
         let given = self.network.add_address(self.uplink, ip, Some(VALID)).await;
         if let Err(error) = given {
             tracing::error!(%error, "a static IP is not held");
             return;
         }
-        if held != Some(epoch) {
-            self.held.insert(ip, epoch);
-            tokio::spawn(announce(
-                self.uplink_name.clone(),
-                ip,
-                self.epochs.clone(),
-                epoch,
-            ));
-        }
-    }
-}
-
-/// Ends after its few frames.
-async fn announce(uplink: String, ip: Ipv4Addr, epochs: Epochs, epoch: u64) {
-    for _ in 0..ANNOUNCEMENTS {
-        if epochs.of(ip) != epoch {
-            return;
-        }
-        if let Err(error) = command::announce(&uplink, ip).await {
+        let known = held.filter(|held| held.epoch == epoch);
+        let announced = known.map_or(0, |held| held.announced);
+        if announced < ANNOUNCEMENTS
+            && let Err(error) = self.announcer.announce(ip)
+        {
             tracing::warn!(%error, static_ip = %ip, "the link was not told of the new owner");
         }
+        let announced = announced.saturating_add(1);
+        self.held.insert(ip, Held { epoch, announced });
     }
 }

@@ -34,7 +34,7 @@ fn what_is_refused_is_counted_and_disturbs_nobody() {
         );
     }
     // An agent is no operator.
-    let own = json!({ "static_ip": STATIC[0], "epoch": 99 }).to_string();
+    let own = json!([{ "static_ip": STATIC[0], "epoch": 99 }]).to_string();
     assert_eq!(ask(&world, AGENT, "/v1/ownership", &own).0, 401);
     for (body, status) in [
         ("{".to_owned(), 400),

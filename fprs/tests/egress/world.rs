@@ -48,7 +48,7 @@ pub(crate) fn world() -> Option<World> {
     let missing = if !nix::unistd::geteuid().is_root() {
         Some("this is not root".to_owned())
     } else {
-        let tools = ["ip", "nft", "arping"];
+        let tools = ["ip", "nft"];
         let missing = tools.iter().find(|tool| !installed(tool));
         missing.map(|tool| format!("`{tool}` is not installed; `.ci/need {tool}` does it"))
     };
