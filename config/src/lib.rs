@@ -24,7 +24,7 @@ pub use apply::Applied;
 pub use follow::{Follower, Source, Status, StatusReport, View};
 pub use key::{Key, Kind, Revision};
 pub use last_good::LastGood;
-pub use manifest::Manifest;
+pub use manifest::{Manifest, ScalingChange};
 pub use record::{
     Algorithm, Auth, Capture, Compare, Cors, DEFAULT_TENANT, Domain, Issuer, Jwk, Jwks, Lease,
     Limits, Millis, Mirror, MirrorKey, PublicKey, Record, Refusal, Replica, ReplicaState, Scaling,

@@ -59,6 +59,9 @@ pub const fn scaling() -> Scaling {
         buffer_replicas: 0,
         scaleup_window: Duration::ZERO,
         scaledown_window: Duration::from_secs(60),
+        scaleup_rate_limit: None,
+        scaledown_rate_limit: None,
+        paused: false,
     }
 }
 
@@ -87,6 +90,7 @@ pub fn worker(id: &str) -> Worker {
         compute_region: "local".into(),
         capacity: 100,
         epoch: 1,
+        draining: false,
     }
 }
 

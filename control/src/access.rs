@@ -35,13 +35,14 @@ pub(crate) enum Access {
 const WORKERS: &str = "/fprs.worker.v1.Workers/";
 
 /// The paths of what belongs to tenants; handlers look at whose it is.
-const OF_TENANTS: [&str; 6] = [
+const OF_TENANTS: [&str; 7] = [
     "/v1/servers",
     "/v1/tokens",
     "/v1/tickets",
     "/v1/tenants",
     "/v1/issuers",
     "/v1/mirrors",
+    "/v1/status",
 ];
 
 impl Who {
@@ -106,6 +107,11 @@ impl Who {
     /// They may do everything.
     pub(crate) fn is_admin(&self) -> bool {
         self.access == Access::Admin
+    }
+
+    /// They may see what is nobody's but the plane's.
+    pub(crate) fn sees_the_fleet(&self) -> bool {
+        matches!(self.access, Access::Admin | Access::Viewer(None))
     }
 
     /// They may see what is that tenant's.
@@ -179,6 +185,7 @@ mod tests {
             ("/v1/tokens", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/issuers/a", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/mirrors/a/report", [1, 1, 1, 0], [1, 0, 0, 0]),
+            ("/v1/status", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/serversx", [0, 0, 1, 0], [0, 0, 0, 0]),
             ("/v1/workers", [0, 0, 1, 0], [0, 0, 0, 0]),
             ("/v1/config", [0, 0, 1, 0], [0, 0, 0, 0]),

@@ -1,5 +1,5 @@
-//! One admin port: probes and metrics for everybody, everything else (JSON and gRPC alike) behind
-//! the admin token. Every role serves one; control adds its own routes to it.
+//! One admin port: probes, metrics and the (empty) status page for everybody, everything else (JSON and
+//! gRPC alike) behind the admin token. Every role serves one; control adds its own routes to it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 use tonic::service::Routes;
 
+use crate::page;
 use crate::problem::Problem;
 use crate::token::{AdminToken, Guard, guard};
 
@@ -59,6 +60,7 @@ impl Admin {
             api,
             grpc,
         } = self;
+        let view_is_control = view.is_some();
         let confirming = Arc::clone(&config);
         let guarded = Router::new()
             .route(
@@ -75,6 +77,7 @@ impl Admin {
             .route("/livez", get(async || "alive\n"))
             .route("/readyz", get(move || readiness(Arc::clone(&ready))))
             .route("/metrics", get(move || metrics(registry.clone())))
+            .merge(page::router(view_is_control))
             .merge(guarded)
     }
 }

@@ -1,11 +1,14 @@
 //! The JSON API: what users and the client commands ask and order. Reads come from the view, so they
 //! cost the store nothing; a write answers once the view holds it.
 
+mod autoscaler;
 mod issuers;
 mod logs;
 pub(crate) mod mirrors;
 mod replicas;
+mod scaling;
 mod servers;
+mod status;
 mod tenants;
 mod tokens;
 mod workers;
@@ -51,7 +54,15 @@ pub(crate) fn router(api: Api) -> Router {
         )
         .route("/v1/servers/{name}/replicas", get(replicas::list))
         .route("/v1/servers/{name}/logs", get(logs::show))
+        .route(
+            "/v1/servers/{name}/scaling",
+            get(scaling::show).patch(scaling::change),
+        )
+        .route("/v1/autoscaler", get(autoscaler::show))
         .route("/v1/workers", get(workers::list))
+        .route("/v1/workers/{id}/drain", post(workers::drain))
+        .route("/v1/workers/{id}/resume", post(workers::resume))
+        .route("/v1/status", get(status::show))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/tokens/{id}/rotate", post(tokens::rotate))

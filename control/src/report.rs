@@ -6,4 +6,4 @@ mod server;
 mod spec;
 
 pub(crate) use replica::{PublicState, ReplicaReport};
-pub(crate) use server::ServerReport;
+pub(crate) use server::{Counts, ServerReport, problem};

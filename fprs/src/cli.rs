@@ -6,22 +6,27 @@
 )]
 
 pub mod callers;
+pub mod egress;
 pub mod mirrors;
+pub mod scaling;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::secret::Secret;
-use crate::settings::{Given, GivenEdge};
+use crate::settings::{Given, GivenEdge, Role};
 
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
+use self::egress::EgressCommand;
 use self::mirrors::MirrorCommand;
+use self::scaling::{AutoscalerCommand, ScalingArgs, WorkerCommand};
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
-#[command(name = "fprs", version, about, max_term_width = 100)]
+#[command(name = "fprs", version = crate::version::TEXT, about, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -42,6 +47,9 @@ pub enum Command {
     /// The Envoy in front of a fleet
     #[command(subcommand)]
     Edge(Edge),
+    /// Static IPs for what leaves
+    #[command(subcommand)]
+    Egress(EgressCommand),
     /// Run the proxy alone, following a control process
     Proxy {
         /// Relieve the proxy that runs in the data dir: take its listeners over, serve, let it drain
@@ -55,8 +63,11 @@ pub enum Command {
         #[command(flatten)]
         given: Given,
     },
-    /// Run the autoscaler alone, following a control process
+    /// Run the autoscaler alone, following a control process; or ask the one that decides
+    #[command(args_conflicts_with_subcommands = true)]
     Autoscaler {
+        #[command(subcommand)]
+        ask: Option<AutoscalerCommand>,
         #[command(flatten)]
         given: Given,
     },
@@ -87,6 +98,19 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Change how many replicas a server has while it runs, and show all settings
+    Scale {
+        name: String,
+        #[command(flatten)]
+        settings: ScalingArgs,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List, empty and reuse the machines that run replicas
+    #[command(subcommand)]
+    Worker(WorkerCommand),
     /// List a server's replicas
     Replicas {
         name: String,
@@ -130,6 +154,24 @@ pub enum Command {
         name: String,
         #[command(flatten)]
         target: Target,
+    },
+    /// Look at this machine and say what a role would lack on it
+    Doctor {
+        /// The process that is to run here
+        #[arg(long, value_enum, default_value_t = Role::Up)]
+        role: Role,
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Print completions for a shell, e.g. for `source <(fprs completions bash)`
+    Completions { shell: Shell },
+    /// Print the manual page
+    Man {
+        /// Write it there, and one for every command
+        #[arg(long)]
+        dir: Option<PathBuf>,
     },
     /// Prepare, check, back up or move the store that control keeps its records in
     Store {
@@ -187,6 +229,9 @@ pub enum Edge {
         /// Only if Envoy accepts it
         #[arg(long)]
         check: bool,
+        /// Write it to this file instead
+        #[arg(long)]
+        out: Option<PathBuf>,
         /// Envoy's binary [default: `envoy` on the path, else ~/.cache/fprs/envoy]
         #[arg(long, env = "FPRS_ENVOY")]
         envoy: Option<PathBuf>,

@@ -4,6 +4,7 @@
 mod admin;
 mod autoscaler;
 mod budget;
+mod build_info;
 mod config_metrics;
 mod control;
 mod follow;
@@ -14,6 +15,7 @@ mod relay;
 pub use admin::{Admin, serve};
 pub use autoscaler::Autoscaling;
 pub(crate) use budget::budget;
+pub use build_info::registry;
 pub use control::{Controlling, open_audit_log, open_store};
 pub use follow::Following;
 pub use proxy::Proxying;

@@ -103,7 +103,7 @@ pub struct Drain {
 }
 
 /// Which process is started; decides the defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     /// The scaling decision.
     Autoscaler,

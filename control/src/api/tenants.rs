@@ -80,7 +80,11 @@ pub(super) async fn list(
     State(api): State<Api>,
     Extension(who): Extension<Who>,
 ) -> Json<Vec<TenantReport>> {
-    let snapshot = api.view.load();
+    Json(seen_by(&who, &api.view.load(), usize::MAX))
+}
+
+/// Those that they may see, by name; at most `most`.
+pub(super) fn seen_by(who: &Who, snapshot: &Snapshot, most: usize) -> Vec<TenantReport> {
     let default = Tenant::new(DEFAULT_TENANT);
     let written = snapshot.tenants().map(AsRef::as_ref);
     let implied = snapshot
@@ -90,10 +94,13 @@ pub(super) async fn list(
     let mut tenants: Vec<_> = written
         .chain(implied)
         .filter(|tenant| who.sees(&tenant.name))
-        .map(|tenant| TenantReport::of(&snapshot, tenant))
         .collect();
     tenants.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Json(tenants)
+    tenants.truncate(most);
+    tenants
+        .into_iter()
+        .map(|tenant| TenantReport::of(snapshot, tenant))
+        .collect()
 }
 
 /// One tenant.

@@ -32,7 +32,7 @@ pub(crate) struct ServerReport {
 
 /// Replicas by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-struct Counts {
+pub(crate) struct Counts {
     starting: u32,
     ready: u32,
     draining: u32,
@@ -67,7 +67,8 @@ impl ServerReport {
 }
 
 impl Counts {
-    fn of(view: &ServerView) -> Self {
+    /// Of one server.
+    pub(crate) fn of(view: &ServerView) -> Self {
         let mut counts = Self::default();
         for replica in view.replicas() {
             match PublicState::from(replica.state) {
@@ -79,10 +80,23 @@ impl Counts {
         }
         counts
     }
+
+    /// Replicas that run or are about to.
+    pub(crate) const fn live(self) -> u32 {
+        self.starting + self.ready + self.draining
+    }
+
+    /// Those of one more server.
+    pub(crate) const fn add(&mut self, more: Self) {
+        self.starting += more.starting;
+        self.ready += more.ready;
+        self.draining += more.draining;
+        self.failed += more.failed;
+    }
 }
 
 /// Why the server does not run as deployed; `None` while all is well or still to be seen.
-fn problem(
+pub(crate) fn problem(
     server: &Server,
     view: &ServerView,
     waiting: Option<&NoRoom>,

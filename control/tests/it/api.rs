@@ -16,7 +16,7 @@ fn problem(text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_route_but_the_probes_wants_the_token() {
+async fn every_route_but_the_probes_and_the_empty_page_wants_the_token() {
     let plane = Plane::start().await;
     for path in [
         "/v1/servers",
@@ -27,7 +27,8 @@ async fn every_route_but_the_probes_wants_the_token() {
         "/v1/config",
         "/v1/autoscaler/a",
         "/v1/nothing",
-        "/",
+        "/v1/status",
+        "/nothing",
     ] {
         for token in [None, Some("a-test-tokem"), Some("")] {
             let (status, text) = plane.ask_as(token, Method::GET, path, "").await;
@@ -35,7 +36,8 @@ async fn every_route_but_the_probes_wants_the_token() {
             problem(&text);
         }
     }
-    for path in ["/livez", "/readyz", "/metrics"] {
+    let page = ["/", "/status.css", "/status.js"];
+    for path in [["/livez", "/readyz", "/metrics"], page].concat() {
         let (status, _) = plane.ask_as(None, Method::GET, path, "").await;
         assert_eq!(status, StatusCode::OK, "{path}");
     }

@@ -21,11 +21,15 @@ pub(super) fn run(command: Edge) -> Result<(), Failure> {
         Edge::Render {
             settings,
             check,
+            out,
             envoy,
         } => {
             let bootstrap = render(&settings)?;
             if check {
                 checked(&bootstrap, &Program::find(envoy.as_deref())?)?;
+            }
+            if let Some(file) = out {
+                return written(&bootstrap, &file);
             }
             print!("{bootstrap}");
             Ok(())
@@ -48,6 +52,11 @@ fn render(file: &Path) -> Result<String, Failure> {
     let given: Given = toml::from_str(&text).map_err(|error| wrong(&error))?;
     let settings = given.try_into().map_err(|error| wrong(&error))?;
     yaml(&Bootstrap::new(&settings)).map_err(Failure::new)
+}
+
+fn written(bootstrap: &str, file: &Path) -> Result<(), Failure> {
+    std::fs::write(file, bootstrap)
+        .map_err(|error| Failure::new(format!("can't write `{}`: {error}", file.display())))
 }
 
 /// Envoy reads files only.

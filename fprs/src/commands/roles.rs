@@ -50,6 +50,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                 },
                 store,
                 view.clone(),
+                &process.token,
                 &process.registry,
                 &mut process.parts,
             )?;
@@ -93,7 +94,7 @@ pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
                 status,
                 Arc::new(|| Ok(())),
                 autoscaler.routes(Routes::default()),
-                Router::new(),
+                autoscaler.api(),
             )?;
             process.run(settings, view).await
         },
@@ -130,12 +131,8 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                 &mut process.parts,
             )?;
             // It runs what control tells it, and knows nothing else of the store.
-            process.admin(
-                Arc::default(),
-                Arc::new(|| Ok(())),
-                Routes::default(),
-                Router::new(),
-            )?;
+            let ready: ReadyCheck = Arc::new(|| Ok(()));
+            process.admin(Arc::default(), ready, Routes::default(), Router::new())?;
             let attached = relay.attached();
             let never = std::future::pending();
             let ended = process.run_until(settings, attached, never).await;
@@ -193,7 +190,7 @@ impl Process {
         Ok(Self {
             dir,
             token,
-            registry: Registry::new(),
+            registry: roles::registry()?,
             parts: Parts::default(),
             listen: None,
             admin_address: bound(&admin_listener)?,

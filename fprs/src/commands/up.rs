@@ -9,7 +9,6 @@ use fprs_config::View;
 use fprs_config::manifest::Manifest;
 use fprs_control::{ControlSettings, PublicUrl};
 use fprs_relay::RelaySettings;
-use prometheus::Registry;
 use tonic::service::Routes;
 
 use crate::client::Client;
@@ -97,7 +96,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         settings.trusted_edges.push(trusted);
     }
 
-    let registry = Registry::new();
+    let registry = roles::registry()?;
     let mut parts = Parts::default();
     let budget = roles::budget(settings.buffer_limit, &registry)?;
     let mut proxy = Proxying::start(&settings, &budget, &registry)?;
@@ -109,6 +108,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         control_settings(&settings, &dir, addresses.listen, prepared.as_ref())?,
         Arc::clone(&store),
         view.clone(),
+        &token,
         &registry,
         &mut parts,
     )?;
@@ -121,13 +121,14 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         &mut parts,
     )?;
     following.start(&registry, &mut parts)?;
+    let mirrors = fprs_control::mirror_reports(view.clone(), proxy.mirror_reports());
     let routes = control.routes(Admin {
         registry: registry.clone(),
         token: token.clone(),
         ready: proxy.ready_check(),
         config: status,
         grpc: autoscaler.routes(Routes::default()),
-        api: fprs_control::mirror_reports(view.clone(), proxy.mirror_reports()),
+        api: autoscaler.api().merge(mirrors),
     });
     roles::serve(admin, routes, &mut parts, std::future::pending())?;
     let relay = Relaying::start(

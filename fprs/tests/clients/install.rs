@@ -1,6 +1,6 @@
 //! Clients from their registries, pinned, in `target/clients`: installed once, whoever comes first,
 //! and kept until their list changes. What can't be had is skipped loudly, or fails the suite where
-//! `FPRS_REQUIRE_CLIENTS=1` says it must be there.
+//! `FPRS_REQUIRE_CLIENTS=1` (for Helm and its kin `FPRS_REQUIRE_HELM=1`) says it must be there.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -30,9 +30,14 @@ pub(crate) fn venv(name: &str, requirements: &str) -> Option<PathBuf> {
 
 /// The `node_modules` with the clients in it; `None`: skip.
 pub(crate) fn node_modules() -> Option<PathBuf> {
-    let dir = installed("node", PACKAGE_LOCK, |dir| {
-        write(&dir.join("package.json"), PACKAGE)?;
-        write(&dir.join("package-lock.json"), PACKAGE_LOCK)?;
+    modules("node", PACKAGE, PACKAGE_LOCK)
+}
+
+/// The `node_modules` with those packages in it; `None`: skip.
+pub(crate) fn modules(name: &str, package: &str, lock: &str) -> Option<PathBuf> {
+    let dir = installed(name, lock, |dir| {
+        write(&dir.join("package.json"), package)?;
+        write(&dir.join("package-lock.json"), lock)?;
         run(Command::new("npm").args(["ci", "--ignore-scripts"]), dir)
     })?;
     Some(dir.join("node_modules"))
@@ -107,8 +112,12 @@ fn run(command: &mut Command, dir: &Path) -> Result<(), String> {
 }
 
 fn skipped<T>(name: &str, why: &str) -> Option<T> {
+    let required = match name {
+        "helm" => "FPRS_REQUIRE_HELM",
+        _ => "FPRS_REQUIRE_CLIENTS",
+    };
     assert!(
-        std::env::var_os("FPRS_REQUIRE_CLIENTS").is_none_or(|value| value != "1"),
+        std::env::var_os(required).is_none_or(|value| value != "1"),
         "the {name} clients must be here: {why}"
     );
     eprintln!("SKIPPED: the {name} clients can't be had: {why}");

@@ -9,15 +9,20 @@
     reason = "a broken expectation is a failed test with its place"
 )]
 
+mod adjusting;
 mod asking;
+mod counting;
 mod deploying;
 mod ending;
 mod fleet;
+mod helping;
 mod keeping;
 mod refusing;
 mod roles;
 mod scaling;
+mod standing_by;
 mod starting;
+mod streams;
 mod traffic;
 mod workers;
 

@@ -1,0 +1,96 @@
+//! Promise: the binary takes every command line in the chart, and means by it what the chart does.
+
+use clap::Parser;
+use fprs::cli::{Cli, Command};
+use fprs::settings::{Role, Settings};
+
+use crate::golden;
+
+#[test]
+fn the_binary_takes_every_command_line_of_the_chart() {
+    let mut roles = Vec::new();
+    for (file, text) in golden() {
+        for line in command_lines(&text) {
+            let words = std::iter::once("fprs").chain(line.iter().map(String::as_str));
+            let cli = Cli::try_parse_from(words);
+            let command = cli
+                .unwrap_or_else(|error| panic!("{file}: {line:?}: {error}"))
+                .command;
+            let (given, role) = match command {
+                Command::Proxy { given, .. } => (given, Role::Proxy),
+                Command::Control { given } => (given, Role::Control),
+                Command::Autoscaler { given, .. } => (given, Role::Autoscaler),
+                Command::Edge(_) | Command::Servers { .. } | Command::Store { .. } => continue,
+                other => panic!("{file}: what does {other:?} do in the chart?"),
+            };
+            if given.store.as_deref().is_none_or(is_built_in) {
+                let settings = Settings::resolve(given, role);
+                settings.unwrap_or_else(|error| panic!("{file}: {line:?}: {error}"));
+            }
+            roles.push(role);
+        }
+    }
+    for role in [Role::Proxy, Role::Control, Role::Autoscaler] {
+        assert!(roles.contains(&role), "the chart starts no {}", role.name());
+    }
+}
+
+/// Not every build has every store.
+fn is_built_in(store: &str) -> bool {
+    let built_in = [
+        ("spanner://", cfg!(feature = "spanner")),
+        ("etcd://", cfg!(feature = "etcd")),
+    ];
+    let of_its_kind = built_in
+        .iter()
+        .find(|(scheme, _)| store.starts_with(scheme));
+    of_its_kind.is_none_or(|(_, built_in)| *built_in)
+}
+
+/// The arguments of our own containers: lists of one a line, or in brackets.
+fn command_lines(text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    let mut lines = text.lines().peekable();
+    let mut ours = false;
+    while let Some(line) = lines.next() {
+        if let Some(image) = line.trim_start().strip_prefix("image: ") {
+            ours = image.contains("/fprs");
+        }
+        let Some(rest) = line.trim_start().strip_prefix("args:") else {
+            continue;
+        };
+        let mut words = Vec::new();
+        let inline = rest.trim().trim_start_matches('[').trim_end_matches(']');
+        words.extend(
+            inline
+                .split(", ")
+                .filter(|word| !word.is_empty())
+                .map(known),
+        );
+        while let Some(next) = lines.peek().map(|next| next.trim_start().to_owned()) {
+            let Some(word) = next.strip_prefix("- ") else {
+                if next.starts_with('#') {
+                    lines.next();
+                    continue;
+                }
+                break;
+            };
+            words.push(known(word));
+            lines.next();
+        }
+        if ours {
+            found.push(words);
+        }
+    }
+    found
+}
+
+/// As Kubernetes passes it on: with its address in it.
+fn known(word: &str) -> String {
+    let address = if word.contains("[$(POD_IP)]") {
+        "fd00::7"
+    } else {
+        "10.0.0.7"
+    };
+    word.replace("$(POD_IP)", address)
+}

@@ -1,0 +1,72 @@
+//! Promise: what a plane exposes is documented, and what is documented is exposed, with its type and
+//! its labels.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fprs_testkit::client::H1;
+use fprs_testkit::{Plane, program, until};
+
+use crate::{Metric, documented};
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn the_documented_metrics_are_those_of_a_plane() {
+    let plane = Plane::start(env!("CARGO_BIN_EXE_fprs")).await;
+    let tenant = [
+        "tenant",
+        "create",
+        "acme",
+        "--requests-per-second",
+        "1",
+        "--burst",
+        "1",
+    ];
+    plane.run(&tenant).await.succeeded();
+    let more = "hold = \"10s\"\ntenant = \"acme\"";
+    plane.deploy(&program::manifest("web", more, &[])).await;
+    let broken = program::manifest("broken", "min_replicas = 1", &[("EXIT_CODE", "3")]);
+    plane.deploy(&broken).await;
+    let client = plane.h2().await;
+    let host = plane.host("web");
+    assert_eq!(client.get(&host, "/").await.unwrap().status, 200);
+    until("a refusal for a limit", SOON, async || {
+        let answer = client.get(&host, "/").await.unwrap();
+        (answer.status == 429).then_some(())
+    })
+    .await;
+    let documented = documented();
+    until("everything that is documented", SOON, async || {
+        let exposed = exposed(&plane).await;
+        let missing = documented.keys().find(|name| !exposed.contains_key(*name));
+        missing.is_none().then_some(())
+    })
+    .await;
+    assert_eq!(exposed(&plane).await, documented);
+}
+
+async fn exposed(plane: &Plane) -> BTreeMap<String, Metric> {
+    let mut admin = H1::connect(plane.admin()).await.unwrap();
+    let answer = admin.get(&plane.admin().to_string(), "/metrics").await;
+    of(&answer.unwrap().text())
+}
+
+fn of(text: &str) -> BTreeMap<String, Metric> {
+    let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(typed) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = typed.split_once(' ').unwrap();
+            metrics.insert(name.to_owned(), (kind.to_owned(), BTreeSet::new()));
+        } else if let Some((sample, labels)) = line.split_once('{') {
+            let names = labels.split('"').step_by(2);
+            let names = names.filter_map(|part| part.trim_start_matches(',').strip_suffix('='));
+            let names = names.filter(|name| *name != "le").map(str::to_owned);
+            let sample = sample.strip_suffix("_bucket").unwrap_or(sample);
+            if let Some((_, labels)) = metrics.get_mut(sample) {
+                labels.extend(names);
+            }
+        }
+    }
+    metrics
+}

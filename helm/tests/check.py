@@ -1,0 +1,186 @@
+"""Checks the chart by Helm's own engine: check.py golden|schema|kubernetes|lint|grace.
+
+Each file in cases/ is a combination of values that must be accepted, golden/ has what it comes to.
+With GOLDEN=write the golden files are written anew: look at the difference.
+"""
+
+import functools
+import os
+import pathlib
+import sys
+
+import helm_python as helm
+import kubernetes_validate
+import yaml
+
+HERE = pathlib.Path(__file__).parent
+CHART = HERE.parent / "fprs"
+CASES = sorted((HERE / "cases").glob("*.yaml"))
+
+# The oldest that the chart allows, the newest that has schemas, and some between.
+KUBERNETES = ["1.27", "1.30", "1.33", "1.37"]
+
+# Not of Kubernetes itself.
+FOREIGN = {"ServiceMonitor"}
+
+# What is changed in the smallest case, and the field that the refusal must name.
+WRONG = [
+    ({"zone": None}, "zone"),
+    ({"zone": ""}, "/zone"),
+    ({"zone": "West.example"}, "/zone"),
+    ({"zone": "west.example."}, "/zone"),
+    ({"image": {"repository": ""}}, "/image/repository"),
+    ({"image": {"digest": "latest"}}, "/image/digest"),
+    ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+    ({"adminToken": {"existingSecret": ""}}, "/adminToken/existingSecret"),
+    ({"store": {"kind": "postgres"}}, "/store/kind"),
+    ({"store": {"kind": "spanner"}}, "/store/spanner/project"),
+    ({"store": {"kind": "etcd"}}, "/store/etcd/endpoints"),
+    ({"store": {"kind": "etcd", "etcd": {"endpoints": ["http://etcd:2379"]}}}, "/store/etcd/endpoints/0"),
+    ({"control": {"replicas": 2}}, "/control/replicas"),
+    ({"control": {"replicas": 0}}, "/control/replicas"),
+    ({"control": {"persistence": {"size": "10"}}}, "/control/persistence/size"),
+    ({"proxy": {"replica": 3}}, "replica"),
+    ({"proxy": {"cores": "two"}}, "/proxy/cores"),
+    ({"proxy": {"memory": "2G"}}, "/proxy/memory"),
+    ({"proxy": {"bufferLimit": "1GB"}}, "/proxy/bufferLimit"),
+    ({"proxy": {"drainTimeoutSeconds": "60s"}}, "/proxy/drainTimeoutSeconds"),
+    ({"proxy": {"deadlines": ["lunch=1h"]}}, "/proxy/deadlines/0"),
+    ({"proxy": {"trustedEdges": ["anybody"]}}, "/proxy/trustedEdges/0"),
+    ({"proxy": {"autoscaling": {"targetCPU": 101}}}, "/proxy/autoscaling/targetCPU"),
+    ({"proxy": {"podDisruptionBudget": {"maxUnavailable": 0}}}, "/proxy/podDisruptionBudget/maxUnavailable"),
+    ({"edge": {"custom": [{"domains": ["shop.example.com"]}]}}, "certificateSecret"),
+    ({"edge": {"custom": [{"domains": ["Shop"], "certificateSecret": "a"}]}}, "/edge/custom/0/domains/0"),
+    ({"edge": {"proxyProtocol": True, "http3": True}}, "/edge/http3"),
+    ({"edge": {"accessLog": "/tmp/log"}}, "/edge/accessLog"),
+    ({"workers": {"port": 65536}}, "/workers/port"),
+    ({"workers": {"cidrs": ["10.8.0.0"]}}, "/workers/cidrs/0"),
+    ({"network": {"family": "ipv4"}}, "/network/family"),
+    ({"monitoring": {"serviceMonitor": {"interval": "often"}}}, "/monitoring/serviceMonitor/interval"),
+    ({"logFormat": "xml"}, "/logFormat"),
+    ({"prixy": {}}, "prixy"),
+]
+
+
+def values(case):
+    return helm.values_from_yaml(case.read_text())
+
+
+@functools.cache
+def rendered(case):
+    """What Helm makes of the case, as one text."""
+    with helm.Chart.load(CHART) as chart:
+        given = values(case)
+        chart.validate_schema(given)
+        files = chart.render(given, name="prod", namespace="routing")
+    parts = []
+    for path, text in sorted(files.items()):
+        lines = [line.rstrip() for line in text.strip().splitlines()]
+        if lines:
+            start = [] if lines[0] == "---" else ["---"]
+            notes = path.endswith("NOTES.txt")
+            lines = [f"# {line}".rstrip() for line in lines] if notes else lines
+            parts += [*start, f"# Source: {path}", *lines]
+    return "\n".join(parts) + "\n"
+
+
+def objects(case):
+    return [found for found in yaml.safe_load_all(rendered(case)) if found]
+
+
+def golden():
+    """Every case renders to its golden file, and every golden file has its case."""
+    wrong = []
+    for case in CASES:
+        file = HERE / "golden" / case.name
+        if os.environ.get("GOLDEN") == "write":
+            file.write_text(rendered(case))
+        elif not file.exists() or file.read_text() != rendered(case):
+            wrong.append(f"{case.name} renders to something else than {file}; GOLDEN=write takes it")
+    strays = {file.name for file in (HERE / "golden").glob("*.yaml")} - {case.name for case in CASES}
+    return wrong + [f"golden/{name} has no case" for name in strays]
+
+
+def merged(base, change):
+    result = dict(base)
+    for key, value in change.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return {key: value for key, value in result.items() if value is not None}
+
+
+def schema():
+    """Each wrong value is refused, by both ways in, with the name of its field."""
+    wrong = []
+    smallest = values(HERE / "cases" / "smallest.yaml")
+    with helm.Chart.load(CHART) as chart:
+        chart.validate_schema(smallest)
+        for change, field in WRONG:
+            for refuse in (chart.validate_schema, chart.render):
+                try:
+                    refuse(merged(smallest, change))
+                    wrong.append(f"{change} is taken")
+                except helm.HelmError as error:
+                    if field not in str(error):
+                        wrong.append(f"{change} is refused without naming {field}: {error}")
+    return wrong
+
+
+def kubernetes():
+    """Every object is one, in each version."""
+    utils = kubernetes_validate.utils
+    utils.schema_contents = functools.cache(utils.schema_contents)
+    wrong = []
+    for case in CASES:
+        for found in objects(case):
+            if found["kind"] in FOREIGN:
+                continue
+            for version in KUBERNETES:
+                try:
+                    kubernetes_validate.validate(found, version, strict=True)
+                except Exception as error:
+                    name = f"{found['kind']} {found['metadata']['name']}"
+                    wrong.append(f"{case.name}: {name} in {version}: {error}")
+    return wrong
+
+
+def lint():
+    """Helm has nothing to say about it."""
+    wrong = []
+    for case in CASES:
+        report = helm.lint(CHART, values(case), strict=True, namespace="routing")
+        told = [message for message in report["messages"] if message["severity"] > 1]
+        wrong += [f"{case.name}: {told}"] if told or report["errors"] else []
+    return wrong
+
+
+def grace():
+    """Pods are given longer than their drain takes, and nothing runs as root or writes to its image."""
+    wrong = []
+    for case in CASES:
+        for found in objects(case):
+            template = found.get("spec", {}).get("template", found)
+            pod = template.get("spec", {})
+            for container in pod.get("containers", []) + pod.get("initContainers", []):
+                name = f"{case.name}: {container['name']}"
+                confined = container["securityContext"]
+                if not confined["readOnlyRootFilesystem"] or confined["capabilities"]["drop"] != ["ALL"]:
+                    wrong.append(f"{name} is not confined")
+                if not pod["securityContext"]["runAsNonRoot"] or pod["automountServiceAccountToken"]:
+                    wrong.append(f"{name} may be root or ask Kubernetes")
+                drain = sum(
+                    int(argument.split("=")[1].rstrip("s"))
+                    for argument in container.get("args", [])
+                    if argument.startswith("--drain-")
+                )
+                hook = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [""])
+                drain += int((hook[-1].split() or ["0"])[-1])
+                if drain and pod["terminationGracePeriodSeconds"] < drain + 5:
+                    wrong.append(f"{name} is killed before it has drained")
+    return wrong
+
+
+if __name__ == "__main__":
+    faults = {check.__name__: check for check in (golden, schema, kubernetes, lint, grace)}[sys.argv[1]]()
+    print("\n".join(faults))
+    sys.exit(1 if faults else 0)
