@@ -26,8 +26,8 @@ pub use key::{Key, Kind, Revision};
 pub use last_good::LastGood;
 pub use manifest::{Manifest, ScalingChange};
 pub use record::{
-    Algorithm, Auth, Compare, Cors, DEFAULT_TENANT, Domain, Issuer, Jwk, Jwks, Lease, Limits,
-    Millis, Mirror, MirrorKey, PublicKey, Record, Refusal, Replica, ReplicaState, Scaling,
+    Algorithm, Auth, Capture, Compare, Cors, DEFAULT_TENANT, Domain, Issuer, Jwk, Jwks, Lease,
+    Limits, Millis, Mirror, MirrorKey, PublicKey, Record, Refusal, Replica, ReplicaState, Scaling,
     SecretHash, Server, Tenant, Token, TokenRole, Version, WebSocketAuth, Worker,
 };
 pub use snapshot::{Held, ServerView, Snapshot};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::record::{
-    Algorithm, Auth, Compare, Issuer, Jwks, Limits, Mirror, Replica, ReplicaState, Scaling,
-    SecretHash, Server, Tenant, Token, TokenRole, Version, Worker,
+    Algorithm, Auth, Capture, Compare, Issuer, Jwks, Limits, Mirror, Replica, ReplicaState,
+    Scaling, SecretHash, Server, Tenant, Token, TokenRole, Version, Worker,
 };
 
 /// Where every sample worker and replica is.
@@ -147,6 +147,11 @@ pub fn mirror(name: &str, server: &str, shadow: &str) -> Mirror {
         compare: Some(Compare {
             headers: vec!["content-type".into()],
             ignore: vec!["/id".into()],
+        }),
+        capture: Some(Capture {
+            headers: vec!["content-type".into()],
+            redact: vec!["/user".into()],
+            query: true,
         }),
         ..Mirror::new(name, server, shadow)
     }

@@ -81,6 +81,8 @@ pub struct Settings {
     pub buffer_limit: usize,
     /// For what copies of requests hold on their way to shadows, in bytes.
     pub mirror_limit: usize,
+    /// Where the proxy writes what mirrors capture, if anywhere.
+    pub capture_dir: Option<PathBuf>,
     /// Where the proxy writes a line for each request, if anywhere.
     pub access_log: Option<Destination>,
     /// What clients of the proxy are held to.
@@ -185,6 +187,7 @@ impl Settings {
                 limits::BUFFERED_BYTES,
             )?,
             mirror_limit: bytes("mirror-limit", given.mirror_limit.as_deref(), HELD_BYTES)?,
+            capture_dir: given.capture_dir,
             access_log: given.access_log.map(destination),
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),

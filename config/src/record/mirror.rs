@@ -52,6 +52,19 @@ pub struct Mirror {
     pub deadline: Duration,
     /// What is compared; `None`: the shadow's answers are thrown away.
     pub compare: Option<Compare>,
+    /// What is written down; `None`: nothing.
+    pub capture: Option<Capture>,
+}
+
+/// What is written down of requests that are copied, and of their answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capture {
+    /// Names of headers, lower case; no others. None of what gives access.
+    pub headers: Vec<String>,
+    /// Paths of JSON values that are left out, as in [`Compare::ignore`].
+    pub redact: Vec<String>,
+    /// With what follows the `?` of the target.
+    pub query: bool,
 }
 
 /// What of two answers has to be the same, beside status and body.
@@ -114,6 +127,7 @@ impl Mirror {
             copies: limits::MIRROR_COPIES,
             deadline: limits::MIRROR_DEADLINE,
             compare: None,
+            capture: None,
         }
     }
 
@@ -164,7 +178,8 @@ impl Mirror {
             "copies",
         )?;
         check::positive("deadline", self.deadline, limits::DURATION)?;
-        self.compare.as_ref().map_or(Ok(()), Compare::check)
+        self.compare.as_ref().map_or(Ok(()), Compare::check)?;
+        self.capture.as_ref().map_or(Ok(()), Capture::check)
     }
 
     pub(super) fn try_from_wire(wire: wire::Mirror) -> Result<Self, String> {
@@ -193,6 +208,11 @@ impl Mirror {
             compare: wire.compare.map(|compare| Compare {
                 headers: compare.headers,
                 ignore: compare.ignore,
+            }),
+            capture: wire.capture.map(|capture| Capture {
+                headers: capture.headers,
+                redact: capture.redact,
+                query: capture.query,
             }),
         };
         mirror.check()?;
@@ -223,32 +243,70 @@ impl Mirror {
                 headers: compare.headers.clone(),
                 ignore: compare.ignore.clone(),
             }),
+            capture: self.capture.as_ref().map(|capture| wire::Capture {
+                headers: capture.headers.clone(),
+                redact: capture.redact.clone(),
+                query: capture.query,
+            }),
         }
     }
 }
 
 impl Compare {
     fn check(&self) -> Result<(), Invalid> {
-        for (field, names) in [("headers", &self.headers), ("ignore", &self.ignore)] {
-            if names.len() > limits::COMPARE_NAMES {
-                return Err(Invalid::new(
-                    field,
-                    format!("has more than {} names", limits::COMPARE_NAMES),
-                ));
-            }
-        }
-        for name in &self.headers {
-            field_name("headers", name)?;
-        }
-        for path in &self.ignore {
-            check::text("ignore", path, limits::JSON_PATH_BYTES)?;
-            if !path.starts_with('/') {
-                let reason = format!("has `{path}`: a path begins with `/`, like `/usage/*`");
-                return Err(Invalid::new("ignore", reason));
-            }
-        }
-        Ok(())
+        field_names("headers", &self.headers)?;
+        paths("ignore", &self.ignore)
     }
+}
+
+impl Capture {
+    fn check(&self) -> Result<(), Invalid> {
+        field_names("capture_headers", &self.headers)?;
+        let secret = |name: &&String| SECRETS.contains(&name.as_str());
+        if let Some(secret) = self.headers.iter().find(secret) {
+            let reason = format!("has `{secret}`, which gives access and is never written down");
+            return Err(Invalid::new("capture_headers", reason));
+        }
+        paths("redact", &self.redact)
+    }
+}
+
+/// Headers that give access, by the names that HTTP and the common APIs have for them. Copies don't
+/// carry them, and captures don't have them.
+pub const SECRETS: [&str; 8] = [
+    "api-key",
+    "authorization",
+    "cookie",
+    "fprs-secret",
+    "proxy-authorization",
+    "set-cookie",
+    "x-api-key",
+    "x-goog-api-key",
+];
+
+fn few(field: &'static str, names: &[String]) -> Result<(), Invalid> {
+    if names.len() <= limits::COMPARE_NAMES {
+        return Ok(());
+    }
+    let reason = format!("has more than {} names", limits::COMPARE_NAMES);
+    Err(Invalid::new(field, reason))
+}
+
+fn field_names(field: &'static str, names: &[String]) -> Result<(), Invalid> {
+    few(field, names)?;
+    names.iter().try_for_each(|name| field_name(field, name))
+}
+
+fn paths(field: &'static str, paths: &[String]) -> Result<(), Invalid> {
+    few(field, paths)?;
+    for path in paths {
+        check::text(field, path, limits::JSON_PATH_BYTES)?;
+        if !path.starts_with('/') {
+            let reason = format!("has `{path}`: a path begins with `/`, like `/usage/*`");
+            return Err(Invalid::new(field, reason));
+        }
+    }
+    Ok(())
 }
 
 /// A header's name in its one canonical form.

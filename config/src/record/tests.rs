@@ -248,6 +248,9 @@ fn a_mirror_is_refused_by_the_field_that_is_wrong() {
     fn compare(mirror: &mut Mirror) -> &mut Compare {
         mirror.compare.as_mut().unwrap()
     }
+    fn capture(mirror: &mut Mirror) -> &mut Capture {
+        mirror.capture.as_mut().unwrap()
+    }
     for (reason, field) in [
         (
             mirror_reason(|mirror| mirror.shadow = "a".into()),
@@ -294,6 +297,14 @@ fn a_mirror_is_refused_by_the_field_that_is_wrong() {
         (
             mirror_reason(|mirror| compare(mirror).ignore.push("id".into())),
             "`ignore`",
+        ),
+        (
+            mirror_reason(|mirror| capture(mirror).headers.push("set-cookie".into())),
+            "`capture_headers`",
+        ),
+        (
+            mirror_reason(|mirror| capture(mirror).redact.push("id".into())),
+            "`redact`",
         ),
     ] {
         assert!(reason.starts_with(field), "{reason}");

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use fprs_config::{Compare, Key, Kind, Mirror, MirrorKey, Record, Snapshot, limits};
+use fprs_config::{Capture, Compare, Key, Kind, Mirror, MirrorKey, Record, Snapshot, limits};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ pub(super) struct Spec {
     copies: Option<u32>,
     deadline_ms: Option<u64>,
     compare: Option<CompareSpec>,
+    capture: Option<CaptureSpec>,
 }
 
 /// What is compared.
@@ -40,6 +41,18 @@ pub(super) struct CompareSpec {
     headers: Vec<String>,
     #[serde(default)]
     ignore: Vec<String>,
+}
+
+/// What is written down.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CaptureSpec {
+    #[serde(default)]
+    headers: Vec<String>,
+    #[serde(default)]
+    redact: Vec<String>,
+    #[serde(default)]
+    query: bool,
 }
 
 /// One mirror.
@@ -58,11 +71,13 @@ pub(super) struct MirrorReport {
     deadline_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     compare: Option<CompareSpec>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capture: Option<CaptureSpec>,
 }
 
 impl From<&Mirror> for MirrorReport {
     fn from(mirror: &Mirror) -> Self {
-        let compare = mirror.compare.as_ref();
+        let (compare, capture) = (mirror.compare.as_ref(), mirror.capture.as_ref());
         Self {
             name: mirror.name.clone(),
             server: mirror.server.to_string(),
@@ -77,6 +92,11 @@ impl From<&Mirror> for MirrorReport {
             compare: compare.map(|compare| CompareSpec {
                 headers: compare.headers.clone(),
                 ignore: compare.ignore.clone(),
+            }),
+            capture: capture.map(|capture| CaptureSpec {
+                headers: capture.headers.clone(),
+                redact: capture.redact.clone(),
+                query: capture.query,
             }),
         }
     }
@@ -258,6 +278,11 @@ fn mirror(name: &str, spec: Spec) -> Result<Mirror, Problem> {
         compare: spec.compare.map(|compare| Compare {
             headers: lower_case(compare.headers),
             ignore: compare.ignore,
+        }),
+        capture: spec.capture.map(|capture| Capture {
+            headers: lower_case(capture.headers),
+            redact: capture.redact,
+            query: capture.query,
         }),
         ..usual
     })

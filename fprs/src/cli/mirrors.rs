@@ -5,6 +5,8 @@
     reason = "doc comments here are help texts; what needs none has none"
 )]
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::{Output, Target};
@@ -29,6 +31,8 @@ pub enum MirrorCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Send captured requests again, one after the other, byte for byte
+    Replay(Replay),
     /// Copy nothing until `resume`
     Pause {
         name: String,
@@ -86,6 +90,39 @@ pub struct AddMirror {
     /// JSON values that may differ, like `/choices/*/id`
     #[arg(long, value_delimiter = ',', requires = "compare")]
     pub ignore: Vec<String>,
+    /// Write requests and answers down, in the capture directory of each proxy
+    #[arg(long)]
+    pub capture: bool,
+    /// Headers to write down; those that give access never are
+    #[arg(
+        long,
+        value_delimiter = ',',
+        requires = "capture",
+        default_value = "content-type"
+    )]
+    pub capture_headers: Vec<String>,
+    /// JSON values to leave out, like `/messages/*/content`
+    #[arg(long, value_delimiter = ',', requires = "capture")]
+    pub redact: Vec<String>,
+    /// Write down queries too
+    #[arg(long, requires = "capture")]
+    pub capture_query: bool,
     #[command(flatten)]
     pub target: Target,
+}
+
+/// What to send again, and where.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Captures, `.jsonl.zst`
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Where to send the requests, e.g. `http://127.0.0.1:8080`
+    #[arg(long)]
+    pub to: String,
+    /// A header more for each, e.g. `host: next.region.localhost`
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    #[command(flatten)]
+    pub output: Output,
 }

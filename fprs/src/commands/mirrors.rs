@@ -1,5 +1,7 @@
 //! What users ask about mirrors.
 
+mod replay;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -20,6 +22,7 @@ pub(super) fn mirror(command: MirrorCommand) -> Result<(), Failure> {
             target,
             output,
         } => report(&name, &target, output),
+        MirrorCommand::Replay(replay) => replay::replay(&replay),
         MirrorCommand::Pause { name, target } => {
             order(&target, &name, "pause")?;
             print(&format!("mirror {name} paused\n"))
@@ -43,10 +46,16 @@ fn add(mirror: &AddMirror) -> Result<(), Failure> {
     let compare = mirror
         .compare
         .then(|| json!({ "headers": mirror.compare_headers, "ignore": mirror.ignore }));
+    let capture = mirror.capture.then(|| {
+        json!({
+            "headers": mirror.capture_headers, "redact": mirror.redact,
+            "query": mirror.capture_query,
+        })
+    });
     let spec = json!({
         "server": server, "shadow": shadow, "percent": mirror.percent, "key": mirror.key,
         "salt": mirror.salt, "exchange_bytes": mirror.exchange_bytes, "copies": mirror.copies,
-        "deadline_ms": deadline, "compare": compare,
+        "deadline_ms": deadline, "compare": compare, "capture": capture,
     });
     let path = format!("/v1/mirrors/{}", segment(&name));
     let made = Client::find(&mirror.target)?.put(&path, &spec)?;

@@ -4,8 +4,10 @@
 //! hold too much is cut with a reset. A server without mirrors pays one branch a request.
 
 mod answer;
+mod capture;
 mod compare;
 mod desk;
+mod files;
 mod findings;
 mod metrics;
 mod pipe;
@@ -17,6 +19,7 @@ mod tally;
 mod tap;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fprs_config::{Mirror, MirrorKey};
@@ -24,15 +27,15 @@ use fprs_forward::Owner;
 use http::{HeaderName, HeaderValue};
 
 pub use answer::Shadow;
-pub use desk::Meeting;
+pub use desk::{Capture, Meeting};
 pub use findings::{Asked, Findings};
 pub use metrics::Metrics;
 pub use pipe::Pipe;
 pub use purse::{Account, Held, Over, Purse};
 pub use report::report;
 pub use sample::taken;
-pub use seen::{Recorder, Seen};
-pub use tally::{Ending, InFlight, Tally};
+pub use seen::{Kept, Recorder, Seen};
+pub use tally::{Capturing, Ending, InFlight, Tally};
 pub use tap::{Begun, Tap};
 
 use self::desk::Desk;
@@ -63,7 +66,9 @@ pub struct Mirroring {
     pub tally: Arc<Tally>,
     tenant: Arc<Purse>,
     process: Arc<Purse>,
-    /// Where answers are compared, where they are.
+    /// Exchanges are written down.
+    captures: bool,
+    /// Where answers are compared and exchanges written, where they are.
     desk: Option<Desk>,
 }
 
@@ -81,6 +86,8 @@ pub struct Mirrors {
     process: Arc<Purse>,
     known: Mutex<Known>,
     desk: OnceLock<Option<Desk>>,
+    /// Where captures are written, if anywhere.
+    dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Default)]
@@ -91,17 +98,19 @@ struct Known {
 
 impl Default for Mirrors {
     fn default() -> Self {
-        Self::new(HELD_BYTES)
+        Self::new(HELD_BYTES, None)
     }
 }
 
 impl Mirrors {
-    /// Whose copies may hold so many bytes altogether.
-    pub fn new(limit: usize) -> Self {
+    /// Whose copies may hold so many bytes altogether, and whose captures are written in `dir`, if
+    /// anywhere.
+    pub fn new(limit: usize, dir: Option<PathBuf>) -> Self {
         Self {
             process: Purse::new(limit),
             known: Mutex::default(),
             desk: OnceLock::new(),
+            dir,
         }
     }
 
@@ -116,6 +125,7 @@ impl Mirrors {
                 None
             }
         };
+        let captures = record.capture.is_some() && self.dir.is_some();
         let name: Arc<str> = record.name.as_str().into();
         let mut known = self.lock();
         known.forget();
@@ -130,14 +140,25 @@ impl Mirrors {
                 Arc::clone(purse.or_insert_with(|| Purse::new(limit)))
             },
             process: Arc::clone(&self.process),
-            desk: record.compare.as_ref().and_then(|_| self.desk()),
+            captures,
+            desk: (captures || record.compare.is_some())
+                .then(|| self.desk())
+                .flatten(),
             record: Arc::clone(record),
         }))
     }
 
     /// The desk, from the first time on that somebody needs it.
     fn desk(&self) -> Option<Desk> {
-        self.desk.get_or_init(Desk::open).clone()
+        let open = || Desk::open(self.dir.clone());
+        self.desk.get_or_init(open).clone()
+    }
+
+    /// Closes the files of captures: what is captured from now on begins others.
+    pub async fn close_captures(&self) {
+        if let Some(Some(desk)) = self.desk.get() {
+            desk.close().await;
+        }
     }
 
     /// The counts of the mirror of that name, if it is in a route or has a copy on its way.

@@ -54,7 +54,7 @@ impl Proxying {
         let tables = Tables::with(
             &settings.zone,
             Arc::clone(&demand),
-            Mirrors::new(settings.mirror_limit),
+            Mirrors::new(settings.mirror_limit, settings.capture_dir.clone()),
         );
         let metrics = Metrics::new(cores).map_err(Failure::new)?;
         registry
@@ -202,6 +202,7 @@ impl Proxying {
             in_flight,
             "drained"
         );
+        self.tables.mirrors().close_captures().await;
         if let Some(log) = &self.access_log {
             log.flush();
         }

@@ -68,6 +68,9 @@ pub struct Given {
     /// [default: 256MiB]
     #[arg(long, env = "FPRS_MIRROR_LIMIT")]
     pub mirror_limit: Option<String>,
+    /// Where the proxy writes what mirrors capture [default: nowhere]
+    #[arg(long, env = "FPRS_CAPTURE_DIR")]
+    pub capture_dir: Option<PathBuf>,
     /// Where the proxy writes a line of JSON for each request: a file, or `-` for standard output
     /// [default: nowhere]
     #[arg(long, env = "FPRS_ACCESS_LOG")]
@@ -161,6 +164,7 @@ impl Given {
             drain_delay: self.drain_delay.or(file.drain_delay),
             buffer_limit: self.buffer_limit.or(file.buffer_limit),
             mirror_limit: self.mirror_limit.or(file.mirror_limit),
+            capture_dir: self.capture_dir.or(file.capture_dir),
             access_log: self.access_log.or(file.access_log),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             deadlines: if self.deadlines.is_empty() {

@@ -9,6 +9,7 @@
     reason = "a broken expectation is a failed test with its place"
 )]
 
+mod capturing;
 mod comparing;
 mod copies;
 mod plane;

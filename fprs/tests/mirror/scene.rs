@@ -2,12 +2,13 @@
 //! the test's.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fprs::process::{Parts, bind, bound};
 use fprs::roles::{Following, Proxying};
-use fprs::settings::{Given, Role, Settings};
+use fprs::settings::{Drain, Given, Role, Settings};
 use fprs_config::store::EmbeddedStore;
 use fprs_config::{Change, Mirror, Record, Replica, ReplicaState, SharedStore, samples};
 use fprs_forward::{Budget, limits};
@@ -30,7 +31,7 @@ pub(crate) struct Scene {
     registry: Registry,
     proxy: Proxying,
     _parts: Parts,
-    _dir: TempDir,
+    dir: Arc<TempDir>,
 }
 
 impl Scene {
@@ -45,6 +46,7 @@ impl Scene {
             zone: Some(ZONE.to_owned()),
             cores: Some(1),
             mirror_limit: Some(LIMIT.to_string()),
+            capture_dir: Some(dir.path().join("captures")),
             ..Given::default()
         };
         let settings = Settings::resolve(given, Role::Proxy).unwrap();
@@ -63,7 +65,7 @@ impl Scene {
             registry,
             proxy,
             _parts: parts,
-            _dir: dir,
+            dir: Arc::new(dir),
         };
         scene
             .commit(vec![server("prod"), replica("prod", prod)])
@@ -80,6 +82,20 @@ impl Scene {
     /// What the proxy has seen of a mirror.
     pub(crate) fn report(&self, name: &str) -> Option<Value> {
         self.proxy.mirror_reports()(name)
+    }
+
+    /// Ends the proxy in good order.
+    pub(crate) async fn drain(&self) {
+        let drain = Drain {
+            delay: Duration::ZERO,
+            timeout: Duration::ZERO,
+        };
+        self.proxy.drain(drain).await;
+    }
+
+    /// Where captures are, for as long as somebody looks.
+    pub(crate) fn captures(&self) -> Captures {
+        Captures(self.dir.path().join("captures"), Arc::clone(&self.dir))
     }
 
     pub(crate) async fn client(&self) -> H2 {
@@ -152,6 +168,12 @@ impl Scene {
         .await;
     }
 }
+
+/// A directory that stays while this does.
+pub(crate) struct Captures(
+    pub(crate) PathBuf,
+    #[expect(dead_code, reason = "held for its drop")] Arc<TempDir>,
+);
 
 /// A mirror of all of `prod`'s requests.
 pub(crate) fn mirror() -> Mirror {

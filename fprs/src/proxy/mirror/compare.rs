@@ -7,7 +7,8 @@ mod json;
 use fprs_config::Compare;
 use http::HeaderMap;
 
-use self::json::Paths;
+pub(super) use self::events::redact as redact_events;
+pub(super) use self::json::{Paths, redact};
 use super::seen::{Kind, Seen};
 
 /// Differences told of one pair of answers: enough to see what is wrong.

@@ -7,7 +7,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
-use super::Ending;
+use super::{Capturing, Ending};
 use crate::proxy::Tables;
 
 /// Mirrors with labels of their own, by name.
@@ -20,6 +20,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     in_flight: IntGaugeVec,
     compared: IntCounterVec,
+    captured: IntCounterVec,
     held: IntGauge,
     limit: IntGauge,
 }
@@ -39,11 +40,16 @@ impl Metrics {
             "fprs_mirror_compared_total",
             "Pairs of a server's answer and its shadow's, by whether they were the same.",
         );
+        let captured = Opts::new(
+            "fprs_mirror_captured_total",
+            "Exchanges that were to be written down, by what became of that.",
+        );
         Ok(Self {
             tables: Arc::clone(tables),
             requests: IntCounterVec::new(requests, &["mirror", "end"])?,
             in_flight: IntGaugeVec::new(in_flight, &["mirror"])?,
             compared: IntCounterVec::new(compared, &["mirror", "result"])?,
+            captured: IntCounterVec::new(captured, &["mirror", "result"])?,
             held: IntGauge::new(
                 "fprs_mirror_held_bytes",
                 "Bytes that copies of requests hold in memory.",
@@ -62,6 +68,7 @@ impl Collector for Metrics {
             self.requests.desc(),
             self.in_flight.desc(),
             self.compared.desc(),
+            self.captured.desc(),
             self.held.desc(),
             self.limit.desc(),
         ]
@@ -72,6 +79,7 @@ impl Collector for Metrics {
         self.requests.reset();
         self.in_flight.reset();
         self.compared.reset();
+        self.captured.reset();
         let mirrors = self.tables.mirrors();
         for (place, (name, tally)) in mirrors.all().iter().enumerate() {
             let name = if place < MIRRORS { name } else { "" };
@@ -82,6 +90,14 @@ impl Collector for Metrics {
                 if count > 0 {
                     self.compared
                         .with_label_values(&[name, result])
+                        .inc_by(count);
+                }
+            }
+            for how in Capturing::ALL {
+                let count = tally.captures(how);
+                if count > 0 {
+                    self.captured
+                        .with_label_values(&[name, how.name()])
                         .inc_by(count);
                 }
             }
@@ -101,6 +117,7 @@ impl Collector for Metrics {
             self.requests.collect(),
             self.in_flight.collect(),
             self.compared.collect(),
+            self.captured.collect(),
             self.held.collect(),
             self.limit.collect(),
         ]

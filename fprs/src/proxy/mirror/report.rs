@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Ending, Mirrors};
+use super::{Capturing, Ending, Mirrors};
 
 /// The report of the mirror of that name; `None`: this proxy has none of that name.
 pub fn report(mirrors: &Mirrors, name: &str) -> Option<Value> {
@@ -12,10 +12,14 @@ pub fn report(mirrors: &Mirrors, name: &str) -> Option<Value> {
     let ends = Ending::ALL.into_iter();
     let ends = ends.map(|ending| (ending.name(), tally.ended(ending)));
     let ends: BTreeMap<_, _> = ends.filter(|(_, count)| *count > 0).collect();
+    let captures = Capturing::ALL.into_iter();
+    let captures = captures.map(|how| (how.name(), tally.captures(how)));
+    let captures: BTreeMap<_, _> = captures.filter(|(_, count)| *count > 0).collect();
     let mut report = tally.findings.report();
     if let Some(report) = report.as_object_mut() {
         report.insert("mirror".to_owned(), name.into());
         report.insert("in_flight".to_owned(), tally.in_flight().into());
+        report.insert("captures".to_owned(), json!(captures));
         report.insert("ends".to_owned(), json!(ends));
     }
     Some(report)

@@ -21,9 +21,9 @@ pub struct Recorder {
     account: Arc<Account>,
     began_us: u64,
     head: Option<Head>,
-    /// `None`: it is not kept.
-    kept: Option<Vec<Bytes>>,
-    length: u64,
+    /// Bodies are kept that can't be looked into too.
+    all: bool,
+    body: Kept,
     digest: digest::Context,
     whole_us: Option<u64>,
 }
@@ -33,6 +33,43 @@ struct Head {
     fields: HeaderMap,
     first_us: u64,
     _held: Held,
+}
+
+/// A body as far as it came.
+#[derive(Debug)]
+pub struct Kept {
+    account: Arc<Account>,
+    /// `None`: it is not kept.
+    pieces: Option<Vec<Bytes>>,
+    length: u64,
+}
+
+impl Kept {
+    /// An empty one.
+    pub const fn new(account: Arc<Account>) -> Self {
+        Self {
+            account,
+            pieces: Some(Vec::new()),
+            length: 0,
+        }
+    }
+
+    /// One more piece; it is kept if there is room for it.
+    pub fn piece(&mut self, data: &Bytes) {
+        self.length += data.len() as u64;
+        if let Some(pieces) = &mut self.pieces {
+            let fits = self.length <= KEPT_BYTES as u64;
+            match self.account.copy(data) {
+                Ok(data) if fits => pieces.push(data),
+                Ok(_) | Err(_) => self.pieces = None,
+            }
+        }
+    }
+
+    /// All of it, if there was room.
+    pub fn into_pieces(self) -> Option<Vec<Bytes>> {
+        self.pieces
+    }
 }
 
 /// An answer that came whole.
@@ -69,7 +106,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn of(fields: &HeaderMap) -> Self {
+    /// What those fields say.
+    pub fn of(fields: &HeaderMap) -> Self {
         let value = fields.get(CONTENT_TYPE);
         let media = value.and_then(|value| value.to_str().ok()?.split(';').next());
         let media = media.unwrap_or_default().trim().to_ascii_lowercase();
@@ -83,14 +121,14 @@ impl Kind {
 }
 
 impl Recorder {
-    /// Of the answer to a request that is sent now.
-    pub fn new(account: Arc<Account>) -> Self {
+    /// Of the answer to a request that is sent now; with `all`, its body is kept whatever it is.
+    pub fn new(account: Arc<Account>, all: bool) -> Self {
         Self {
+            body: Kept::new(Arc::clone(&account)),
+            all,
             account,
             began_us: clock::now_us(),
             head: None,
-            kept: None,
-            length: 0,
             digest: digest::Context::new(&digest::SHA256),
             whole_us: None,
         }
@@ -105,7 +143,9 @@ impl Recorder {
         let Ok(held) = self.account.take(size(fields)) else {
             return;
         };
-        self.kept = (Kind::of(fields) != Kind::Bytes).then(Vec::new);
+        if !self.all && Kind::of(fields) == Kind::Bytes {
+            self.body.pieces = None;
+        }
         self.head = Some(Head {
             status: response.status().as_u16(),
             fields: fields.clone(),
@@ -129,15 +169,8 @@ impl Recorder {
         if self.head.is_none() {
             return;
         }
-        self.length += data.len() as u64;
         self.digest.update(data);
-        if let Some(kept) = &mut self.kept {
-            let fits = self.length <= KEPT_BYTES as u64;
-            match self.account.copy(data) {
-                Ok(data) if fits => kept.push(data),
-                Ok(_) | Err(_) => self.kept = None,
-            }
-        }
+        self.body.piece(data);
     }
 
     /// It is whole.
@@ -152,8 +185,8 @@ impl Recorder {
             status: head.status,
             kind: Kind::of(&head.fields),
             fields: head.fields,
-            body: self.kept,
-            length: self.length,
+            length: self.body.length,
+            body: self.body.into_pieces(),
             digest: self.digest.finish(),
             first_us: head.first_us.saturating_sub(self.began_us),
             whole_us: whole_us.saturating_sub(self.began_us),

@@ -29,7 +29,7 @@ pub enum Ending {
     ClientLeft,
     /// The server answered before it had the whole request, which is read no further.
     Early,
-    /// As many copies were in flight as may be, or the core had too much to do: it was not begun.
+    /// As many copies were in flight as may be: it was not begun.
     Busy,
     /// WebSockets are not copied: their two sides answer each other.
     WebSocket,
@@ -85,11 +85,49 @@ impl From<Over> for Ending {
     }
 }
 
+/// What became of an exchange that was to be captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capturing {
+    /// It was written.
+    Written,
+    /// More came than could be written.
+    Skipped,
+    /// A body was too large, or there was no room for it.
+    TooLarge,
+    /// Request or answer were not whole.
+    Incomplete,
+    /// The file could not be written.
+    Failed,
+}
+
+impl Capturing {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Written,
+        Self::Skipped,
+        Self::TooLarge,
+        Self::Incomplete,
+        Self::Failed,
+    ];
+
+    /// Its name in metrics and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Skipped => "skipped",
+            Self::TooLarge => "too_large",
+            Self::Incomplete => "incomplete",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One mirror's counts.
 #[derive(Debug, Default)]
 pub struct Tally {
     ended: [AtomicU64; Ending::ALL.len()],
     in_flight: AtomicU32,
+    captures: [AtomicU64; Capturing::ALL.len()],
     /// What comparing its answers came to.
     pub findings: Findings,
 }
@@ -118,6 +156,19 @@ impl Tally {
     /// How many ended so.
     pub fn ended(&self, ending: Ending) -> u64 {
         let count = self.ended.get(ending as usize);
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// So a capture ended.
+    pub fn captured(&self, how: Capturing) {
+        if let Some(count) = self.captures.get(how as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many captures ended so.
+    pub fn captures(&self, how: Capturing) -> u64 {
+        let count = self.captures.get(how as usize);
         count.map_or(0, |count| count.load(Ordering::Relaxed))
     }
 

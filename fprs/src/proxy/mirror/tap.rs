@@ -13,7 +13,7 @@ use fprs_forward::stall::Stalls;
 use fprs_forward::{Body, Downstream, Frame, Gone, Interim};
 use http::{HeaderMap, Response};
 
-use super::{Ending, Meeting, Pipe, Recorder};
+use super::{Capture, Capturing, Ending, Kept, Meeting, Pipe, Recorder, Seen};
 
 /// A copy that has begun.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Begun {
     pub pipe: Rc<Pipe>,
     /// Takes the answer, where it is compared.
     pub meeting: Option<Rc<Meeting>>,
+    /// Takes the exchange, where it is captured.
+    pub capture: Option<Capture>,
 }
 
 /// A client's session and the pipes beside it.
@@ -32,7 +34,10 @@ pub struct Tap<'a, D, B> {
     begin: Option<B>,
     pipes: Vec<Rc<Pipe>>,
     meetings: Vec<Rc<Meeting>>,
-    /// Where any copy's answer is compared.
+    captures: Vec<Capture>,
+    /// The request's body, where it is captured.
+    body: Option<Kept>,
+    /// The answer, where it is compared or captured.
     recorder: Option<Recorder>,
 }
 
@@ -48,6 +53,8 @@ where
             begin: Some(begin),
             pipes: Vec::new(),
             meetings: Vec::new(),
+            captures: Vec::new(),
+            body: None,
             recorder: None,
         }
     }
@@ -55,6 +62,7 @@ where
     /// The exchange is over. A copy whose request is whole goes on, unless the client left: what
     /// happens to a server when its clients leave is to happen to its shadow.
     pub fn settle(mut self, left: bool) {
+        let whole = self.pipes.iter().all(|pipe| pipe.is_ended());
         for pipe in self.pipes.drain(..) {
             if left {
                 pipe.cut(Ending::ClientLeft);
@@ -63,10 +71,26 @@ where
             }
         }
         let seen = self.recorder.take().filter(|_| !left);
-        if let Some(seen) = seen.and_then(Recorder::seen) {
-            let seen = Arc::new(seen);
+        let seen = seen.and_then(Recorder::seen).map(Arc::new);
+        if let Some(seen) = &seen {
             for meeting in self.meetings.drain(..) {
-                meeting.primary(&seen);
+                meeting.primary(seen);
+            }
+        }
+        self.capture(seen.filter(|_| whole));
+    }
+
+    /// Has the exchange written down by those mirrors that do.
+    fn capture(&mut self, seen: Option<Arc<Seen>>) {
+        let Some(body) = self.body.take() else {
+            return;
+        };
+        let body = body.into_pieces().map(Arc::new);
+        for capture in self.captures.drain(..) {
+            match (&seen, &body) {
+                (None, _) => capture.give_up(Capturing::Incomplete),
+                (Some(seen), Some(body)) if seen.body.is_some() => capture.write(body, seen),
+                (Some(_), _) => capture.give_up(Capturing::TooLarge),
             }
         }
     }
@@ -75,9 +99,13 @@ where
         for begun in begin(self.inner.stalls()) {
             self.pipes.push(begun.pipe);
             self.meetings.extend(begun.meeting);
+            self.captures.extend(begun.capture);
         }
-        let first = self.meetings.first();
-        self.recorder = first.map(|meeting| meeting.recorder());
+        let (captures, meeting) = (self.captures.first(), self.meetings.first());
+        self.body = captures.map(Capture::body);
+        self.recorder = captures
+            .map(Capture::recorder)
+            .or_else(|| meeting.map(|meeting| meeting.recorder()));
     }
 
     fn end(&self) {
@@ -86,12 +114,15 @@ where
         }
     }
 
-    fn saw(&self, polled: &Poll<Option<Result<Frame, Gone>>>) {
+    fn saw(&mut self, polled: &Poll<Option<Result<Frame, Gone>>>) {
         match polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(Frame::Data(data)))) => {
                 for pipe in &self.pipes {
                     pipe.data(data);
+                }
+                if let Some(body) = &mut self.body {
+                    body.piece(data);
                 }
                 if self.inner.is_body_done() {
                     self.end();

@@ -4,38 +4,30 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use fprs_config::record::SECRETS;
 use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{End, Outcome};
 use fprs_forward::stall::Stalls;
 use fprs_forward::upstream::Failure;
 use fprs_forward::{Downstream, Reason, Sending, fields};
 use http::Request;
-use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION};
 
 use super::choose::Refused;
 use super::{Carrier, Proxy, Terms};
 use crate::proxy::access_log::Note;
 use crate::proxy::mirror::{
-    self, Asked, Begun, Ending, Held, Meeting, Mirroring, Pipe, Shadow, Tap,
+    self, Asked, Begun, Capture, Ending, Held, Meeting, Mirroring, Pipe, Shadow, Tap,
 };
 use crate::proxy::table::{Route, Table};
 
 impl Proxy {
-    /// The copies of a request that are to be begun; `None`: there are none. A core that is late copies
-    /// nothing: what it can do is for those who wait.
+    /// The copies of a request that are to be begun; `None`: there are none.
     pub(super) fn copies(&self, route: &Route, inbound: &Inbound) -> Option<Vec<Copy>> {
         if route.mirrors.is_empty() {
             return None;
         }
-        let late = self.gate.is_late();
         let taken = mirror::taken(&route.mirrors, inbound, &self.edges).into_iter();
-        let copies = taken.filter_map(|mirror| {
-            if late {
-                mirror.tally.count(Ending::Busy);
-                return None;
-            }
-            Copy::new(mirror, route, inbound)
-        });
+        let copies = taken.filter_map(|mirror| Copy::new(mirror, route, inbound));
         let copies: Vec<_> = copies.collect();
         (!copies.is_empty()).then_some(copies)
     }
@@ -161,7 +153,7 @@ impl Copy {
         };
         let mut request = inbound.request.clone();
         let head = request.headers_mut();
-        for name in &SECRETS {
+        for name in SECRETS {
             head.remove(name);
         }
         head.insert(fields::MIRROR, mirror.name.clone());
@@ -189,6 +181,7 @@ impl Copy {
         let begun = Begun {
             pipe: Rc::clone(&pipe),
             meeting: meeting.clone(),
+            capture: self.capture(),
         };
         let copied = Rc::clone(carrier).copied(self, pipe, meeting, Rc::clone(stalls));
         tokio::task::spawn_local(async move {
@@ -196,6 +189,11 @@ impl Copy {
             drop(in_flight);
         });
         Some(begun)
+    }
+
+    fn capture(&self) -> Option<Capture> {
+        let request = &self.inbound.request;
+        Capture::new(&self.mirror, request, head_bytes(request))
     }
 
     fn asked(&self) -> Asked {
@@ -207,16 +205,6 @@ impl Copy {
         }
     }
 }
-
-/// What gives access, by the names that clients and the common APIs give it.
-const SECRETS: [HeaderName; 6] = [
-    AUTHORIZATION,
-    PROXY_AUTHORIZATION,
-    COOKIE,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
 
 /// What a head holds, about.
 fn head_bytes(request: &Request<()>) -> usize {

@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use super::json::{self, Paths};
 
+/// What ends the streams of LLM engines, and is no JSON.
+const DONE: &str = "[DONE]";
+
 /// One event: its type, id and data.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Event {
@@ -88,4 +91,29 @@ fn pair(
         }),
         _ => tell(number.to_string(), one.data.clone(), other.data.clone()),
     }
+}
+
+/// The stream again, with what stands at the paths taken out of the events' data. Comments are left
+/// out, and so is data that is no JSON, which paths can't lead into.
+pub(in crate::proxy::mirror) fn redact(paths: &Paths<'_>, stream: &[u8]) -> String {
+    let mut text = String::new();
+    for Event { kind, id, data } in parse(stream) {
+        let mut field = |name: &str, value: &str| {
+            if !value.is_empty() {
+                text += &format!("{name}: {value}\n");
+            }
+        };
+        field("event", &kind);
+        field("id", &id);
+        match serde_json::from_str::<Value>(&data) {
+            Ok(mut value) => {
+                json::redact(paths, &mut value);
+                field("data", &value.to_string());
+            }
+            Err(_) if data == DONE => field("data", &data),
+            Err(_) => field("data", &format!("[REDACTED {}]", data.len())),
+        }
+        text.push('\n');
+    }
+    text
 }

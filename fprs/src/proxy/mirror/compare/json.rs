@@ -1,15 +1,20 @@
-//! PURE. Where two JSON values differ, as paths; some paths may.
+//! PURE. Where two JSON values differ, as paths; some paths may. And what stands at paths, taken out.
 
 use serde_json::Value;
 
 /// Paths that may differ, with all below them.
-pub(super) struct Paths<'a>(Vec<Vec<&'a str>>);
+pub(in crate::proxy::mirror) struct Paths<'a>(Vec<Vec<&'a str>>);
 
 impl<'a> Paths<'a> {
     /// As users write them: `/usage`, `/choices/*/id`.
-    pub(super) fn new(paths: &'a [String]) -> Self {
+    pub(in crate::proxy::mirror) fn new(paths: &'a [String]) -> Self {
         let steps = |path: &'a String| path.split('/').skip(1).collect();
         Self(paths.iter().map(steps).collect())
+    }
+
+    /// There are none.
+    pub(in crate::proxy::mirror) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn ignore(&self, at: &[String]) -> bool {
@@ -66,5 +71,39 @@ fn walk(
             };
             tell(format!("/{}", at.join("/")), text(one), text(other));
         }
+    }
+}
+
+/// Takes out what stands at the paths: only how long it was is told.
+pub(in crate::proxy::mirror) fn redact(paths: &Paths<'_>, value: &mut Value) {
+    take_out(paths, &mut Vec::new(), value);
+}
+
+fn take_out(paths: &Paths<'_>, at: &mut Vec<String>, value: &mut Value) {
+    if paths.ignore(at) {
+        let length = match &*value {
+            Value::String(text) => text.len(),
+            other => other.to_string().len(),
+        };
+        *value = Value::String(format!("[REDACTED {length}]"));
+        return;
+    }
+    let mut below = |step: String, value: &mut Value| {
+        at.push(step);
+        take_out(paths, at, value);
+        at.pop();
+    };
+    match value {
+        Value::Object(values) => {
+            for (name, value) in values {
+                below(name.clone(), value);
+            }
+        }
+        Value::Array(values) => {
+            for (place, value) in values.iter_mut().enumerate() {
+                below(place.to_string(), value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -10,7 +10,7 @@ use crate::proxy::mirror::{Account, Purse};
 /// An answer that came in pieces of that many bytes.
 fn seen(status: u16, fields: &[(&'static str, &str)], body: &str, piece: usize) -> Seen {
     let purse = Purse::new(usize::MAX);
-    let mut recorder = Recorder::new(Account::new(usize::MAX, &purse, &purse));
+    let mut recorder = Recorder::new(Account::new(usize::MAX, &purse, &purse), false);
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     for (name, value) in fields {
@@ -167,7 +167,7 @@ fn nothing_is_kept_of_bodies_that_are_not_looked_into_or_too_large() {
     let purse = Purse::new(usize::MAX);
     let keeps = |fields: &[(&'static str, &str)], limit: usize, bytes: usize| {
         let account = Account::new(limit, &purse, &purse);
-        let mut recorder = Recorder::new(Arc::clone(&account));
+        let mut recorder = Recorder::new(Arc::clone(&account), false);
         let mut response = Response::new(());
         for (name, value) in fields {
             response.headers_mut().append(*name, value.parse().unwrap());
