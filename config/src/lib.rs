@@ -31,11 +31,11 @@ pub use record::{
     TokenRole, Version, WebSocketAuth, Worker,
 };
 pub use snapshot::{Held, ServerView, Snapshot};
+#[cfg(feature = "etcd")]
+pub use store::Etcd;
+#[cfg(feature = "spanner")]
+pub use store::Spanner;
 pub use store::{
     Batch, Change, CommitError, Contents, EmbeddedStore, Entry, Expectation, SharedStore, Store,
     StoreAddress, StoreError, WatchEvent,
 };
-#[cfg(feature = "etcd")]
-pub use store::{Etcd, EtcdStore};
-#[cfg(feature = "spanner")]
-pub use store::{Spanner, SpannerStore};

@@ -14,6 +14,8 @@ mod head;
 pub(crate) mod history;
 #[cfg(any(feature = "spanner", feature = "etcd"))]
 mod mirror;
+#[cfg(any(feature = "spanner", feature = "etcd"))]
+mod mirrored;
 #[cfg(feature = "spanner")]
 mod spanner;
 mod state;
@@ -24,9 +26,9 @@ pub use address::{OpenError, StoreAddress};
 pub(crate) use admit::check as admit;
 pub use embedded::{EmbeddedStore, catches_panic};
 #[cfg(feature = "etcd")]
-pub use etcd::{Etcd, EtcdError, EtcdStore};
+pub use etcd::{Etcd, EtcdError};
 #[cfg(feature = "spanner")]
-pub use spanner::{Spanner, SpannerError, SpannerStore};
+pub use spanner::{Spanner, SpannerError};
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -208,6 +208,20 @@ pub enum Edge {
         #[arg(long, env = "FPRS_ENVOY")]
         envoy: Option<PathBuf>,
     },
+    /// Write a certificate from elsewhere as an edge watches it, for hooks that renew it
+    Certificate {
+        /// `wildcard`, or the first of its domains as the edge's settings have them
+        name: String,
+        /// The certificate and those between it and its authority, in PEM
+        #[arg(long)]
+        chain: PathBuf,
+        /// Its key, in PEM
+        #[arg(long)]
+        key: PathBuf,
+        /// The watched file, replaced at once
+        #[arg(long)]
+        to: PathBuf,
+    },
     /// Become a program that ends with its parent
     #[command(hide = true)]
     Exec {

@@ -4,9 +4,11 @@
 mod admin;
 pub mod certificates;
 pub mod exec;
+mod files;
 mod port;
 pub mod program;
 mod supervise;
+pub mod watched;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

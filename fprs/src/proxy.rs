@@ -1,6 +1,7 @@
 //! The proxy: which server a host name means, who may call it, which of its replicas takes a request,
 //! and the exchange that follows. Everything a request needs is in memory before it arrives.
 
+pub mod access_log;
 pub mod admit;
 pub mod auth;
 pub mod balance;
@@ -13,5 +14,6 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 
+pub use access_log::AccessLog;
 pub use service::{Proxy, Settings};
 pub use table::{Replica, Route, Table, Tables};

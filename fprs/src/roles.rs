@@ -8,9 +8,8 @@ mod build_info;
 mod config_metrics;
 mod control;
 mod follow;
-mod in_flight;
-mod load_metrics;
 mod proxy;
+mod readings;
 mod relay;
 
 pub use admin::{Admin, serve};

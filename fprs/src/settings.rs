@@ -10,16 +10,18 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use fprs_config::StoreAddress;
+use fprs_control::PublicUrl;
 use fprs_forward::Deadlines;
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::proxy::access_log::Destination;
 use crate::secret::Secret;
 
 pub use given::{Given, GivenEdge};
 pub use values::store;
-use values::{address, bytes, deadlines, duration, networks, positive, zone};
+use values::{address, bytes, deadlines, duration, networks, positive, public_url, zone};
 
 /// The edge beside a plane.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where control API, metrics and probes listen.
     pub admin: SocketAddr,
+    /// How clients reach servers; `None`: as the data plane or the edge beside it listens.
+    pub public_url: Option<PublicUrl>,
     /// Lower case, no dot at the ends.
     pub zone: String,
     /// Where state is kept.
@@ -74,6 +78,8 @@ pub struct Settings {
     pub drain: Drain,
     /// For what exchanges hold that can't go on, in bytes.
     pub buffer_limit: usize,
+    /// Where the proxy writes a line for each request, if anywhere.
+    pub access_log: Option<Destination>,
     /// What clients of the proxy are held to.
     pub deadlines: Deadlines,
     /// How log lines look.
@@ -149,6 +155,7 @@ impl Settings {
         Ok(Self {
             listen: address("listen", given.listen.as_deref().unwrap_or(listen))?,
             admin: address("admin", given.admin.as_deref().unwrap_or(admin))?,
+            public_url: given.public_url.as_deref().map(public_url).transpose()?,
             zone: zone(given.zone.as_deref().unwrap_or("region.localhost"))?,
             data_dir: given.data_dir.unwrap_or_else(|| DATA_DIR.into()),
             store: given.store.as_deref().map(store).transpose()?,
@@ -170,6 +177,7 @@ impl Settings {
                 )?,
             },
             buffer_limit: bytes("buffer-limit", given.buffer_limit.as_deref())?,
+            access_log: given.access_log.map(destination),
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
@@ -186,6 +194,13 @@ impl GivenEdge {
             envoy: self.envoy,
         };
         Ok(self.edge.then_some(edge))
+    }
+}
+
+fn destination(path: PathBuf) -> Destination {
+    match path.as_os_str() == "-" {
+        true => Destination::Stdout,
+        false => Destination::File(path),
     }
 }
 
@@ -235,6 +250,13 @@ mod tests {
                     ..given()
                 },
                 "--zone",
+            ),
+            (
+                Given {
+                    public_url: Some("https://plane.example".to_owned()),
+                    ..given()
+                },
+                "--public-url",
             ),
             (
                 Given {

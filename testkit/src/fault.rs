@@ -19,6 +19,8 @@ pub enum Fault {
     Cut,
     /// Each piece waits this long before it passes.
     Delay(Duration),
+    /// What the target says arrives as something else; what it is told arrives.
+    Garbage,
     /// Nothing bad.
     None,
     /// About this many bytes a second pass, each way and connection.
@@ -93,8 +95,8 @@ async fn connection(mut near: TcpStream, target: SocketAddr, mut fault: watch::R
         let clean = {
             let (near_read, near_write) = near.split();
             let (far_read, far_write) = far.split();
-            let there = pass(near_read, far_write, fault.clone());
-            let back = pass(far_read, near_write, fault.clone());
+            let there = pass(near_read, far_write, fault.clone(), false);
+            let back = pass(far_read, near_write, fault.clone(), true);
             tokio::select! {
                 passed = async { tokio::try_join!(there, back) } => passed.is_ok(),
                 _ = fault.wait_for(|fault| *fault == Fault::Cut) => false,
@@ -115,6 +117,7 @@ async fn pass(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut fault: watch::Receiver<Fault>,
+    answers: bool,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -128,7 +131,10 @@ async fn pass(
                 let micros = length as u64 * 1_000_000 / bytes_per_second.max(1);
                 tokio::time::sleep(Duration::from_micros(micros)).await;
             }
-            Fault::BlackHole | Fault::Cut | Fault::None => {}
+            Fault::Garbage if answers => {
+                buffer[..length].iter_mut().for_each(|byte| *byte ^= 0x5a);
+            }
+            Fault::BlackHole | Fault::Cut | Fault::Garbage | Fault::None => {}
         }
         if length == 0 {
             return to.shutdown().await;

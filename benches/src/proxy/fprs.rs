@@ -125,6 +125,8 @@ impl Proxy for Fprs {
             command.extend([flag.to_owned(), value]);
         }
         if self.is_proxy(site.pair) {
+            let log = site.folder.join("access.log").display().to_string();
+            command.extend(["--access-log".to_owned(), log]);
             let worker = worker::attach(plane.admin, site.upstream)?;
             plane.deploy(&file)?;
             // So that the proxy's first table has it.

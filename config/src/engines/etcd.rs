@@ -1,5 +1,6 @@
 //! etcd, one member, in a directory of its own.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,6 +30,11 @@ impl Etcd {
     /// The address of a store in it.
     pub fn store(&self, prefix: &str) -> String {
         format!("etcd://127.0.0.1:{}/{prefix}", self.port)
+    }
+
+    /// Where it serves clients.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// Stops it where it is: it takes connections and answers nothing.

@@ -86,7 +86,7 @@ impl StoreAddress {
     pub async fn init(&self) -> Result<(), OpenError> {
         match self {
             #[cfg(feature = "spanner")]
-            Self::Spanner(spanner) => Ok(super::SpannerStore::init(spanner).await?),
+            Self::Spanner(spanner) => Ok(super::spanner::init(spanner).await?),
             // Opening creates, and needs no more than that.
             _ => self.open().await.map(|_| ()),
         }
@@ -107,9 +107,9 @@ impl StoreAddress {
                 Arc::new(opened?)
             }
             #[cfg(feature = "spanner")]
-            Self::Spanner(spanner) => Arc::new(super::SpannerStore::open(spanner).await?),
+            Self::Spanner(spanner) => Arc::new(super::spanner::open(spanner).await?),
             #[cfg(feature = "etcd")]
-            Self::Etcd(etcd) => Arc::new(super::EtcdStore::open(etcd).await?),
+            Self::Etcd(etcd) => Arc::new(super::etcd::open(etcd).await?),
         })
     }
 }

@@ -1,4 +1,5 @@
-//! `fprs edge …`: prints an edge's bootstrap, checked by Envoy itself where that is wanted.
+//! `fprs edge …`: prints an edge's bootstrap, checked by Envoy itself where that is wanted, and writes
+//! the certificates that an edge watches.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,8 +8,8 @@ use fprs_envoy::settings::Given;
 use fprs_envoy::{Bootstrap, yaml};
 
 use crate::cli::Edge;
-use crate::edge::exec;
 use crate::edge::program::Program;
+use crate::edge::{exec, watched};
 use crate::failure::Failure;
 
 /// Does it.
@@ -33,6 +34,12 @@ pub(super) fn run(command: Edge) -> Result<(), Failure> {
             print!("{bootstrap}");
             Ok(())
         }
+        Edge::Certificate {
+            name,
+            chain,
+            key,
+            to,
+        } => watched::write(&name, &chain, &key, &to).map_err(Failure::new),
         Edge::Exec { parent, program } => match exec::run(parent, &program)? {},
     }
 }

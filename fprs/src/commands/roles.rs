@@ -41,10 +41,10 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
             let control = Controlling::start(
                 ControlSettings {
                     zone: settings.zone.clone(),
-                    public_url: PublicUrl {
+                    public_url: settings.public_url.clone().unwrap_or_else(|| PublicUrl {
                         scheme: "http".to_owned(),
                         port: settings.listen.port(),
-                    },
+                    }),
                     lease: ControlSettings::LEASE,
                     audit: open_audit_log(&process.dir)?,
                 },

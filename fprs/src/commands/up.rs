@@ -269,12 +269,13 @@ fn control_settings(
         Some(edge) => ("https", edge.address().port()),
         None => ("http", listen.port()),
     };
+    let public_url = settings.public_url.clone();
     Ok(ControlSettings {
         zone: settings.zone.clone(),
-        public_url: PublicUrl {
+        public_url: public_url.unwrap_or_else(|| PublicUrl {
             scheme: scheme.to_owned(),
             port,
-        },
+        }),
         lease: ControlSettings::LEASE,
         audit: open_audit_log(dir)?,
     })

@@ -2,9 +2,8 @@
 //! are missing, kept while they are valid, made again before they end. The authority can sign for the
 //! zone and nothing else, so trusting it costs little; keys are readable by their owner only.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +15,8 @@ use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::parse_x509_pem;
+
+use super::files::{self, PRIVATE, PUBLIC};
 
 /// How long clients may trust the authority. Its end means trusting another one.
 const CA_VALID: Duration = Duration::from_secs(10 * 365 * DAY);
@@ -163,7 +164,7 @@ fn valid(params: &mut CertificateParams, now: SystemTime, time: Duration) {
 }
 
 /// What the first certificate of a PEM text is; `false` where there is none.
-fn with_certificate(pem: &str, is: impl FnOnce(&X509Certificate<'_>) -> bool) -> bool {
+pub(super) fn with_certificate(pem: &str, is: impl FnOnce(&X509Certificate<'_>) -> bool) -> bool {
     let Ok((_, pem)) = parse_x509_pem(pem.as_bytes()) else {
         return false;
     };
@@ -202,30 +203,8 @@ fn read(path: &Path) -> Result<Option<String>, CertificateError> {
     }
 }
 
-/// Who may read a file.
-const PUBLIC: u32 = 0o644;
-const PRIVATE: u32 = 0o600;
-
-/// Writes a file so that a reader sees all of it or what was there before.
 fn replace(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    let write = || {
-        // One that is left over may have another mode.
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&unfinished)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)
-    };
-    write().map_err(|error| file(path, error))
+    files::replace(path, text, mode).map_err(|error| file(path, error))
 }
 
 fn file(path: &Path, error: io::Error) -> CertificateError {

@@ -11,7 +11,8 @@ use ipnet::IpNet;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What a request is known by in every log.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What only an edge may say, beside the two that every program is told.
 const OF_THE_EDGE: [HeaderName; 4] = [
@@ -49,14 +50,23 @@ pub fn tell(fields: &mut HeaderMap, client: &Client, edges: &[IpNet], random: u1
 /// Where a request comes from, after [`tell`]: what a trusted edge saw last, else the connection's
 /// other end.
 pub fn source(fields: &HeaderMap, client: &Client, edges: &[IpNet]) -> IpAddr {
-    let peer = client.address.ip();
+    let told = source_text(fields, client, edges);
+    told.and_then(|told| told.parse().ok())
+        .unwrap_or_else(|| client.address.ip())
+}
+
+/// The same as it stands there.
+pub fn source_text<'a>(
+    fields: &'a HeaderMap,
+    client: &'a Client,
+    edges: &[IpNet],
+) -> Option<&'a str> {
     if !is_trusted(client, edges) {
-        return peer;
+        return client.name.to_str().ok();
     }
     let told = fields.get_all(FORWARDED_FOR).iter().next_back();
     let last = told.and_then(|told| told.to_str().ok()?.rsplit(',').next());
-    last.and_then(|last| last.trim().parse().ok())
-        .unwrap_or(peer)
+    last.map(str::trim)
 }
 
 /// What a request says already, found in one pass: asking for each by its name would hash them all,

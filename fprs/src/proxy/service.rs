@@ -22,6 +22,7 @@ use fprs_forward::{
 use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
 
+use crate::proxy::access_log::{AccessLog, Note, Pen};
 use crate::proxy::admit::{Gate, Overload};
 use crate::proxy::auth::Authenticator;
 use crate::proxy::forwarded;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub budget: Arc<Budget>,
     /// How its cores are.
     pub overload: Arc<Overload>,
+    /// Where somebody wants a line for each request.
+    pub access_log: Option<AccessLog>,
 }
 
 /// One core of the proxy.
@@ -58,6 +61,7 @@ pub struct Proxy {
     gate: Rc<Gate>,
     counters: Arc<Core>,
     callers: Authenticator,
+    pen: Option<Rc<Pen>>,
 }
 
 impl Proxy {
@@ -72,6 +76,7 @@ impl Proxy {
             gate: Gate::new(&settings.overload),
             counters,
             callers: Authenticator::default(),
+            pen: settings.access_log.as_ref().map(Pen::new),
         }
     }
 
@@ -80,6 +85,7 @@ impl Proxy {
         &self,
         mut route: Arc<Route>,
         inbound: &mut Inbound,
+        note: &mut Note,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
         let owner = route.owner.clone();
@@ -100,6 +106,7 @@ impl Proxy {
             } = self
                 .choose(&mut route, &mut offers, account, downstream)
                 .await?;
+            note.offered(&replica);
             let rules = Rules::of(
                 inbound.request.headers(),
                 inbound.body,
@@ -111,7 +118,8 @@ impl Proxy {
             }
             let ended = match send(inbound, &replica, slot, last) {
                 Ok(mut upstream) => {
-                    carry(&replica, &mut upstream, rules, &mut holding, downstream).await
+                    let observer = Reported::of(&replica, note);
+                    carry(observer, &mut upstream, rules, &mut holding, downstream).await
                 }
                 Err(failure) => Ended::Refused(failure.into()),
             };
@@ -133,36 +141,46 @@ impl Proxy {
     }
 
     /// Counts how an exchange ended, and answers where nobody has.
-    fn ended<D: Downstream>(&self, outcome: Outcome, grpc: bool, downstream: &mut D) {
+    fn ended<D: Downstream>(&self, outcome: Outcome, asked: &mut Asked, downstream: &mut D) {
+        asked.note.ended(&outcome);
         match (outcome.end, outcome.status) {
             (End::Complete, status) => self.counters.complete(status.unwrap_or_default()),
             (End::Client(Gone::Broken | Gone::Stalled), None) => {
-                self.answer(&Answer::new(Reason::BadRequest), grpc, downstream);
+                self.answer(&Answer::new(Reason::BadRequest), asked, downstream);
             }
             (End::Client(_), _) => self.counters.left(),
             (End::Upstream(failure), None) => {
-                self.answer(&Answer::new(failure.into()), grpc, downstream);
+                self.answer(&Answer::new(failure.into()), asked, downstream);
             }
             (End::Shed, None) => {
-                self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
+                self.answer(&Answer::new(Reason::Overloaded), asked, downstream);
             }
             (End::Shed | End::Upstream(_), Some(_)) => self.counters.cut(),
         }
     }
 
     /// An edge is refused the stream, which it offers to another proxy; everybody else is told.
-    fn refuse<D: Downstream>(&self, client: &Client, grpc: bool, downstream: &mut D) {
+    fn refuse<D: Downstream>(&self, client: &Client, asked: &mut Asked, downstream: &mut D) {
         if forwarded::is_trusted(client, &self.edges) && downstream.refuse() {
             self.counters.answered(Reason::Overloaded);
+            asked.note.refused(Reason::Overloaded);
             return;
         }
-        self.answer(&Answer::new(Reason::Overloaded), grpc, downstream);
+        self.answer(&Answer::new(Reason::Overloaded), asked, downstream);
     }
 
-    fn answer<D: Downstream>(&self, answer: &Answer, grpc: bool, downstream: &mut D) {
+    fn answer<D: Downstream>(&self, answer: &Answer, asked: &mut Asked, downstream: &mut D) {
         self.counters.answered(answer.reason());
-        answer.send_as(grpc, downstream);
+        asked.note.answered(answer.reason());
+        answer.send_as(asked.grpc, downstream);
     }
+}
+
+/// What is kept of a request for its end.
+struct Asked {
+    /// It is answered in gRPC's way.
+    grpc: bool,
+    note: Note,
 }
 
 /// What a request holds, over all its offers.
@@ -197,16 +215,12 @@ fn send(
 }
 
 async fn carry<D: Downstream>(
-    replica: &Replica,
+    mut observer: Reported<'_>,
     upstream: &mut Stream,
     rules: Rules,
     holding: &mut Holding<'_>,
     downstream: &mut D,
 ) -> Ended {
-    let mut observer = Reported {
-        replica,
-        refusal: None,
-    };
     let Holding { sending, account } = holding;
     let outcome = exchange::run(downstream, upstream, &mut observer, rules, sending, account).await;
     match (outcome.end, observer.refusal) {
@@ -225,27 +239,35 @@ impl Service for Proxy {
         fields::strip_ours(fields);
         forwarded::tell(fields, &inbound.client, &self.edges, fastrand::u128(..));
         let grpc = grpc::is_call(fields);
+        let note = Note::of(self.pen.as_ref(), inbound, &self.edges);
+        let asked = &mut Asked { grpc, note };
         let route = match self.admit(&mut inbound.request, &inbound.client) {
             Ok(route) => route,
-            Err(Turned::Refused(answer)) => return self.answer(&answer, grpc, downstream),
-            Err(Turned::Internal(ready)) => return health(&inbound.request, ready, downstream),
-            Err(Turned::Preflight(response)) => return head_only(response, downstream),
+            Err(Turned::Refused(answer)) => return self.answer(&answer, asked, downstream),
+            Err(Turned::Internal(ready)) => {
+                return health(&inbound.request, ready, asked, downstream);
+            }
+            Err(Turned::Preflight(response)) => return head_only(response, asked, downstream),
         };
+        asked.note.admitted(&route, inbound.request.headers());
         let admitted =
             match self
                 .gate
                 .admit(&route.tenant, &inbound.client, inbound.request.headers())
             {
                 Ok(admitted) => admitted,
-                Err(refusal) => return self.answer(&refusal.answer(), grpc, downstream),
+                Err(refusal) => return self.answer(&refusal.answer(), asked, downstream),
             };
-        match self.offer(route, inbound, downstream).await {
-            Err(Refused::Answer(answer)) => self.answer(&answer, grpc, downstream),
-            Err(Refused::Full) => self.refuse(&inbound.client, grpc, downstream),
+        match self
+            .offer(route, inbound, &mut asked.note, downstream)
+            .await
+        {
+            Err(Refused::Answer(answer)) => self.answer(&answer, asked, downstream),
+            Err(Refused::Full) => self.refuse(&inbound.client, asked, downstream),
             Err(Refused::Left) => self.counters.left(),
             Ok(outcome) => {
                 admitted.carried(outcome.received + outcome.sent);
-                self.ended(outcome, grpc, downstream);
+                self.ended(outcome, asked, downstream);
             }
         }
     }
@@ -256,17 +278,23 @@ impl Service for Proxy {
 }
 
 /// `/readyz` of the authority `fprs.internal`, for the edge's health checks.
-fn health<D: Downstream>(request: &Request<()>, ready: bool, downstream: &mut D) {
+fn health<D: Downstream>(
+    request: &Request<()>,
+    ready: bool,
+    asked: &mut Asked,
+    downstream: &mut D,
+) {
     let mut response = Response::new(());
     *response.status_mut() = match (request.uri().path(), ready) {
         ("/readyz", true) => StatusCode::OK,
         ("/readyz", false) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::NOT_FOUND,
     };
-    head_only(response, downstream);
+    head_only(response, asked, downstream);
 }
 
-fn head_only<D: Downstream>(response: Response<()>, downstream: &mut D) {
+fn head_only<D: Downstream>(response: Response<()>, asked: &mut Asked, downstream: &mut D) {
+    asked.note.told(response.status());
     if downstream.send_head(response, Body::None).is_err() {
         tracing::debug!("the client left before its answer");
     }
@@ -277,10 +305,22 @@ struct Reported<'a> {
     replica: &'a Replica,
     /// Why the relay sent the request to no program.
     refusal: Option<Reason>,
+    note: &'a mut Note,
+}
+
+impl<'a> Reported<'a> {
+    const fn of(replica: &'a Replica, note: &'a mut Note) -> Self {
+        Self {
+            replica,
+            refusal: None,
+            note,
+        }
+    }
 }
 
 impl Observer for Reported<'_> {
     fn head(&mut self, response: &mut Response<()>) -> Verdict {
+        self.note.head(response.headers());
         let reported = response.headers_mut().remove(fields::IN_FLIGHT);
         let count = reported
             .as_ref()

@@ -3,80 +3,56 @@
 
 use std::sync::Arc;
 
-use fprs_config::follow::Status;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, IntCounter, IntGauge};
+use fprs_config::follow::{Status, StatusReport};
+use prometheus::Registry;
 
-/// The metrics of one followed store.
-#[derive(Debug)]
-pub(super) struct ConfigMetrics {
-    status: Arc<Status>,
-    revision: IntGauge,
-    age: Gauge,
-    refused: IntGauge,
-    refusals: IntCounter,
-    panics: IntCounter,
-}
+use super::readings::{counter, gauge};
+use crate::failure::Failure;
 
-impl ConfigMetrics {
-    /// Metrics of that following.
-    ///
-    /// # Errors
-    /// Never with these names; the library checks them anyway.
-    pub(super) fn new(status: Arc<Status>) -> prometheus::Result<Self> {
-        Ok(Self {
-            status,
-            revision: IntGauge::new("fprs_config_revision", "The store's revision in force.")?,
-            age: Gauge::new(
-                "fprs_config_age_seconds",
-                "Since the store was last known to have nothing newer.",
-            )?,
-            refused: IntGauge::new(
-                "fprs_config_refused_records",
-                "Records whose last version is refused; their last good version is in force.",
-            )?,
-            refusals: IntCounter::new("fprs_config_refusals_total", "Records refused so far.")?,
-            panics: IntCounter::new(
-                "fprs_config_panics_total",
-                "Batches whose applying panicked; anything above 0 is a fault to report.",
-            )?,
-        })
+/// Its name, its help, and what it reads.
+type Metric<V> = (&'static str, &'static str, fn(&StatusReport) -> V);
+
+/// Registers the metrics of one followed store.
+///
+/// # Errors
+/// The registry has them already.
+pub(super) fn register(registry: &Registry, status: &Arc<Status>) -> Result<(), Failure> {
+    let gauges: [Metric<f64>; 3] = [
+        (
+            "fprs_config_revision",
+            "The store's revision in force.",
+            |report| report.revision.0 as f64,
+        ),
+        (
+            "fprs_config_age_seconds",
+            "Since the store was last known to have nothing newer.",
+            |report| report.age.unwrap_or_default().as_secs_f64(),
+        ),
+        (
+            "fprs_config_refused_records",
+            "Records whose last version is refused; their last good version is in force.",
+            |report| report.refused.len() as f64,
+        ),
+    ];
+    for (name, help, read) in gauges {
+        let status = Arc::clone(status);
+        gauge(registry, name, help, move || read(&status.report()))?;
     }
-
-    fn of(counter: &IntCounter, count: u64) -> Vec<MetricFamily> {
-        counter.reset();
-        counter.inc_by(count);
-        counter.collect()
+    let counters: [Metric<u64>; 2] = [
+        (
+            "fprs_config_refusals_total",
+            "Records refused so far.",
+            |report| report.refusals,
+        ),
+        (
+            "fprs_config_panics_total",
+            "Batches whose applying panicked; anything above 0 is a fault to report.",
+            |report| report.panics,
+        ),
+    ];
+    for (name, help, read) in counters {
+        let status = Arc::clone(status);
+        counter(registry, name, help, move || read(&status.report()))?;
     }
-}
-
-impl Collector for ConfigMetrics {
-    fn desc(&self) -> Vec<&Desc> {
-        let families: [&dyn Collector; 5] = [
-            &self.revision,
-            &self.age,
-            &self.refused,
-            &self.refusals,
-            &self.panics,
-        ];
-        families.iter().flat_map(|family| family.desc()).collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let report = self.status.report();
-        self.revision
-            .set(i64::try_from(report.revision.0).unwrap_or(i64::MAX));
-        self.age.set(report.age.unwrap_or_default().as_secs_f64());
-        self.refused
-            .set(i64::try_from(report.refused.len()).unwrap_or(i64::MAX));
-        [
-            self.revision.collect(),
-            self.age.collect(),
-            self.refused.collect(),
-            Self::of(&self.refusals, report.refusals),
-            Self::of(&self.panics, report.panics),
-        ]
-        .concat()
-    }
+    Ok(())
 }

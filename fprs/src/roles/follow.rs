@@ -11,7 +11,7 @@ use prometheus::Registry;
 
 use crate::failure::Failure;
 use crate::process::Parts;
-use crate::roles::config_metrics::ConfigMetrics;
+use crate::roles::config_metrics;
 
 /// Sees every change before it is in force.
 pub(super) type Observer = Box<dyn FnMut(&Applied) + Send>;
@@ -62,8 +62,7 @@ impl Following {
     /// # Errors
     /// The registry has a following already.
     pub fn start(self, registry: &Registry, parts: &mut Parts) -> Result<(), Failure> {
-        let metrics = ConfigMetrics::new(self.status).map_err(Failure::new)?;
-        registry.register(Box::new(metrics)).map_err(Failure::new)?;
+        config_metrics::register(registry, &self.status)?;
         parts.run("the store's follower", self.follower.run());
         Ok(())
     }

@@ -14,12 +14,12 @@ use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::process::Parts;
+use crate::proxy::access_log::Destination;
 use crate::proxy::metrics::Metrics;
 use crate::proxy::table::Edit;
-use crate::proxy::{Proxy, Settings, Tables, admit};
+use crate::proxy::{AccessLog, Proxy, Settings, Tables, admit};
 use crate::roles::follow::Observer;
-use crate::roles::in_flight;
-use crate::roles::load_metrics::LoadMetrics;
+use crate::roles::readings;
 use crate::settings::Drain;
 
 /// Edits that may wait for the cores; what doesn't fit is told with the next one.
@@ -35,6 +35,7 @@ pub struct Proxying {
     shards: Shards<Proxy>,
     edits: Option<mpsc::Receiver<Arc<Edit>>>,
     editor: mpsc::Sender<Arc<Edit>>,
+    access_log: Option<AccessLog>,
 }
 
 impl Proxying {
@@ -55,26 +56,24 @@ impl Proxying {
             .register(Box::new(metrics.clone()))
             .map_err(Failure::new)?;
         let leaving = Arc::default();
+        let access_log = access_log(registry, settings.access_log.as_ref())?;
         let settings = Settings {
             tables: Arc::clone(&tables),
             edges: settings.trusted_edges.clone().into(),
             leaving: Arc::clone(&leaving),
             budget: Arc::clone(budget),
             overload: Arc::default(),
+            access_log: access_log.clone(),
         };
         let tenants = admit::metrics::Metrics::new(&tables, &settings.overload);
         let tenants = tenants.map_err(Failure::new)?;
         registry.register(Box::new(tenants)).map_err(Failure::new)?;
-        let counted = Arc::clone(&demand);
-        let in_flight = move || counted.in_flight();
-        in_flight::register(registry, "fprs_proxy_exchanges_in_flight", in_flight)?;
         let counters = metrics.clone();
         let shards = Shards::start_with("proxy", cores, deadlines, move |core| {
             Proxy::new(&settings, counters.core(core))
         })
         .map_err(|error| Failure::new(format!("can't start the proxy's threads: {error}")))?;
-        let load = LoadMetrics::new(shards.clone()).map_err(Failure::new)?;
-        registry.register(Box::new(load)).map_err(Failure::new)?;
+        load_metrics(registry, &demand, &shards)?;
         let (editor, edits) = mpsc::channel(EDITS);
         Ok(Self {
             demand,
@@ -84,6 +83,7 @@ impl Proxying {
             shards,
             edits: Some(edits),
             editor,
+            access_log,
         })
     }
 
@@ -189,6 +189,9 @@ impl Proxying {
             in_flight,
             "drained"
         );
+        if let Some(log) = &self.access_log {
+            log.flush();
+        }
     }
 
     /// Waits until the autoscaler can have heard the last counts. Without, it would take what was in
@@ -204,4 +207,54 @@ fn epoch() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn access_log(
+    registry: &Registry,
+    destination: Option<&Destination>,
+) -> Result<Option<AccessLog>, Failure> {
+    let Some(destination) = destination else {
+        return Ok(None);
+    };
+    let log = AccessLog::open(destination.clone()).map_err(|error| {
+        Failure::new(format!(
+            "can't write the access log to {destination}: {error}; give `--access-log` a file that \
+             can be written, or `-`"
+        ))
+    })?;
+    let told = log.clone();
+    readings::counter(
+        registry,
+        "fprs_proxy_access_log_lines_lost_total",
+        "Lines of the access log that were not written as fast as they came, or not at all.",
+        move || told.lost(),
+    )?;
+    Ok(Some(log))
+}
+
+/// What a proxy has in hand now, for operators.
+fn load_metrics(
+    registry: &Registry,
+    demand: &Arc<Demand>,
+    shards: &Shards<Proxy>,
+) -> Result<(), Failure> {
+    let (demand, connected, begun) = (Arc::clone(demand), shards.clone(), shards.clone());
+    readings::gauge(
+        registry,
+        "fprs_proxy_exchanges_in_flight",
+        "Exchanges with replicas begun and not ended.",
+        move || demand.in_flight() as f64,
+    )?;
+    readings::gauge(
+        registry,
+        "fprs_proxy_connections",
+        "Connections of clients that are open.",
+        move || connected.connections() as f64,
+    )?;
+    readings::gauge(
+        registry,
+        "fprs_proxy_in_flight",
+        "Exchanges with clients begun and not ended.",
+        move || begun.exchanges() as f64,
+    )
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
 use crate::process::Parts;
-use crate::roles::in_flight;
+use crate::roles::readings;
 
 /// A relay that runs.
 #[derive(Debug)]
@@ -48,8 +48,13 @@ impl Relaying {
         let attached = relay.attached();
         let table = relay.table();
         let counted = Arc::clone(&table);
-        let in_flight = move || counted.load().values().map(|r| r.in_flight()).sum();
-        in_flight::register(registry, "fprs_relay_exchanges_in_flight", in_flight)?;
+        let in_flight = move || counted.load().values().map(|r| r.in_flight()).sum::<u64>();
+        readings::gauge(
+            registry,
+            "fprs_relay_exchanges_in_flight",
+            "Exchanges with programs begun and not ended.",
+            move || in_flight() as f64,
+        )?;
         let of_cores = Arc::clone(&table);
         let threads = |error| Failure::new(format!("can't start the relay's data path: {error}"));
         let budget = Arc::clone(budget);

@@ -22,6 +22,10 @@ pub struct Given {
     /// Address of control API, metrics and probes [default: 127.0.0.1:9090; a role's: 127.0.0.1:0]
     #[arg(long, env = "FPRS_ADMIN")]
     pub admin: Option<String>,
+    /// How clients reach servers, for the URLs that are told: https, http, or with a port https:8443
+    /// [default: http at the data plane's port; of `up --edge` the edge's]
+    #[arg(long, env = "FPRS_PUBLIC_URL")]
+    pub public_url: Option<String>,
     /// Suffix of the host names this plane answers for [default: region.localhost]
     #[arg(long, env = "FPRS_ZONE")]
     pub zone: Option<String>,
@@ -60,6 +64,10 @@ pub struct Given {
     /// [default: 1GiB]
     #[arg(long, env = "FPRS_BUFFER_LIMIT")]
     pub buffer_limit: Option<String>,
+    /// Where the proxy writes a line of JSON for each request: a file, or `-` for standard output
+    /// [default: nowhere]
+    #[arg(long, env = "FPRS_ACCESS_LOG")]
+    pub access_log: Option<PathBuf>,
     /// How long exchanges in flight may go on after that [default: 30s]
     #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
@@ -128,6 +136,7 @@ impl Given {
         Self {
             listen: self.listen.or(file.listen),
             admin: self.admin.or(file.admin),
+            public_url: self.public_url.or(file.public_url),
             zone: self.zone.or(file.zone),
             data_dir: self.data_dir.or(file.data_dir),
             store: self.store.or(file.store),
@@ -147,6 +156,7 @@ impl Given {
             cores: self.cores.or(file.cores),
             drain_delay: self.drain_delay.or(file.drain_delay),
             buffer_limit: self.buffer_limit.or(file.buffer_limit),
+            access_log: self.access_log.or(file.access_log),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             deadlines: if self.deadlines.is_empty() {
                 file.deadlines

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fprs_config::StoreAddress;
+use fprs_control::PublicUrl;
 use fprs_forward::{Deadlines, limits};
 use ipnet::IpNet;
 
@@ -25,6 +26,24 @@ pub(super) fn address(name: &str, text: &str) -> Result<SocketAddr, Failure> {
             "`--{name} {text}`: not an address like 127.0.0.1:8080"
         ))
     })
+}
+
+pub(super) fn public_url(text: &str) -> Result<PublicUrl, Failure> {
+    let (scheme, port) = match text.split_once(':') {
+        Some((scheme, port)) => (scheme, port.parse().ok()),
+        None if text == "https" => (text, Some(443)),
+        None => (text, Some(80)),
+    };
+    match port {
+        Some(port) if ["http", "https"].contains(&scheme) => Ok(PublicUrl {
+            scheme: scheme.to_owned(),
+            port,
+        }),
+        _ => Err(Failure::usage(format!(
+            "`--public-url {text}`: neither http nor https, alone or with a port like https:8443; \
+             the zone is the rest of every URL"
+        ))),
+    }
 }
 
 /// A DNS suffix: labels of letters, digits and hyphens.

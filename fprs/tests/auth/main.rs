@@ -15,6 +15,7 @@ mod calling;
 #[path = "../plane/fleet.rs"]
 mod fleet;
 mod guessing;
+mod logging;
 mod operating;
 mod refused;
 mod revoking;

@@ -99,7 +99,8 @@ async fn add_private_key(stage: &Stage) {
 async fn no_secret_is_in_anything_the_plane_writes_or_shows() {
     let settings = Settings::new(FPRS)
         .env("FPRS_LOG", "trace")
-        .env("FPRS_ADMIN_TOKEN", ADMIN);
+        .env("FPRS_ADMIN_TOKEN", ADMIN)
+        .env("FPRS_ACCESS_LOG", "-");
     let more = "auth_websocket = [\"subprotocol\", \"query\"]";
     let stage = Stage::set_with(settings, Some(ADMIN), more).await;
     let make = async |args: &[&str]| whole(&stage.cli.run(args).await.succeeded().json());

@@ -12,12 +12,10 @@ use fprs_testkit::{Cli, Plane, Process, ports, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::custom::{self, SHOP};
 use crate::plane::{WEB, envoy};
 use crate::tls::Trust;
 use crate::{FPRS, SOON, raw_program};
-
-/// A domain outside of the zone, bound to the same server.
-const SHOP: &str = "shop.example.com";
 
 /// A plane, and an edge before it that is started as its operators would.
 pub(crate) struct Site {
@@ -25,14 +23,14 @@ pub(crate) struct Site {
     proxied: SocketAddr,
     redirect: SocketAddr,
     pub(crate) probe: SocketAddr,
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     _envoy: Process,
     _plane: Plane,
 }
 
 impl Site {
     /// `None`: skip.
-    async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         Self::with("", |proxy| format!("fixed = [\"{proxy}\"]")).await
     }
 
@@ -49,16 +47,15 @@ impl Site {
         .await;
         let dir = plane.dir().join("site");
         certificates::keep(&dir, "region.localhost", SystemTime::now()).unwrap();
-        let shop = rcgen::generate_simple_self_signed([SHOP.to_owned()]).unwrap();
-        std::fs::write(dir.join("shop.pem"), shop.cert.pem()).unwrap();
-        std::fs::write(dir.join("shop.key"), shop.signing_key.serialize_pem()).unwrap();
+        custom::make(&dir, "shop");
+        custom::watch(&dir, "shop", "shop").await.succeeded();
         let [https, proxied, redirect, probe] = std::array::from_fn(|_| ports::unused());
         let toml = format!(
             "zone = \"region.localhost\"\nhttps = \"{https}\"\nproxied = \"{proxied}\"\n\
              redirect = \"{redirect}\"\nprobe = \"{probe}\"\nhsts = true\naccess-log = \"off\"\n\
              admin = \"{dir}/admin.sock\"\n{more}\n[wildcard]\nwatched = \"{dir}/wildcard.yaml\"\n\
              [[custom]]\ndomains = [\"{SHOP}\"]\n\
-             certificate = {{ chain = \"{dir}/shop.pem\", key = \"{dir}/shop.key\" }}\n\
+             certificate = {{ watched = \"{dir}/shop.yaml\" }}\n\
              [fleet]\n{fleet}\n",
             fleet = fleet(plane.listen()),
             dir = dir.display(),

@@ -14,6 +14,7 @@ mod aborts;
 mod bootstrap;
 mod cleaning;
 mod clients;
+mod custom;
 mod edge;
 mod fleet;
 mod handshakes;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fprs_testkit::client::H1;
+use fprs_testkit::plane::Settings;
 use fprs_testkit::{Plane, program, until};
 
 use crate::{Metric, documented};
@@ -13,7 +14,11 @@ const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn the_documented_metrics_are_those_of_a_plane() {
-    let plane = Plane::start(env!("CARGO_BIN_EXE_fprs")).await;
+    let dir = tempfile::tempdir().unwrap();
+    let plane = Settings::new(env!("CARGO_BIN_EXE_fprs"))
+        .arg("--access-log")
+        .arg(dir.path().join("access.jsonl"));
+    let plane = plane.start().await;
     let tenant = [
         "tenant",
         "create",

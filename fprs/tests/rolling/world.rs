@@ -18,7 +18,7 @@ pub(crate) const ECHO: &str = "echo.region.localhost";
 const TOKEN: &str = "0123456789abcdef";
 
 pub(crate) struct World {
-    control: Role,
+    pub(crate) control: Role,
     autoscaler: Role,
     relay: Role,
     // Last: removed after the processes are gone.
@@ -38,10 +38,15 @@ pub(crate) struct Done {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With more that control is started with.
+    pub(crate) async fn start_with(more: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
         let args = ["--admin", "127.0.0.1:0", "--data-dir", &path("control")];
-        let control = role("control", &args).await;
+        let control = role("control", &[&args, more].concat()).await;
         let admin = control.address("admin").to_string();
         let follower = async |name: &str| {
             let args = ["--control", &admin, "--data-dir", &path(name)];
@@ -59,7 +64,7 @@ impl World {
         world
     }
 
-    async fn deploy(&self, name: &str, more: &str) {
+    pub(crate) async fn deploy(&self, name: &str, more: &str) {
         let record = self.record();
         let env = [("RECORD", record.to_str().unwrap())];
         let more = format!("min_replicas = 2\nmax_replicas = 2\n{more}");

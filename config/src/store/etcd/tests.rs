@@ -4,12 +4,12 @@ use super::*;
 use crate::engines;
 use crate::store::conformance;
 
-async fn open(address: &str, commits: usize) -> EtcdStore {
+async fn open(address: &str, commits: usize) -> Mirrored<Client> {
     let history = HistoryLimits {
         commits,
         ..HistoryLimits::default()
     };
-    EtcdStore::open_within(&address.parse().unwrap(), history)
+    open_within(&address.parse().unwrap(), history)
         .await
         .unwrap()
 }

@@ -23,6 +23,7 @@ use google_cloud_spanner::transaction::{
 };
 use google_cloud_spanner::types;
 use google_cloud_spanner::value::Value;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::address::Spanner;
@@ -40,6 +41,8 @@ pub(super) struct Client {
     address: Spanner,
     requests: DatabaseClient,
     streams: DatabaseClient,
+    /// One commit of this process at a time: they would only abort each other at the head's row.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Why a partition can't be read on.
@@ -77,6 +80,7 @@ impl Client {
             address: address.clone(),
             requests,
             streams,
+            turn: Arc::default(),
         })
     }
 
@@ -192,6 +196,7 @@ impl Client {
         writes: Arc<[Change]>,
         expectations: Vec<Expectation>,
     ) -> Result<Revision, CommitError> {
+        let _turn = self.turn.lock().await;
         let expectations: Arc<[Expectation]> = expectations.into();
         let run = self
             .requests

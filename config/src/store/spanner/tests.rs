@@ -4,27 +4,30 @@ use std::time::Duration;
 
 use fprs_testkit::fault::{Fault, FaultProxy};
 use futures_util::StreamExt;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use super::*;
 use crate::engines::Emulator;
 use crate::engines::faults::{FaultServer, StreamFault};
 use crate::key::Key;
-use crate::store::{Entry, WatchEvent, conformance};
+use crate::limits;
+use crate::store::{Batch, Contents, Entry, Watch, WatchEvent, conformance};
 
 /// A prepared, empty database.
 async fn database(emulator: &Emulator, name: &str) -> Spanner {
     let address: Spanner = emulator.database(name).parse().unwrap();
-    SpannerStore::init(&address).await.unwrap();
+    init(&address).await.unwrap();
     address
 }
 
-async fn open(address: &Spanner, commits: usize) -> SpannerStore {
+async fn open(address: &Spanner, commits: usize) -> Mirrored<Client> {
     let history = HistoryLimits {
         commits,
         ..HistoryLimits::default()
     };
-    SpannerStore::open_within(address, history).await.unwrap()
+    open_within(address, history).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,7 +56,7 @@ fn writing() -> Duration {
 }
 
 /// Commits of several rows and deletes, until that time; how many.
-async fn write_until(store: SpannerStore, writer: u64, end: Instant) -> u64 {
+async fn write_until(store: Mirrored<Client>, writer: u64, end: Instant) -> u64 {
     let mut random = fastrand::Rng::with_seed(writer);
     let mut commits = 0;
     while Instant::now() < end {
@@ -112,7 +115,7 @@ async fn nothing_is_missed_while_partitions_split_and_merge_under_two_writers() 
             written = (a && b).then_some(());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let Ok(exact) = exact(&follower.client).await else {
+        let Ok(exact) = exact(&follower.engine).await else {
             eprintln!("the emulator is too busy to be compared with");
             continue;
         };
@@ -135,7 +138,7 @@ async fn nothing_is_missed_while_partitions_split_and_merge_under_two_writers() 
     assert!(compared > 3 && commits > 20);
 }
 
-async fn put(store: &SpannerStore, value: u64) -> Revision {
+async fn put(store: &impl Store, value: u64) -> Revision {
     let write = Change {
         key: Key {
             kind: "test".into(),
@@ -195,8 +198,8 @@ async fn cut_and_swallowed_connections_leave_no_gap() {
 
 /// A writer beside a follower whose calls go through a server that misbehaves.
 struct Misbehaving {
-    writer: SpannerStore,
-    follower: SpannerStore,
+    writer: Mirrored<Client>,
+    follower: Mirrored<Client>,
     faults: FaultServer,
     _emulator: Emulator,
 }
@@ -298,7 +301,7 @@ async fn rows_that_fprs_did_not_write_are_read_again_not_taken_for_commits() {
         .set("revision")
         .to(1_i64)
         .build();
-    store.client.write(vec![row]).await.unwrap();
+    store.engine.write(vec![row]).await.unwrap();
     let seen = async {
         while store.snapshot().await.unwrap().entries.len() < 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -319,13 +322,14 @@ async fn a_database_that_is_not_prepared_or_not_there_is_named_with_what_to_do()
         return;
     };
     let address: Spanner = emulator.database("missing").parse().unwrap();
-    let error = SpannerStore::open(&address).await.unwrap_err().to_string();
+    let error = open_within(&address, HistoryLimits::default()).await;
+    let error = error.unwrap_err().to_string();
     assert!(error.contains("databases/missing"), "{error}");
     assert!(error.contains("fprs store init"), "{error}");
-    SpannerStore::init(&address).await.unwrap();
-    put(&SpannerStore::open(&address).await.unwrap(), 1).await;
-    SpannerStore::init(&address).await.unwrap();
-    let again = SpannerStore::open(&address).await.unwrap();
+    init(&address).await.unwrap();
+    put(&super::open(&address).await.unwrap(), 1).await;
+    init(&address).await.unwrap();
+    let again = super::open(&address).await.unwrap();
     let entries = again.snapshot().await.unwrap().entries;
     assert_eq!(entries.len(), 1, "what is there stays");
 }

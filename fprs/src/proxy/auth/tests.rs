@@ -125,6 +125,23 @@ fn claims(more: &Value) -> Value {
 }
 
 #[test]
+fn who_was_let_in_before_is_let_in_without_an_allocation() {
+    let mut world = World::new();
+    let signer = Signer::ed25519("k");
+    world.put(Record::Token(token("t1")));
+    world.put(Record::Issuer(issuer(&[&signer])));
+    let allocations = |fields: &HeaderMap| {
+        let counted = allocation_counter::measure(|| assert!(world.ask(fields).is_ok()));
+        counted.count_total
+    };
+    let token = bearer(&format!("t1.{SECRET}"));
+    let jwt = bearer(&signer.jwt(&claims(&json!({}))));
+    assert_ne!(allocations(&jwt), 0, "the first time it is kept");
+    assert_eq!(allocations(&jwt), 0);
+    assert_eq!(allocations(&token), 0);
+}
+
+#[test]
 fn a_token_is_its_tenants_and_its_own() {
     let mut world = World::new();
     world.put(Record::Token(token("t1")));

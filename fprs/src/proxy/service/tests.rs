@@ -158,6 +158,7 @@ impl Scene {
             leaving: Arc::default(),
             budget: Budget::new(usize::MAX),
             overload: Arc::default(),
+            access_log: None,
         };
         let shards = Shards::start("test", 1, move |_| Proxy::new(&settings, Arc::default()));
         let shards = shards.unwrap();
