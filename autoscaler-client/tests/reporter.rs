@@ -12,7 +12,7 @@ use fprs_autoscaler_client::{Demand, Reporter, ReporterError};
 use fprs_config::follow::Publisher;
 use fprs_config::{Batch, Lease, Record, Revision, View, apply};
 use fprs_proto::demand::demand_server::{Demand as DemandService, DemandServer};
-use fprs_proto::demand::{DemandReport, ReportAck};
+use fprs_proto::demand::{CountAck, DemandReport, RelayCounts, ReportAck};
 use futures_util::{Stream, StreamExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -68,6 +68,10 @@ impl DemandService for Autoscaler {
             }
         });
         Ok(Response::new(Box::pin(acks)))
+    }
+
+    async fn count(&self, _: Request<RelayCounts>) -> Result<Response<CountAck>, Status> {
+        Err(Status::unimplemented("proxies don't ask for this"))
     }
 }
 

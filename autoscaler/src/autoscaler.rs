@@ -2,16 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fprs_config::{Applied, SharedStore, View};
 use fprs_proto::demand::demand_server::DemandServer;
+use tokio::sync::mpsc;
 
 use crate::controller::Controller;
 use crate::explain::Explained;
 use crate::lease::Candidate;
 use crate::service::{self, Reports};
 use crate::shared::Shared;
+use crate::trace::Line;
 
 /// Who decides, where it takes reports, and how often it decides.
 #[derive(Clone, Debug)]
@@ -92,9 +95,25 @@ impl Autoscaler {
         self.shared.demand().in_flight()
     }
 
+    /// Of these, the ones on proxies that fell silent, as relays confirm them.
+    pub fn unheard(&self) -> u64 {
+        self.shared.demand().unheard()
+    }
+
+    /// Replicas whose load proxies and relays did not agree on when that was checked last.
+    pub fn disagreeing(&self) -> usize {
+        self.shared.disagreeing.load(Ordering::Relaxed)
+    }
+
     /// The last decisions about a server, the oldest first; none on a standby.
     pub fn explain(&self, server: &str) -> Vec<Explained> {
         self.shared.explanations.of(server)
+    }
+
+    /// Every decision about a server from the next one on, for as long as the receiver is read;
+    /// `None` if too many read already. A receiver that is three minutes behind ends.
+    pub fn record(&self, server: &str) -> Option<mpsc::Receiver<Line>> {
+        self.shared.recorders.begin(server)
     }
 }
 

@@ -2,7 +2,9 @@
 //! is asked for. Nothing is ever done twice: it decides only by a view that shows its own last
 //! commit, and every commit renews the lease, so that one whose answer was lost makes the next fail.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fprs_config::{
@@ -11,7 +13,8 @@ use fprs_config::{
 };
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
-use crate::demand::{Demand, ORIGIN_LEASE_MS};
+use crate::crosscheck::{Crosscheck, Disagreement};
+use crate::demand::{Demand, Load, ORIGIN_LEASE_MS};
 use crate::lease::{self, Candidate};
 use crate::scaler::{Outcome, Pass, Scaler};
 use crate::shared::Shared;
@@ -49,6 +52,7 @@ struct Leading {
     since_ms: u64,
     renewed_ms: u64,
     scaler: Scaler,
+    crosscheck: Crosscheck,
     ticks: u64,
 }
 
@@ -113,6 +117,7 @@ impl Controller {
                         since_ms: now_ms,
                         renewed_ms: now_ms,
                         scaler: Scaler::default(),
+                        crosscheck: Crosscheck::default(),
                         ticks: 0,
                     };
                 }
@@ -168,9 +173,91 @@ impl Controller {
             let explanations = &self.shared.explanations;
             explanations.retain(|server| snapshot.server(server).is_some());
         }
-        let loads = demand.tick(now_ms);
+        let loads = self.loads(leading, snapshot, &mut demand, now_ms);
         let pass = pass(leading.since_ms, snapshot, &demand, now_ms);
-        leading.scaler.tick(&pass, &loads)
+        let outcomes = leading.scaler.tick(&pass, &loads);
+        self.record(&pass, &leading.scaler, &outcomes);
+        outcomes
+    }
+
+    /// The load of every server: what proxies report, and what relays know of those that don't.
+    fn loads(
+        &self,
+        leading: &mut Leading,
+        snapshot: &Snapshot,
+        demand: &mut Demand,
+        now_ms: u64,
+    ) -> HashMap<Arc<str>, Load> {
+        let mut relays = self.shared.relays();
+        relays.retain(now_ms);
+        let counted = |replica: &str| {
+            let worker = snapshot.replica(replica)?.worker.as_deref()?;
+            relays.count(worker, replica, now_ms)
+        };
+        let mut loads = demand.tick_with(now_ms, &counted);
+        if now_ms.saturating_sub(leading.since_ms) >= SETTLE_MS {
+            let replicas = loads.values().flat_map(|load| &load.replicas);
+            let reported = replicas.map(|(replica, count)| (replica, *count));
+            let verdict = leading.crosscheck.look(now_ms, reported, &relays, &counted);
+            if let Some(disagreeing) = verdict {
+                let strangers = disagreeing.iter().filter_map(|disagreement| {
+                    let replica = snapshot.replica(&disagreement.replica)?;
+                    let (id, server) = (&replica.id, &replica.server);
+                    Some((Arc::clone(id), Arc::clone(server), disagreement.hidden()))
+                });
+                demand.meet_strangers(strangers);
+                self.alarm(&disagreeing);
+            }
+            demand.add_strangers(&mut loads, &counted);
+        }
+        loads
+    }
+
+    /// Says so when relays begin or cease to count other loads than proxies report.
+    fn alarm(&self, disagreeing: &[Disagreement]) {
+        let now = disagreeing.len();
+        let before = self.shared.disagreeing.swap(now, Ordering::Relaxed);
+        match disagreeing.first() {
+            Some(Disagreement {
+                replica,
+                reported,
+                counted,
+            }) if before == 0 => tracing::warn!(
+                replicas = now,
+                %replica,
+                ?reported,
+                ?counted,
+                "relays count other loads than proxies report; is a proxy cut off from here?"
+            ),
+            None if before > 0 => tracing::info!("relays count what proxies report again"),
+            _ => {}
+        }
+    }
+
+    /// Tells those who record. A server that came to rest leaves no history, and its next decision
+    /// says so.
+    fn record(&self, pass: &Pass<'_>, scaler: &Scaler, outcomes: &[Outcome]) {
+        let recorders = &self.shared.recorders;
+        if recorders.is_empty() {
+            return;
+        }
+        for outcome in outcomes {
+            let view = pass.snapshot.server(&outcome.server);
+            let server = view.and_then(|view| view.server.as_ref());
+            if let Some(decision) = &outcome.decision
+                && let Some(server) = server
+                && let Some(history) = scaler.history(&outcome.server)
+            {
+                recorders.tell(
+                    &outcome.server,
+                    pass.now_ms,
+                    decision,
+                    &server.scaling,
+                    history,
+                    outcome.fresh,
+                );
+            }
+        }
     }
 
     fn rush(&self, leading: &mut Leading, snapshot: &Snapshot) -> Vec<Outcome> {
@@ -179,10 +266,12 @@ impl Controller {
         let demand = self.shared.demand();
         let pass = pass(leading.since_ms, snapshot, &demand, now_ms);
         let scaler = &mut leading.scaler;
-        urgent
+        let outcomes: Vec<Outcome> = urgent
             .iter()
             .filter_map(|server| scaler.rush(&pass, server))
-            .collect()
+            .collect();
+        self.record(&pass, scaler, &outcomes);
+        outcomes
     }
 
     /// Commits what the outcomes write, and the lease if it is time.

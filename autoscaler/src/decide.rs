@@ -2,16 +2,18 @@
 //!
 //! `wanted(t) = ceil(average in flight over the tick ÷ target)`, plus the buffer while there is
 //! traffic. The pool grows to the smallest of these within the scale-up window, shrinks to the
-//! largest within the scale-down window, and always stays within min and max. A request that found
-//! no replica wants one at once.
+//! largest within the scale-down window, by no more in a minute than its rate limits say, and always
+//! stays within min and max. A request that found no replica wants one at once.
 
+mod rate;
 mod window;
 
 use std::time::Duration;
 
 use fprs_config::Scaling;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use self::rate::Rate;
 use self::window::Window;
 use crate::demand::Load;
 
@@ -58,7 +60,7 @@ pub struct Inputs {
 }
 
 /// Which rule bound a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rule {
@@ -70,6 +72,12 @@ pub enum Rule {
     ScaleUpWindow,
     /// Fewer are wanted, but more were within the scale-down window.
     ScaleDownWindow,
+    /// More are wanted, but as many as the rate limit allows were added within the last minute.
+    ScaleUpRate,
+    /// Fewer are wanted, but as many as the rate limit allows went within the last minute.
+    ScaleDownRate,
+    /// Scaling is paused.
+    Paused,
     /// Fewer are wanted, but less than a whole scale-down window has been seen.
     ColdHistory,
     /// A request found no replica.
@@ -81,7 +89,7 @@ pub enum Rule {
 }
 
 /// What the decisions about one server need of its past.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     up: Window,
     down: Window,
@@ -89,19 +97,23 @@ pub struct History {
     since_ms: u64,
     scaledown_ms: u64,
     demanded_ms: Option<u64>,
+    added: Rate,
+    removed: Rate,
     wanted: u32,
 }
 
 impl History {
     /// The history of a server with `current` replicas, whose ticks are seen from `now_ms` of a
     /// monotonic clock on.
-    pub const fn new(now_ms: u64, current: u32) -> Self {
+    pub fn new(now_ms: u64, current: u32) -> Self {
         Self {
             up: Window::smallest(),
             down: Window::largest(),
             since_ms: now_ms,
             scaledown_ms: 0,
             demanded_ms: None,
+            added: Rate::default(),
+            removed: Rate::default(),
             wanted: current,
         }
     }
@@ -116,13 +128,10 @@ impl History {
         current: u32,
     ) -> Decision {
         let inputs = self.inputs(now_ms, load, scaling);
-        let floor = u32::from(self.demanded(now_ms, scaling));
-        let (wanted, rule) = self.pool(now_ms, &inputs, scaling, floor);
-        let first = self.wanted == 0 && wanted == floor;
-        let (wanted, rule) = if floor > 0 && (wanted < floor || first) {
-            (floor, Rule::ZeroToOne)
+        let (wanted, rule) = if scaling.paused {
+            (self.wanted, Rule::Paused)
         } else {
-            (wanted, rule)
+            self.by_demand(now_ms, &inputs, scaling)
         };
         let max = ceiling(scaling);
         let (wanted, rule) = if wanted > max {
@@ -132,6 +141,9 @@ impl History {
         } else {
             (wanted, rule)
         };
+        self.added.take(now_ms, wanted.saturating_sub(self.wanted));
+        self.removed
+            .take(now_ms, self.wanted.saturating_sub(wanted));
         self.wanted = wanted;
         Decision {
             wanted,
@@ -170,6 +182,36 @@ impl History {
             up: if up_seen { up } else { 0 },
             down: self.down.push(now_ms, tick, scaledown_ms),
         }
+    }
+
+    /// The pool by load and by requests that found no replica.
+    fn by_demand(&mut self, now_ms: u64, inputs: &Inputs, scaling: &Scaling) -> (u32, Rule) {
+        let floor = u32::from(self.demanded(now_ms, scaling));
+        let (wanted, rule) = self.pool(now_ms, inputs, scaling, floor);
+        let (wanted, rule) = self.limited(now_ms, wanted, rule, scaling);
+        let first = self.wanted == 0 && wanted == floor;
+        if floor > 0 && (wanted < floor || first) {
+            (floor, Rule::ZeroToOne)
+        } else {
+            (wanted, rule)
+        }
+    }
+
+    /// The pool no further from the last one than the rate limits allow.
+    fn limited(&mut self, now_ms: u64, wanted: u32, rule: Rule, scaling: &Scaling) -> (u32, Rule) {
+        let last = self.wanted;
+        if wanted > last {
+            let left = self.added.left(now_ms, scaling.scaleup_rate_limit);
+            if wanted - last > left {
+                return (last.saturating_add(left), Rule::ScaleUpRate);
+            }
+        } else if wanted < last {
+            let left = self.removed.left(now_ms, scaling.scaledown_rate_limit);
+            if last - wanted > left {
+                return (last.saturating_sub(left), Rule::ScaleDownRate);
+            }
+        }
+        (wanted, rule)
     }
 
     /// The pool by the windows alone.

@@ -3,10 +3,12 @@
 //!
 //! Each proxy process is one origin, told apart by its epoch. Counts are as of the newest report,
 //! so a late or repeated one changes nothing. An origin that falls silent keeps its last counts for
-//! one lease and then has none: a killed proxy leaves no ghost load.
+//! one lease, and after that what relays confirm of them: a killed proxy leaves no ghost load, and
+//! one that is only cut off hides none.
 
 mod meter;
 mod named;
+mod silent;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use fprs_proto::demand::{DemandReport, ServerDemand};
 
 use self::meter::Meter;
 use self::named::Named;
+use self::silent::Silent;
 
 /// How long a silent proxy keeps its last counts, in milliseconds: ten regular reports.
 pub const ORIGIN_LEASE_MS: u64 = 2_000;
@@ -27,6 +30,10 @@ const ORIGIN_LIMIT: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct Demand {
     origins: HashMap<String, Origin>,
+    /// Origins whose lease ran out, by proxy, with what relays confirm of their last counts.
+    silent: HashMap<String, Silent>,
+    /// Of proxies that were never heard, as far as that is certain.
+    strangers: Silent,
 }
 
 /// What became of a report.
@@ -104,6 +111,7 @@ impl Demand {
         }
         let follows = known && report.sequence == origin.sequence + 1;
         origin.heard_ms = now_ms;
+        self.silent.remove(&report.proxy);
         Taken {
             resync: !report.full && !follows,
             unserved: origin.take(report, known),
@@ -113,13 +121,43 @@ impl Demand {
     /// Closes the tick: the load of every server that has any, and an end to origins whose lease
     /// ran out. Costs what has load.
     pub fn tick(&mut self, now_ms: u64) -> HashMap<Arc<str>, Load> {
-        self.origins
-            .retain(|_, origin| now_ms.saturating_sub(origin.heard_ms) <= ORIGIN_LEASE_MS);
+        self.tick_with(now_ms, &|_| None)
+    }
+
+    /// As [`Demand::tick`], where `counted` is what a replica's relay counts, if that is known.
+    pub fn tick_with(
+        &mut self,
+        now_ms: u64,
+        counted: &dyn Fn(&str) -> Option<u64>,
+    ) -> HashMap<Arc<str>, Load> {
+        let ended = |origin: &Origin| now_ms.saturating_sub(origin.heard_ms) > ORIGIN_LEASE_MS;
+        for (proxy, origin) in self.origins.extract_if(|_, origin| ended(origin)) {
+            self.silent.insert(proxy, origin.into_silent());
+        }
         let mut loads = HashMap::new();
         for origin in self.origins.values_mut() {
             origin.tick(&mut loads);
         }
+        self.silent.retain(|_, silent| {
+            silent.tick(&mut loads, counted);
+            !silent.is_empty()
+        });
         loads
+    }
+
+    /// From now on there is load that relays certainly count and nobody reports: replica, its server,
+    /// exchanges in flight.
+    pub fn meet_strangers(&mut self, counts: impl Iterator<Item = (Arc<str>, Arc<str>, u64)>) {
+        self.strangers = Silent::new(counts);
+    }
+
+    /// Adds what relays still confirm of that to the loads of a tick.
+    pub fn add_strangers(
+        &mut self,
+        loads: &mut HashMap<Arc<str>, Load>,
+        counted: &dyn Fn(&str) -> Option<u64>,
+    ) {
+        self.strangers.tick(loads, counted);
     }
 
     /// The unserved demand of one server since the last tick; closes nothing. What is in flight on
@@ -142,7 +180,14 @@ impl Demand {
     pub fn in_flight(&self) -> u64 {
         let replicas = |origin| Origin::replicas(origin).map(|replica| replica.meter.count());
         let counts = self.origins.values().flat_map(replicas);
-        counts.map(u64::from).sum()
+        counts.map(u64::from).sum::<u64>() + self.unheard()
+    }
+
+    /// Of these, the ones on proxies that fell silent or were never heard, as relays confirmed them at
+    /// the last tick.
+    pub fn unheard(&self) -> u64 {
+        let silent = self.silent.values().map(Silent::in_flight);
+        silent.sum::<u64>() + self.strangers.in_flight()
     }
 
     /// Whether every live proxy routes by that revision or a later one, and did so a report ago:
@@ -169,6 +214,13 @@ impl Demand {
 impl Origin {
     fn replicas(&self) -> impl Iterator<Item = &Replica> {
         self.replicas.all()
+    }
+
+    fn into_silent(self) -> Silent {
+        let replicas = self.replicas.into_all();
+        let counts =
+            replicas.map(|(id, replica)| (id, replica.server, u64::from(replica.meter.count())));
+        Silent::new(counts)
     }
 
     fn new(report: &DemandReport) -> Self {

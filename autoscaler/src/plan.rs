@@ -3,8 +3,8 @@
 //!
 //! A deploy replaces replicas one for one: those of the new generation are requested as surge, an
 //! old one drains when a new one is ready. Until the target has proven itself the fallback serves
-//! and is scaled. No plan drops the last ready replica while its replacement is not ready, unless
-//! none is wanted.
+//! and is scaled. Replicas on a worker that drains are replaced in the same way. No plan drops the
+//! last ready replica while its replacement is not ready, unless none is wanted.
 
 mod backoff;
 mod generations;
@@ -35,6 +35,8 @@ pub struct Situation<'a> {
     pub wanted: u32,
     /// Exchanges in flight by replica.
     pub in_flight: &'a HashMap<Arc<str>, u64>,
+    /// Whether this replica is on a worker that drains: it serves until another one does.
+    pub leaving: &'a dyn Fn(&Replica) -> bool,
     /// Whether every live proxy knows that this replica drains.
     pub acknowledged: &'a dyn Fn(&Replica) -> bool,
     /// The wall clock, which records are stamped by.
@@ -97,13 +99,19 @@ struct Steps {
 }
 
 fn scale(situation: &Situation<'_>, server: &Server, backoff: &Backoff, steps: &mut Steps) {
-    let generations = Generations::of(situation.view, server, situation.in_flight);
+    let generations = Generations::of(
+        situation.view,
+        server,
+        situation.in_flight,
+        situation.leaving,
+    );
     let wanted = usize::try_from(situation.wanted).unwrap_or(usize::MAX);
     let generation = server.target.generation;
     let Generations {
         target,
         fallback: reserve,
         old,
+        ..
     } = &generations;
 
     // One at a time while starts fail: more would fail alike.
@@ -154,7 +162,8 @@ fn gives_way(situation: &Situation<'_>, generations: &Generations<'_>) -> bool {
     let pools = [&generations.target, &generations.fallback, &generations.old];
     let starting: usize = pools.iter().map(|pool| pool.starting()).sum();
     let ready: usize = pools.iter().map(|pool| pool.ready()).sum();
-    !ending && starting == 0 && ready > 1
+    // What a worker that drains gives up makes no room for anything.
+    !generations.leaving && !ending && starting == 0 && ready > 1
 }
 
 impl Situation<'_> {

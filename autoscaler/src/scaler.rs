@@ -2,6 +2,7 @@
 //! writes. A server without demand, replicas or a minimum is not kept and costs nothing.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use fprs_config::{Key, Kind, Millis, Replica, ReplicaState, ServerView, Snapshot};
@@ -40,6 +41,8 @@ pub(crate) struct Outcome {
     pub(crate) server: Arc<str>,
     /// `None` for a deleted server, which is not decided about.
     pub(crate) decision: Option<Decision>,
+    /// Nothing was known of it before.
+    pub(crate) fresh: bool,
     pub(crate) writes: Writes,
 }
 
@@ -55,6 +58,11 @@ impl Scaler {
                 .filter_map(|name| Some((name, snapshot.server(name)?)))
                 .for_each(|(name, view)| self.keep(name, view, now_ms)),
         }
+    }
+
+    /// What decisions about a server know of its past.
+    pub(crate) fn history(&self, name: &str) -> Option<&History> {
+        self.servers.get(name).map(|server| &server.history)
     }
 
     fn keep(&mut self, name: &Arc<str>, view: &ServerView, now_ms: u64) {
@@ -98,6 +106,7 @@ impl Scaler {
             return None;
         };
         let known = self.servers.entry(Arc::clone(name));
+        let fresh = matches!(known, Entry::Vacant(_));
         let server = known.or_insert_with(|| Server::new(view, pass.now_ms));
         let current = plan::current(view);
         let decision = view.server.as_ref().map(|record| {
@@ -107,10 +116,12 @@ impl Scaler {
         });
         let wanted = decision.as_ref().map_or(0, |decision| decision.wanted);
         let acknowledged = |replica: &Replica| pass.acknowledged(replica);
+        let leaving = |replica: &Replica| pass.leaving(replica);
         let situation = Situation {
             view,
             wanted,
             in_flight: &load.replicas,
+            leaving: &leaving,
             acknowledged: &acknowledged,
             now_unix_ms: pass.now_unix_ms,
         };
@@ -124,12 +135,20 @@ impl Scaler {
         Some(Outcome {
             server: Arc::clone(name),
             decision,
+            fresh,
             writes,
         })
     }
 }
 
 impl Pass<'_> {
+    /// It is on a worker that drains.
+    fn leaving(&self, replica: &Replica) -> bool {
+        let worker = replica.worker.as_deref();
+        let worker = worker.and_then(|worker| self.snapshot.worker(worker));
+        worker.is_some_and(|worker| worker.draining)
+    }
+
     /// Every live proxy routes by the commit that made it drain.
     fn acknowledged(&self, replica: &Replica) -> bool {
         let key = Key::new(Kind::Replica, &replica.id);

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use fprs_proto::demand::demand_server::{Demand as DemandService, DemandServer};
-use fprs_proto::demand::{DemandReport, ReportAck};
+use fprs_proto::demand::{CountAck, DemandReport, RelayCounts, ReportAck};
 use futures_util::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -49,6 +49,14 @@ impl DemandService for Reports {
             })
         });
         Ok(Response::new(Box::pin(acks)))
+    }
+
+    async fn count(&self, request: Request<RelayCounts>) -> Result<Response<CountAck>, Status> {
+        if !self.shared.leads() {
+            return Err(standby());
+        }
+        self.shared.count(request.into_inner());
+        Ok(Response::new(CountAck {}))
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Kind {
     Issuer,
     /// A role that one process holds at a time.
     Lease,
+    /// Copies of a server's requests for another server.
+    Mirror,
     /// One copy of a program.
     Replica,
     /// A deployed program.
@@ -37,10 +39,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Domain,
         Self::Issuer,
         Self::Lease,
+        Self::Mirror,
         Self::Replica,
         Self::Server,
         Self::Tenant,
@@ -54,6 +57,7 @@ impl Kind {
             Self::Domain => "domain",
             Self::Issuer => "issuer",
             Self::Lease => "lease",
+            Self::Mirror => "mirror",
             Self::Replica => "replica",
             Self::Server => "server",
             Self::Tenant => "tenant",

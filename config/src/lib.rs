@@ -24,11 +24,11 @@ pub use apply::Applied;
 pub use follow::{Follower, Source, Status, StatusReport, View};
 pub use key::{Key, Kind, Revision};
 pub use last_good::LastGood;
-pub use manifest::Manifest;
+pub use manifest::{Manifest, ScalingChange};
 pub use record::{
-    Algorithm, Auth, Cors, DEFAULT_TENANT, Domain, Issuer, Jwk, Jwks, Lease, Limits, Millis,
-    PublicKey, Record, Refusal, Replica, ReplicaState, Scaling, SecretHash, Server, Tenant, Token,
-    TokenRole, Version, WebSocketAuth, Worker,
+    Algorithm, Auth, Compare, Cors, DEFAULT_TENANT, Domain, Issuer, Jwk, Jwks, Lease, Limits,
+    Millis, Mirror, MirrorKey, PublicKey, Record, Refusal, Replica, ReplicaState, Scaling,
+    SecretHash, Server, Tenant, Token, TokenRole, Version, WebSocketAuth, Worker,
 };
 pub use snapshot::{Held, ServerView, Snapshot};
 #[cfg(feature = "etcd")]

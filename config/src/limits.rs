@@ -56,6 +56,30 @@ pub const RSA_BYTES: usize = 512;
 /// Largest weight of a tenant beside others.
 pub const TENANT_WEIGHT: u32 = 1000;
 
+/// Mirrors of one server: each is looked at for each of its requests.
+pub const MIRRORS_PER_SERVER: usize = 16;
+/// Parts that a mirror's key is spread over: hundredths of a percent.
+pub const BASIS_POINTS: u32 = 10_000;
+/// Longest name of a header or cookie that a mirror goes by, bytes.
+pub const FIELD_NAME_BYTES: usize = 128;
+/// Longest salt of a mirror, bytes.
+pub const SALT_BYTES: usize = 64;
+/// Most bytes that one copy may hold of its request, and what it may hold unless told otherwise: an
+/// LLM's longest prompt several times over.
+pub const MIRROR_EXCHANGE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// See [`MIRROR_EXCHANGE_BYTES_MAX`].
+pub const MIRROR_EXCHANGE_BYTES: usize = 1024 * 1024;
+/// Most copies of one mirror that one proxy may have in flight, and how many unless told otherwise.
+pub const MIRROR_COPIES_MAX: u32 = 10_000;
+/// See [`MIRROR_COPIES_MAX`]: enough for a thousand requests a second of a tenth of a second.
+pub const MIRROR_COPIES: u32 = 100;
+/// How long a copy may take unless told otherwise.
+pub const MIRROR_DEADLINE: Duration = Duration::from_secs(60);
+/// Headers that a mirror compares, and JSON paths that it ignores, each.
+pub const COMPARE_NAMES: usize = 64;
+/// Longest JSON path, bytes.
+pub const JSON_PATH_BYTES: usize = 256;
+
 /// Most replicas of one server: a scan over a server's replicas must stay cheap.
 pub const REPLICAS_PER_SERVER: u32 = 1000;
 /// Most replicas one worker may offer to run.

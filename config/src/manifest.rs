@@ -2,6 +2,7 @@
 //! [`Manifest`] that exists is valid; its JSON form has the same keys and the same words.
 
 mod raw;
+mod scaling;
 mod text;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::record::{
 };
 use crate::snapshot::ServerView;
 
+pub use scaling::ScalingChange;
 pub use text::ManifestError;
 
 /// A checked manifest.
@@ -168,7 +170,11 @@ impl Manifest {
             target: Arc::new(target),
             proven: false,
             fallback,
-            scaling: self.scaling,
+            scaling: Scaling {
+                // A deploy is no reason to go on with what somebody stopped.
+                paused: previous.is_some_and(|server| server.scaling.paused),
+                ..self.scaling
+            },
             auth: self.auth,
             cors: self.cors.clone(),
             websocket_auth: self.websocket_auth.clone(),

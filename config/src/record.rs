@@ -6,6 +6,7 @@ mod cors;
 mod domain;
 mod issuer;
 mod lease;
+mod mirror;
 mod replica;
 mod scaling;
 mod server;
@@ -20,6 +21,7 @@ pub use cors::Cors;
 pub use domain::Domain;
 pub use issuer::{Algorithm, Issuer, Jwk, Jwks, PublicKey};
 pub use lease::Lease;
+pub use mirror::{Compare, Mirror, MirrorKey};
 pub use replica::{Replica, ReplicaState};
 pub use scaling::Scaling;
 pub use server::{Auth, DEFAULT_TENANT, Server, WebSocketAuth};
@@ -49,6 +51,8 @@ pub enum Record {
     Issuer(Issuer),
     /// A role one process holds.
     Lease(Lease),
+    /// Copies of a server's requests for another server.
+    Mirror(Mirror),
     /// One copy of a program.
     Replica(Replica),
     /// A deployed program.
@@ -92,6 +96,7 @@ impl Record {
             Kind::Domain => Self::Domain(wire(value).and_then(Domain::try_from_wire)?),
             Kind::Issuer => Self::Issuer(wire(value).and_then(Issuer::try_from_wire)?),
             Kind::Lease => Self::Lease(wire(value).and_then(Lease::try_from_wire)?),
+            Kind::Mirror => Self::Mirror(wire(value).and_then(Mirror::try_from_wire)?),
             Kind::Replica => Self::Replica(wire(value).and_then(Replica::try_from_wire)?),
             Kind::Server => Self::Server(wire(value).and_then(Server::try_from_wire)?),
             Kind::Tenant => Self::Tenant(wire(value).and_then(Tenant::try_from_wire)?),
@@ -119,6 +124,7 @@ impl Record {
             Self::Domain(domain) => domain.check(),
             Self::Issuer(issuer) => issuer.check(),
             Self::Lease(lease) => lease.check(),
+            Self::Mirror(mirror) => mirror.check(),
             Self::Replica(replica) => replica.check(),
             Self::Server(server) => server.check(),
             Self::Tenant(tenant) => tenant.check(),
@@ -133,6 +139,7 @@ impl Record {
             Self::Domain(_) => Kind::Domain,
             Self::Issuer(_) => Kind::Issuer,
             Self::Lease(_) => Kind::Lease,
+            Self::Mirror(_) => Kind::Mirror,
             Self::Replica(_) => Kind::Replica,
             Self::Server(_) => Kind::Server,
             Self::Tenant(_) => Kind::Tenant,
@@ -147,6 +154,7 @@ impl Record {
             Self::Domain(domain) => &domain.host,
             Self::Issuer(issuer) => &issuer.name,
             Self::Lease(lease) => &lease.name,
+            Self::Mirror(mirror) => &mirror.name,
             Self::Replica(replica) => &replica.id,
             Self::Server(server) => &server.name,
             Self::Tenant(tenant) => &tenant.name,
@@ -166,6 +174,7 @@ impl Record {
             Self::Domain(domain) => domain.to_wire().encode_to_vec(),
             Self::Issuer(issuer) => issuer.to_wire().encode_to_vec(),
             Self::Lease(lease) => lease.to_wire().encode_to_vec(),
+            Self::Mirror(mirror) => mirror.to_wire().encode_to_vec(),
             Self::Replica(replica) => replica.to_wire().encode_to_vec(),
             Self::Server(server) => server.to_wire().encode_to_vec(),
             Self::Tenant(tenant) => tenant.to_wire().encode_to_vec(),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::record::{
-    Algorithm, Auth, Issuer, Jwks, Limits, Replica, ReplicaState, Scaling, SecretHash, Server,
-    Tenant, Token, TokenRole, Version, Worker,
+    Algorithm, Auth, Compare, Issuer, Jwks, Limits, Mirror, Replica, ReplicaState, Scaling,
+    SecretHash, Server, Tenant, Token, TokenRole, Version, Worker,
 };
 
 /// Where every sample worker and replica is.
@@ -59,6 +59,9 @@ pub const fn scaling() -> Scaling {
         buffer_replicas: 0,
         scaleup_window: Duration::ZERO,
         scaledown_window: Duration::from_secs(60),
+        scaleup_rate_limit: None,
+        scaledown_rate_limit: None,
+        paused: false,
     }
 }
 
@@ -87,6 +90,7 @@ pub fn worker(id: &str) -> Worker {
         compute_region: "local".into(),
         capacity: 100,
         epoch: 1,
+        draining: false,
     }
 }
 
@@ -134,6 +138,17 @@ pub fn issuer(name: &str, tenant: &str) -> Issuer {
         algorithms: vec![Algorithm::EdDsa],
         jwks,
         servers_claim: String::new(),
+    }
+}
+
+/// A mirror of all of a server's requests by their ids, whose answers are compared.
+pub fn mirror(name: &str, server: &str, shadow: &str) -> Mirror {
+    Mirror {
+        compare: Some(Compare {
+            headers: vec!["content-type".into()],
+            ignore: vec!["/id".into()],
+        }),
+        ..Mirror::new(name, server, shadow)
     }
 }
 

@@ -10,7 +10,9 @@ use imbl::shared_ptr::DefaultSharedPtr;
 use imbl::{GenericHashMap, OrdMap};
 
 use crate::key::{Key, Kind, Revision};
-use crate::record::{Domain, Issuer, Lease, Record, Replica, Server, Tenant, Token, Worker};
+use crate::record::{
+    Domain, Issuer, Lease, Mirror, Record, Replica, Server, Tenant, Token, Worker,
+};
 use crate::store::{Change, Contents, Entry};
 
 type Names<V> = GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, DefaultSharedPtr>;
@@ -58,6 +60,7 @@ pub struct Snapshot {
     pub(crate) tenants: Map<Tenant>,
     pub(crate) tokens: Map<Token>,
     pub(crate) issuers: Map<Issuer>,
+    pub(crate) mirrors: Map<Mirror>,
 }
 
 /// A server with what points up to it; it exists as long as anything does. It can hold replicas of a
@@ -70,9 +73,19 @@ pub struct ServerView {
     pub replicas: OrdMap<Arc<str>, Held<Replica>>,
     /// Its custom host names.
     pub domains: OrdMap<Arc<str>, ()>,
+    /// The mirrors of its requests, by name.
+    pub mirrors: OrdMap<Arc<str>, Arc<Mirror>>,
 }
 
 impl ServerView {
+    /// Nothing is left of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.server.is_none()
+            && self.replicas.is_empty()
+            && self.domains.is_empty()
+            && self.mirrors.is_empty()
+    }
+
     /// Its replicas, by id, in every state.
     pub fn replicas(&self) -> impl Iterator<Item = &Arc<Replica>> {
         self.replicas.values().map(|held| &held.value)
@@ -166,6 +179,16 @@ impl Snapshot {
         self.issuers.values().map(|held| &held.value)
     }
 
+    /// The mirror of that name.
+    pub fn mirror(&self, name: &str) -> Option<&Arc<Mirror>> {
+        self.mirrors.get(name).map(|held| &held.value)
+    }
+
+    /// Every mirror, in no order.
+    pub fn mirrors(&self) -> impl Iterator<Item = &Arc<Mirror>> {
+        self.mirrors.values().map(|held| &held.value)
+    }
+
     /// The record in force under that key, and the commit that wrote it.
     pub fn record(&self, key: &Key) -> Option<(Record, Revision)> {
         let name = &*key.name;
@@ -173,6 +196,7 @@ impl Snapshot {
             Kind::Domain => Record::Domain((**self.domain(name)?).clone()),
             Kind::Issuer => Record::Issuer((**self.issuer(name)?).clone()),
             Kind::Lease => Record::Lease((**self.lease(name)?).clone()),
+            Kind::Mirror => Record::Mirror((**self.mirror(name)?).clone()),
             Kind::Replica => Record::Replica((**self.replica(name)?).clone()),
             Kind::Server => Record::Server((**self.server(name)?.server.as_ref()?).clone()),
             Kind::Tenant => Record::Tenant((**self.tenant(name)?).clone()),
@@ -212,6 +236,7 @@ impl Snapshot {
             .chain(records(&self.tenants, Record::Tenant))
             .chain(records(&self.tokens, Record::Token))
             .chain(records(&self.issuers, Record::Issuer))
+            .chain(records(&self.mirrors, Record::Mirror))
             .filter_map(|(record, revision)| {
                 let Change { key, value } = record.change();
                 Some(Entry {
@@ -235,6 +260,7 @@ impl Snapshot {
             Kind::Domain => self.domains.get(name).map(|held| held.written),
             Kind::Issuer => self.issuers.get(name).map(|held| held.written),
             Kind::Lease => self.leases.get(name).map(|held| held.written),
+            Kind::Mirror => self.mirrors.get(name).map(|held| held.written),
             Kind::Replica => self.held_replica(name).map(|held| held.written),
             Kind::Server => {
                 let held = self.servers.get(name);

@@ -84,6 +84,10 @@ pub(crate) fn issuer(name: &str) -> Record {
     Record::Issuer(samples::issuer(name, "acme"))
 }
 
+pub(crate) fn mirror(name: &str, server: &str) -> Record {
+    Record::Mirror(samples::mirror(name, server, "shadow"))
+}
+
 /// A value no build can use.
 pub(crate) fn broken(key: Key) -> Change {
     Change {

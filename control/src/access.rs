@@ -35,12 +35,13 @@ pub(crate) enum Access {
 const WORKERS: &str = "/fprs.worker.v1.Workers/";
 
 /// The paths of what belongs to tenants; handlers look at whose it is.
-const OF_TENANTS: [&str; 6] = [
+const OF_TENANTS: [&str; 7] = [
     "/v1/servers",
     "/v1/tokens",
     "/v1/tickets",
     "/v1/tenants",
     "/v1/issuers",
+    "/v1/mirrors",
     "/v1/status",
 ];
 
@@ -183,6 +184,7 @@ mod tests {
             ("/v1/servers/a/logs", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/tokens", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/issuers/a", [1, 1, 1, 0], [1, 0, 0, 0]),
+            ("/v1/mirrors/a/report", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/status", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/serversx", [0, 0, 1, 0], [0, 0, 0, 0]),
             ("/v1/workers", [0, 0, 1, 0], [0, 0, 0, 0]),

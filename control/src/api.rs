@@ -1,9 +1,12 @@
 //! The JSON API: what users and the client commands ask and order. Reads come from the view, so they
 //! cost the store nothing; a write answers once the view holds it.
 
+mod autoscaler;
 mod issuers;
 mod logs;
+pub(crate) mod mirrors;
 mod replicas;
+mod scaling;
 mod servers;
 mod status;
 mod tenants;
@@ -51,7 +54,14 @@ pub(crate) fn router(api: Api) -> Router {
         )
         .route("/v1/servers/{name}/replicas", get(replicas::list))
         .route("/v1/servers/{name}/logs", get(logs::show))
+        .route(
+            "/v1/servers/{name}/scaling",
+            get(scaling::show).patch(scaling::change),
+        )
+        .route("/v1/autoscaler", get(autoscaler::show))
         .route("/v1/workers", get(workers::list))
+        .route("/v1/workers/{id}/drain", post(workers::drain))
+        .route("/v1/workers/{id}/resume", post(workers::resume))
         .route("/v1/status", get(status::show))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
@@ -67,6 +77,13 @@ pub(crate) fn router(api: Api) -> Router {
             "/v1/issuers/{name}",
             put(issuers::put).delete(issuers::delete),
         )
+        .route("/v1/mirrors", get(mirrors::list))
+        .route(
+            "/v1/mirrors/{name}",
+            put(mirrors::put).delete(mirrors::delete),
+        )
+        .route("/v1/mirrors/{name}/pause", post(mirrors::pause))
+        .route("/v1/mirrors/{name}/resume", post(mirrors::resume))
         .layer(DefaultBodyLimit::max(limits::MANIFEST_BYTES))
         .with_state(api)
 }

@@ -11,6 +11,7 @@ use prometheus::Registry;
 
 use crate::admin::Admin;
 use crate::api::{self, Api};
+use crate::counts;
 use crate::driver::Driver;
 use crate::metrics::Metrics;
 use crate::settings::ControlSettings;
@@ -30,6 +31,9 @@ pub enum ControlError {
     /// Its metrics are in that registry already: make one control per registry.
     #[error("the metrics of control can't be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The admin token can't be sent.
+    #[error("the admin token has bytes that a header can't carry; use printable ASCII")]
+    Token,
 }
 
 impl Control {
@@ -92,6 +96,21 @@ impl Control {
             metrics: self.metrics,
         };
         driver.run().await;
+    }
+
+    /// Passes on what relays count to the active autoscaler, whose port asks for `token`. Run it
+    /// beside [`Control::run`]; dropping the future ends it.
+    ///
+    /// # Errors
+    /// When the token can't be sent.
+    pub fn tell_counts(
+        &self,
+        token: &str,
+    ) -> Result<impl Future<Output = ()> + Send + use<>, ControlError> {
+        let authorization = format!("Bearer {token}");
+        let authorization = authorization.parse().map_err(|_| ControlError::Token)?;
+        let workers = Arc::clone(&self.api.workers);
+        Ok(counts::tell(workers, self.api.view.clone(), authorization))
     }
 }
 

@@ -84,8 +84,8 @@ pub(crate) fn deploy(
     Ok(group)
 }
 
-/// What deleting that server writes; `None` where there is none. Its replicas are drained by the
-/// autoscaler.
+/// What deleting that server writes; `None` where there is none. Its domains and mirrors go with it;
+/// its replicas are drained by the autoscaler.
 pub(crate) fn delete(snapshot: &Snapshot, name: &str) -> Option<Group> {
     let view = snapshot.server(name)?;
     view.server.as_ref()?;
@@ -93,6 +93,9 @@ pub(crate) fn delete(snapshot: &Snapshot, name: &str) -> Option<Group> {
     group.delete(snapshot, Key::new(Kind::Server, name));
     for host in view.domains.keys() {
         group.delete(snapshot, Key::new(Kind::Domain, host));
+    }
+    for mirror in view.mirrors.keys() {
+        group.delete(snapshot, Key::new(Kind::Mirror, mirror));
     }
     Some(group)
 }

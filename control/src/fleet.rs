@@ -178,12 +178,14 @@ impl Member {
     /// What it offers, once its record says the same: only then are its replicas decided on.
     pub(crate) fn settled(&self, record: Option<&Arc<Worker>>) -> Option<&Worker> {
         let offer = self.offer.as_ref().filter(|_| self.session.is_some())?;
-        (record.map(Arc::as_ref) == Some(offer)).then_some(offer)
+        record?.is_offered(offer).then_some(offer)
     }
 
     /// What it offers, if replicas can be placed on it.
     pub(crate) fn takes_replicas(&self, record: Option<&Arc<Worker>>) -> Option<&Worker> {
-        self.settled(record).filter(|_| self.welcomed)
+        let draining = record.is_some_and(|record| record.draining);
+        let takes = self.welcomed && !draining;
+        self.settled(record).filter(|_| takes)
     }
 
     /// Exchanges in flight, as the relay counts them. Replicas it was not told to run are ignored.

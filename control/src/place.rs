@@ -35,7 +35,7 @@ pub(crate) enum NoRoom {
         /// The compute region asked for.
         region: String,
     },
-    /// No worker of the region is attached.
+    /// No worker of the region is attached, or all of them drain.
     NoWorker {
         /// The compute region asked for.
         region: String,
@@ -93,7 +93,7 @@ impl Seats {
     /// The worker for one more replica of that server, with its seat taken.
     ///
     /// # Errors
-    /// When no worker of the region is attached, or all of them are full.
+    /// When no worker of the region takes replicas, or all of them are full.
     pub(crate) fn place(
         &mut self,
         replica: &Arc<str>,
@@ -154,7 +154,7 @@ impl fmt::Display for NoRoom {
             Self::NoWorker { region } => {
                 write!(
                     f,
-                    "no worker in region `{region}` is attached; start one with `fprs relay`"
+                    "no worker in region `{region}` takes replicas; start one with `fprs relay`"
                 )
             }
         }

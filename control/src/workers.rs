@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fprs_config::{Snapshot, Worker};
+use fprs_proto::demand::RelayCounts;
 use fprs_proto::worker as wire;
 use tokio::sync::{Notify, mpsc};
 
+use crate::counts;
 use crate::fleet::{Fleet, HeldElsewhere, Running, SessionId};
 use crate::lifecycle::{self, Now, Order, Plan};
 use crate::place::NoRoom;
@@ -97,6 +99,11 @@ impl Workers {
             .fleet
             .find(replica)
             .map(|(_, running)| running.in_flight)
+    }
+
+    /// What the relays count that were heard lately.
+    pub(crate) fn counts(&self, now: Instant) -> RelayCounts {
+        counts::counts(&self.lock().fleet, now)
     }
 
     /// Exchanges in flight of every replica that runs, as relays said last.

@@ -21,6 +21,9 @@ pub const TENANT: HeaderName = HeaderName::from_static("x-fprs-tenant");
 /// Which credential the caller showed; for programs.
 pub const TOKEN_ID: HeaderName = HeaderName::from_static("x-fprs-token-id");
 
+/// The mirror that a copy of a request is of; for shadows.
+pub const MIRROR: HeaderName = HeaderName::from_static("x-fprs-mirror");
+
 /// What every name of ours that outsiders may not send begins with.
 pub const OURS: &str = "x-fprs-";
 

@@ -6,6 +6,9 @@
 )]
 
 pub mod callers;
+pub mod egress;
+pub mod mirrors;
+pub mod scaling;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,6 +20,9 @@ use crate::secret::Secret;
 use crate::settings::{Given, GivenEdge, Role};
 
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
+use self::egress::EgressCommand;
+use self::mirrors::MirrorCommand;
+use self::scaling::{AutoscalerCommand, ScalingArgs, WorkerCommand};
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
@@ -41,6 +47,9 @@ pub enum Command {
     /// The Envoy in front of a fleet
     #[command(subcommand)]
     Edge(Edge),
+    /// Static IPs for what leaves
+    #[command(subcommand)]
+    Egress(EgressCommand),
     /// Run the proxy alone, following a control process
     Proxy {
         /// Relieve the proxy that runs in the data dir: take its listeners over, serve, let it drain
@@ -54,8 +63,11 @@ pub enum Command {
         #[command(flatten)]
         given: Given,
     },
-    /// Run the autoscaler alone, following a control process
+    /// Run the autoscaler alone, following a control process; or ask the one that decides
+    #[command(args_conflicts_with_subcommands = true)]
     Autoscaler {
+        #[command(subcommand)]
+        ask: Option<AutoscalerCommand>,
         #[command(flatten)]
         given: Given,
     },
@@ -86,6 +98,19 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Change how many replicas a server has while it runs, and show all settings
+    Scale {
+        name: String,
+        #[command(flatten)]
+        settings: ScalingArgs,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List, empty and reuse the machines that run replicas
+    #[command(subcommand)]
+    Worker(WorkerCommand),
     /// List a server's replicas
     Replicas {
         name: String,
@@ -121,6 +146,9 @@ pub enum Command {
     /// Add, list and remove issuers of JWTs
     #[command(subcommand)]
     Issuer(IssuerCommand),
+    /// Copy a server's requests to another one, and see how it does
+    #[command(subcommand)]
+    Mirror(MirrorCommand),
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,

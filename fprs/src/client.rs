@@ -59,6 +59,15 @@ impl Client {
         }
     }
 
+    /// The same plane's API at another address.
+    pub fn elsewhere(&self, admin: &str) -> Self {
+        Self {
+            agent: self.agent.clone(),
+            admin: admin.to_owned(),
+            authorization: self.authorization.clone(),
+        }
+    }
+
     /// Asks for a JSON value.
     ///
     /// # Errors
@@ -79,6 +88,18 @@ impl Client {
         let request = self
             .agent
             .put(self.url(path))
+            .header("authorization", &self.authorization);
+        self.json(request.send_json(value))
+    }
+
+    /// Changes what a JSON value names.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn patch(&self, path: &str, value: &impl serde::Serialize) -> Result<Value, Failure> {
+        let request = self
+            .agent
+            .patch(self.url(path))
             .header("authorization", &self.authorization);
         self.json(request.send_json(value))
     }

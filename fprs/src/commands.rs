@@ -1,11 +1,15 @@
 //! One file for what users ask of a plane, one for each way of running it.
 
 mod ask;
+mod autoscaler;
 mod callers;
 mod doctor;
 mod edge;
+mod egress;
 mod manual;
+mod mirrors;
 mod roles;
+mod scaling;
 mod store;
 mod up;
 mod usage;
@@ -65,11 +69,13 @@ fn run(command: Command) -> Result<(), Failure> {
             up::run(Settings::resolve(given, Role::Up)?, &manifests)
         }
         Command::Edge(command) => edge::run(command),
+        Command::Egress(command) => egress::run(command),
         Command::Proxy { take_over, given } => {
             roles::proxy(Settings::resolve(given, Role::Proxy)?, take_over)
         }
         Command::Control { given } => roles::control(Settings::resolve(given, Role::Control)?),
-        Command::Autoscaler { given } => {
+        Command::Autoscaler { ask: Some(ask), .. } => autoscaler::run(ask),
+        Command::Autoscaler { ask: None, given } => {
             roles::autoscaler(Settings::resolve(given, Role::Autoscaler)?)
         }
         Command::Relay { given } => roles::relay(Settings::resolve(given, Role::Relay)?),
@@ -80,6 +86,13 @@ fn run(command: Command) -> Result<(), Failure> {
             target,
             output,
         } => ask::server(&name, &target, output),
+        Command::Scale {
+            name,
+            settings,
+            target,
+            output,
+        } => scaling::scale(&name, &settings, &target, output),
+        Command::Worker(command) => scaling::worker(command),
         Command::Replicas {
             name,
             all,
@@ -96,6 +109,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Token(command) => callers::token(command),
         Command::Tenant(command) => callers::tenant(command),
         Command::Issuer(command) => callers::issuer(command),
+        Command::Mirror(command) => mirrors::mirror(command),
         Command::Delete { name, target } => ask::delete(&name, &target),
         Command::Doctor {
             role,

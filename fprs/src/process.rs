@@ -24,8 +24,8 @@ const CONTROL_THREADS: usize = 2;
 
 /// Starts logging to standard error; `FPRS_LOG` chooses what, e.g. `debug` or `fprs=trace`.
 pub fn log(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_env("FPRS_LOG").unwrap_or_else(|_| EnvFilter::new("info,h2=warn"));
+    let filter = EnvFilter::try_from_env("FPRS_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,h2=warn,gotatun=warn"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -8,6 +8,7 @@ pub mod balance;
 pub mod forwarded;
 pub mod host;
 pub mod metrics;
+pub mod mirror;
 pub mod peers;
 pub mod service;
 pub mod table;

@@ -11,12 +11,13 @@ use std::time::Duration;
 use clap::ValueEnum;
 use fprs_config::StoreAddress;
 use fprs_control::PublicUrl;
-use fprs_forward::Deadlines;
+use fprs_forward::{Deadlines, limits};
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::proxy::access_log::Destination;
+use crate::proxy::mirror::HELD_BYTES;
 use crate::secret::Secret;
 
 pub use given::{Given, GivenEdge};
@@ -78,6 +79,8 @@ pub struct Settings {
     pub drain: Drain,
     /// For what exchanges hold that can't go on, in bytes.
     pub buffer_limit: usize,
+    /// For what copies of requests hold on their way to shadows, in bytes.
+    pub mirror_limit: usize,
     /// Where the proxy writes a line for each request, if anywhere.
     pub access_log: Option<Destination>,
     /// What clients of the proxy are held to.
@@ -176,7 +179,12 @@ impl Settings {
                     given.drain_timeout.as_deref().unwrap_or("30s"),
                 )?,
             },
-            buffer_limit: bytes("buffer-limit", given.buffer_limit.as_deref())?,
+            buffer_limit: bytes(
+                "buffer-limit",
+                given.buffer_limit.as_deref(),
+                limits::BUFFERED_BYTES,
+            )?,
+            mirror_limit: bytes("mirror-limit", given.mirror_limit.as_deref(), HELD_BYTES)?,
             access_log: given.access_log.map(destination),
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
@@ -278,6 +286,13 @@ mod tests {
                     ..given()
                 },
                 "--buffer-limit",
+            ),
+            (
+                Given {
+                    mirror_limit: Some("1KiB".to_owned()),
+                    ..given()
+                },
+                "--mirror-limit",
             ),
             (
                 Given {

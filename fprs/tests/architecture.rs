@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fprs-relay", &["fprs-config", "fprs-forward", "fprs-proto"]),
     ("fprs-control", &["fprs-config", "fprs-proto"]),
     ("fprs-envoy", &[]),
+    ("fprs-egress", &[]),
     (
         "fprs",
         &[
@@ -31,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fprs-autoscaler-client",
             "fprs-config",
             "fprs-control",
+            "fprs-egress",
             "fprs-envoy",
             "fprs-forward",
             "fprs-proto",
@@ -45,6 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fprs-autoscaler-client",
             "fprs-config",
             "fprs-control",
+            "fprs-egress",
             "fprs-envoy",
             "fprs-forward",
             "fprs-proto",
@@ -61,7 +64,9 @@ const ONLY_FOR: &[(&str, &[&str])] = &[
         "pingora*",
         &["fprs", "fprs-benches", "fprs-forward", "fprs-relay"],
     ),
+    ("gotatun", &["fprs-egress"]),
     ("redb", &["fprs-config"]),
+    ("rtnetlink", &["fprs-egress"]),
     ("google-cloud*", &["fprs-config"]),
     ("etcd-client", &["fprs-config"]),
 ];

@@ -90,6 +90,7 @@ impl Relay {
             compute_region: settings.compute_region,
             capacity: settings.capacity,
             epoch: epoch(),
+            draining: false,
         };
         let site = Worksite {
             ports: Ports::default(),

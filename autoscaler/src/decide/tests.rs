@@ -14,6 +14,9 @@ fn scaling() -> Scaling {
         buffer_replicas: 0,
         scaleup_window: Duration::ZERO,
         scaledown_window: Duration::from_secs(10),
+        scaleup_rate_limit: None,
+        scaledown_rate_limit: None,
+        paused: false,
     }
 }
 
@@ -247,6 +250,71 @@ fn a_longer_scale_down_window_applies_to_what_was_seen_of_it() {
     assert_eq!(pool.current, 4);
     pool.ticks(&load(4.0), 16);
     assert_eq!(pool.current, 1);
+}
+
+#[test]
+fn the_pool_grows_and_shrinks_by_no_more_in_a_minute_than_its_limits() {
+    let mut pool = Pool::new(Scaling {
+        scaleup_rate_limit: Some(3),
+        scaledown_rate_limit: Some(2),
+        ..scaling()
+    });
+    let decision = pool.ticks(&load(32.0), 59);
+    assert_eq!((decision.wanted, decision.rule), (3, Rule::ScaleUpRate));
+    assert_eq!(pool.ticks(&load(32.0), 2).wanted, 6);
+    assert_eq!(pool.ticks(&load(32.0), 60).wanted, 8);
+    let decision = pool.ticks(&load(4.0), 40);
+    assert_eq!((decision.wanted, decision.rule), (6, Rule::ScaleDownRate));
+    assert_eq!(pool.ticks(&load(4.0), 31).wanted, 4);
+}
+
+#[test]
+fn no_rate_limit_keeps_a_server_at_zero_that_is_asked_for() {
+    let mut pool = Pool::new(Scaling {
+        scaleup_rate_limit: Some(1),
+        scaledown_window: Duration::ZERO,
+        ..scaling()
+    });
+    pool.ticks(&load(1.0), 1);
+    pool.ticks(&Load::default(), 3);
+    assert_eq!(pool.current, 0);
+    let decision = pool.tick(&load(1.0));
+    assert_eq!((decision.wanted, decision.rule), (0, Rule::ScaleUpRate));
+    assert_eq!(pool.tick(&unserved()).rule, Rule::ZeroToOne);
+    assert_eq!(pool.current, 1);
+}
+
+#[test]
+fn a_paused_pool_stays_as_it_is_within_its_bounds() {
+    let mut pool = Pool::new(scaling());
+    pool.ticks(&load(12.0), 1);
+    pool.scaling.paused = true;
+    let decision = pool.ticks(&load(32.0), 5);
+    assert_eq!((decision.wanted, decision.rule), (3, Rule::Paused));
+    assert_eq!(pool.ticks(&Load::default(), 30).wanted, 3);
+    pool.scaling.max_replicas = 2;
+    assert_eq!(pool.tick(&unserved()).wanted, 2);
+    pool.scaling.paused = false;
+    assert_eq!(pool.tick(&load(8.0)).wanted, 2);
+}
+
+#[test]
+fn a_history_goes_through_text_and_decides_the_same() {
+    let mut pool = Pool::new(Scaling {
+        scaleup_rate_limit: Some(3),
+        ..scaling()
+    });
+    pool.ticks(&load(32.0), 30);
+    let text = serde_json::to_string(&pool.history).expect("JSON");
+    let mut copy = Pool {
+        history: serde_json::from_str(&text).expect("a history"),
+        ..pool
+    };
+    pool.history = serde_json::from_str(&text).expect("a history");
+    for step in 0..600_u32 {
+        let load = load(f64::from(step % 40));
+        assert_eq!(pool.tick(&load), copy.tick(&load));
+    }
 }
 
 proptest! {

@@ -5,25 +5,43 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-#[derive(Clone, Debug)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Window {
-    /// `Less` keeps the smallest, `Greater` the largest.
-    keeps: Ordering,
+    keeps: Keeps,
     /// Time in milliseconds and value; the extreme first, the newest last.
     values: VecDeque<(u64, u32)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Keeps {
+    Smallest,
+    Largest,
+}
+
+impl Keeps {
+    /// How a kept value compares with every later one.
+    const fn ordering(self) -> Ordering {
+        match self {
+            Self::Smallest => Ordering::Less,
+            Self::Largest => Ordering::Greater,
+        }
+    }
 }
 
 impl Window {
     pub(super) const fn smallest() -> Self {
         Self {
-            keeps: Ordering::Less,
+            keeps: Keeps::Smallest,
             values: VecDeque::new(),
         }
     }
 
     pub(super) const fn largest() -> Self {
         Self {
-            keeps: Ordering::Greater,
+            keeps: Keeps::Largest,
             values: VecDeque::new(),
         }
     }
@@ -32,7 +50,7 @@ impl Window {
     /// The value just added always counts.
     pub(super) fn push(&mut self, now_ms: u64, value: u32, span_ms: u64) -> u32 {
         while let Some(&(_, last)) = self.values.back()
-            && last.cmp(&value) != self.keeps
+            && last.cmp(&value) != self.keeps.ordering()
         {
             self.values.pop_back();
         }

@@ -55,6 +55,12 @@ impl<T> Named<T> {
         self.items.values().map(|item| &item.value)
     }
 
+    /// Every item, with its name.
+    pub(super) fn into_all(self) -> impl Iterator<Item = (Arc<str>, T)> {
+        let items = self.items.into_iter();
+        items.map(|(name, item)| (name, item.value))
+    }
+
     /// Every item that the report did not name.
     pub(super) fn others(&mut self, sequence: u64) -> impl Iterator<Item = &mut T> {
         self.items

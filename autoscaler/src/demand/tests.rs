@@ -264,3 +264,61 @@ fn replicas_that_are_gone_are_forgotten_once_idle() {
     demand.retain(|_| false, |_| false);
     assert!(demand.tick(600).is_empty());
 }
+
+/// What the relay of replica `a` counts.
+fn relay(count: u64) -> impl Fn(&str) -> Option<u64> {
+    move |replica| (replica == "a").then_some(count)
+}
+
+#[test]
+fn a_proxy_that_is_cut_off_hides_no_load_that_its_relay_counts() {
+    let mut demand = Demand::default();
+    let (mut cut_off, mut other) = (Proxy::new("cut off"), Proxy::new("other"));
+    demand.take(&cut_off.load(6, TICK), 0);
+    let later = ORIGIN_LEASE_MS + 1;
+    demand.take(&other.load(3, TICK), later);
+    let load = &demand.tick_with(later, &relay(9))["s"];
+    assert_eq!((load.average, load.in_flight), (9.0, 9));
+    assert_eq!((demand.in_flight(), demand.unheard()), (9, 6));
+    assert_eq!(demand.origins(), 1, "it holds up no acknowledgement");
+    // Four of its exchanges ended, which only the relay can know.
+    assert_eq!(demand.tick_with(later + 200, &relay(5))["s"].in_flight, 5);
+    // What comes later may be anybody's.
+    assert_eq!(demand.tick_with(later + 400, &relay(9))["s"].in_flight, 5);
+    demand.take(&cut_off.load(7, TICK), later + 500);
+    assert_eq!(demand.tick_with(later + 600, &relay(10))["s"].in_flight, 10);
+    assert_eq!(demand.unheard(), 0);
+}
+
+#[test]
+fn a_killed_proxy_leaves_no_load_that_no_relay_counts() {
+    let (mut demand, mut proxy) = (Demand::default(), Proxy::new("p"));
+    demand.take(&proxy.load(6, TICK), 0);
+    let loads = demand.tick_with(ORIGIN_LEASE_MS + 1, &relay(0));
+    assert!(loads.is_empty(), "{loads:?}");
+    assert_eq!(demand.in_flight(), 0);
+}
+
+#[test]
+fn two_silent_proxies_share_what_the_relay_counts() {
+    let mut demand = Demand::default();
+    for name in ["one", "two"] {
+        demand.take(&Proxy::new(name).load(6, TICK), 0);
+    }
+    let later = ORIGIN_LEASE_MS + 1;
+    assert_eq!(demand.tick_with(later, &relay(8))["s"].in_flight, 8);
+    assert!(demand.tick_with(later + 200, &relay(0)).is_empty());
+}
+
+#[test]
+fn what_relays_count_and_nobody_reports_is_load_until_somebody_does() {
+    let (mut demand, mut proxy) = (Demand::default(), Proxy::new("p"));
+    demand.meet_strangers([("a".into(), "s".into(), 5)].into_iter());
+    let mut loads = demand.tick_with(100, &relay(5));
+    demand.add_strangers(&mut loads, &relay(5));
+    assert_eq!((loads["s"].in_flight, demand.unheard()), (5, 5));
+    demand.take(&proxy.load(5, TICK), 200);
+    let mut loads = demand.tick_with(300, &relay(5));
+    demand.add_strangers(&mut loads, &relay(5));
+    assert_eq!((loads["s"].in_flight, demand.unheard()), (5, 0));
+}

@@ -21,8 +21,10 @@ pub(super) struct Generations<'a> {
     pub(super) target: Pool<'a>,
     /// What serves until the target has proven itself.
     pub(super) fallback: Pool<'a>,
-    /// Everything else: to be replaced, never to be started.
+    /// Everything else, and what is on workers that drain: to be replaced, never to be started.
     pub(super) old: Pool<'a>,
+    /// Some of `old` is on workers that drain.
+    pub(super) leaving: bool,
 }
 
 /// What is given up of a pool.
@@ -39,11 +41,15 @@ impl<'a> Generations<'a> {
         view: &'a ServerView,
         server: &Server,
         in_flight: &HashMap<Arc<str>, u64>,
+        leaving: &dyn Fn(&Replica) -> bool,
     ) -> Self {
         let mut generations = Self::default();
         let fallback = fallback(server);
         for replica in view.replicas() {
-            let pool = if replica.generation == server.target.generation {
+            let pool = if leaving(replica) {
+                generations.leaving = true;
+                &mut generations.old
+            } else if replica.generation == server.target.generation {
                 &mut generations.target
             } else if Some(replica.generation) == fallback {
                 &mut generations.fallback

@@ -72,11 +72,23 @@ fn actions_with(
     in_flight: &[(&str, u64)],
     acknowledged: bool,
 ) -> Vec<Action> {
+    actions_leaving(view, wanted, in_flight, acknowledged, &[])
+}
+
+/// With replicas on a worker that drains.
+fn actions_leaving(
+    view: &ServerView,
+    wanted: u32,
+    in_flight: &[(&str, u64)],
+    acknowledged: bool,
+    leaving: &[&str],
+) -> Vec<Action> {
     let in_flight = in_flight.iter().map(|&(id, n)| (id.into(), n)).collect();
     let situation = Situation {
         view,
         wanted,
         in_flight: &in_flight,
+        leaving: &|replica| leaving.contains(&&*replica.id),
         acknowledged: &|_| acknowledged,
         now_unix_ms: NOW,
     };
@@ -255,5 +267,39 @@ fn an_old_replica_makes_room_when_new_ones_found_no_place() {
         wanting(&deploy(Draining, SURGE_PATIENCE_MS)),
         [],
         "one at a time, and never the last"
+    );
+}
+
+#[test]
+fn what_is_on_a_worker_that_drains_serves_until_others_do() {
+    let mut replicas = vec![
+        replica("a", 1, Ready),
+        replica("b", 1, Ready),
+        replica("c", 1, Ready),
+        replica("d", 1, Starting),
+    ];
+    let leaving = ["a", "b", "d"];
+    let moves = |replicas: &[Replica]| {
+        actions_leaving(&view(replicas.to_vec()), 3, &[("a", 9)], false, &leaving)
+    };
+    // What does not serve yet is given up at once.
+    assert_eq!(moves(&replicas), [request(1, 2), drain(&["d"])]);
+    replicas[3] = replica("e", 1, Ready);
+    replicas.push(replica("f", 1, Starting));
+    // The least loaded goes for each that is ready elsewhere.
+    assert_eq!(moves(&replicas), [drain(&["b"])]);
+    replicas[4].state = Ready;
+    assert_eq!(moves(&replicas), [drain(&["b", "a"])]);
+}
+
+#[test]
+fn where_nothing_else_has_room_a_worker_that_drains_serves_on() {
+    let mut waits = replica("c", 1, Requested);
+    waits.since_unix_ms = NOW - SURGE_PATIENCE_MS;
+    let replicas = vec![replica("a", 1, Ready), replica("b", 1, Ready), waits];
+    let view = view(replicas);
+    assert_eq!(
+        actions_leaving(&view, 2, &[], false, &["a", "b"]),
+        [request(1, 1)]
     );
 }

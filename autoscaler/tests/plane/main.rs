@@ -9,6 +9,8 @@
     reason = "a test"
 )]
 
+mod cut_off;
+mod many;
 mod plane;
 
 use std::time::{Duration, Instant};

@@ -17,6 +17,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 
+/// Where every replica is.
+pub(crate) const WORKER: &str = "worker-1";
 const START_UP: Duration = Duration::from_millis(50);
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -98,6 +100,12 @@ impl Plane {
         self.hold_stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Where the leader takes reports.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let snapshot = self.view.load();
+        snapshot.lease("autoscaler").expect("held").address
+    }
+
     /// Until a proxy reports, so that a test measures what comes after.
     pub(crate) async fn reported_to(&self) {
         within("reports arrive", || self.autoscaler.reporting() > 0).await;
@@ -160,11 +168,21 @@ impl Proxy {
         Self::with(plane.view.clone(), None, name)
     }
 
+    /// A proxy that follows by that view.
+    pub(crate) fn on(view: View, name: &str) -> Self {
+        Self::with(view, None, name)
+    }
+
     /// A proxy that routes by an old revision until it is told to catch up.
     pub(crate) fn start_lagging(plane: &Plane, name: &str) -> Self {
         let (publisher, view) = View::new();
         publisher.publish(plane.view.load());
         Self::with(view, Some(publisher), name)
+    }
+
+    /// Its reports no longer arrive; it serves on.
+    pub(crate) fn cut_off(&mut self) {
+        self.task.abort();
     }
 
     pub(crate) fn catch_up(&self, plane: &Plane) {
@@ -196,7 +214,7 @@ impl Drop for Proxy {
 }
 
 /// In memory where there is such a place: what is measured here is not the disk.
-fn directory() -> tempfile::TempDir {
+pub(crate) fn directory() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() {
         tempfile::tempdir_in(memory).expect("a directory")
@@ -226,10 +244,14 @@ pub(crate) fn scaling() -> Scaling {
         buffer_replicas: 0,
         scaleup_window: Duration::ZERO,
         scaledown_window: Duration::from_secs(1),
+        scaleup_rate_limit: None,
+        scaledown_rate_limit: None,
+        paused: false,
     }
 }
 
-async fn autoscaler(
+/// An autoscaler that runs, what its follower has to call, and its tasks.
+pub(crate) async fn autoscaler(
     holder: &str,
     store: &SharedStore,
     view: &View,
@@ -297,12 +319,12 @@ async fn write(store: &SharedStore, snapshot: &Snapshot, change: Change) -> Revi
 fn moved(replica: &Replica, state: ReplicaState) -> Change {
     let mut replica = replica.clone();
     replica.state = state;
-    replica.worker = Some("worker-1".into());
+    replica.worker = Some(WORKER.into());
     replica.address = Some(SocketAddr::from(([127, 0, 0, 1], 9)));
     Record::Replica(replica).change()
 }
 
-fn server(name: &str, scaling: Scaling) -> Server {
+pub(crate) fn server(name: &str, scaling: Scaling) -> Server {
     Server {
         proven: true,
         scaling,

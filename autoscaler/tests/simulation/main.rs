@@ -2,7 +2,8 @@
 //! load jumps, users deploy good and bad versions, proxies acknowledge late or never. Every world
 //! is one seed; a failure prints the line that replays it.
 //!
-//! `FPRS_SIM_SEEDS=10000` runs more worlds, `FPRS_SIM_SEED=N` one.
+//! `FPRS_SIM_SEEDS=10000` runs more worlds, `FPRS_SIM_SEED=N` one. Traces are loads alone, without a
+//! world around the decision.
 
 #![allow(
     clippy::expect_used,
@@ -12,32 +13,41 @@
     reason = "a test"
 )]
 
+mod traces;
 mod world;
 
+use traces::Trace;
 use world::World;
 
 const SEEDS: u64 = 2_000;
+const TRACES: u64 = 10_000;
 
 #[test]
 fn pools_stay_in_bounds_and_converge_in_every_simulated_world() {
-    if let Some(seed) = number("FPRS_SIM_SEED") {
-        run(seed);
-        return;
-    }
-    let seeds = number("FPRS_SIM_SEEDS").unwrap_or(SEEDS);
-    let threads = 2;
-    std::thread::scope(|scope| {
-        for thread in 0..threads {
-            scope.spawn(move || (thread..seeds).step_by(2).for_each(run));
-        }
-    });
+    each(SEEDS, |seed| World::new(seed).run());
 }
 
-fn run(seed: u64) {
-    let replay = Replay(seed);
-    let mut world = World::new(seed);
-    world.run();
-    drop(replay);
+#[test]
+fn ten_thousand_traces_stay_in_bounds_keep_their_windows_and_come_to_rest() {
+    each(TRACES, |seed| Trace::new(seed).run());
+}
+
+fn each(seeds: u64, run: impl Fn(u64) + Sync) {
+    let one = |seed| {
+        let replay = Replay(seed);
+        run(seed);
+        drop(replay);
+    };
+    if let Some(seed) = number("FPRS_SIM_SEED") {
+        one(seed);
+        return;
+    }
+    let seeds = number("FPRS_SIM_SEEDS").unwrap_or(seeds);
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            scope.spawn(move || (thread..seeds).step_by(2).for_each(one));
+        }
+    });
 }
 
 /// Says how to replay a world that broke.

@@ -13,6 +13,8 @@ use fprs_config::{
 };
 
 const TICK_MS: Millis = 200;
+/// The worker that drains in some worlds.
+const DRAINS: &str = "drains";
 const START_UNIX_MS: Millis = 1_700_000_000_000;
 const TURBULENT_TICKS: u64 = 300;
 /// Longer than the longest backoff, window and start-up together.
@@ -38,6 +40,8 @@ pub(crate) struct World {
     /// When each draining replica will be acknowledged, and when each stopping one will be gone.
     ends: HashMap<Arc<str>, Millis>,
     acknowledges_late: bool,
+    /// One of two workers drains; what starts now is on the other one.
+    drains: bool,
     born: u64,
     wanted: Vec<(Millis, u32)>,
     still_since: u64,
@@ -70,6 +74,7 @@ impl World {
             starts: HashMap::new(),
             ends: HashMap::new(),
             acknowledges_late: rng.u8(..4) == 0,
+            drains: false,
             born: 0,
             wanted: Vec::new(),
             still_since: 0,
@@ -96,13 +101,14 @@ impl World {
         let (load, in_flight) = self.load();
         let decision = self.decide(&load);
         let ready_before = self.count(ReplicaState::Ready);
-        let (ends, now_ms) = (&self.ends, self.now_ms);
+        let (ends, now_ms, drains) = (&self.ends, self.now_ms, self.drains);
         let acknowledged =
             |replica: &Replica| ends.get(&replica.id).is_some_and(|at| *at <= now_ms);
         let situation = Situation {
             view: &self.view,
             wanted: decision.wanted,
             in_flight: &in_flight,
+            leaving: &|replica| leaves(drains, replica),
             acknowledged: &acknowledged,
             now_unix_ms: self.unix_ms(),
         };
@@ -175,8 +181,11 @@ impl World {
         let mut others = others.filter(|replica| replica.state != ReplicaState::Failed);
         self.pool(target) == wanted
             && self.count(ReplicaState::Ready) == wanted.min(self.capacity)
-            && others
-                .all(|replica| replica.generation == target && replica.state == ReplicaState::Ready)
+            && others.all(|replica| {
+                replica.generation == target
+                    && replica.state == ReplicaState::Ready
+                    && !leaves(self.drains, replica)
+            })
     }
 
     fn assert_converged(&self) {
@@ -199,6 +208,7 @@ impl World {
                 let scaling = scaling(&mut self.rng);
                 self.edit(|server| server.scaling = scaling);
             }
+            12 => self.drains = !self.drains,
             _ => {}
         }
     }
@@ -211,6 +221,9 @@ impl World {
         self.fails.values_mut().for_each(|share| *share = 0.0);
         // At least two replicas fit, so that a deploy has room for one more than the last.
         self.capacity = self.capacity.max(2);
+        if self.drains {
+            self.capacity = usize::MAX;
+        }
         self.edit(|server| server.scaling.scaledown_window = Duration::from_secs(10));
     }
 
@@ -239,6 +252,7 @@ impl World {
                         self.starts
                             .insert(Arc::clone(&replica.id), self.now_ms + takes_ms);
                         self.set(&replica.id, ReplicaState::Starting);
+                        self.place(&replica.id);
                     }
                 }
                 ReplicaState::Starting => {
@@ -356,7 +370,8 @@ impl World {
         }
     }
 
-    /// Nothing busier is drained while something of the same generation stays.
+    /// Nothing busier is drained while something of the same generation, on the same worker as far
+    /// as one drains, stays.
     fn assert_least_loaded(&self, drained: &[Arc<str>], in_flight: &HashMap<Arc<str>, u64>) {
         let load = |id: &Arc<str>| in_flight.get(id).copied().unwrap_or(0);
         for id in drained {
@@ -364,6 +379,7 @@ impl World {
             let stays = self.view.replicas().filter(|other| {
                 other.state == ReplicaState::Ready
                     && other.generation == gone.generation
+                    && leaves(self.drains, other) == leaves(self.drains, gone)
                     && !drained.contains(&other.id)
             });
             for other in stays {
@@ -398,6 +414,13 @@ impl World {
         self.view.put(Arc::new(replica), Revision(1));
     }
 
+    fn place(&mut self, id: &Arc<str>) {
+        let mut replica = Replica::clone(&self.view.replicas[id]);
+        let other = self.drains || self.rng.bool();
+        replica.worker = Some(if other { "other" } else { DRAINS }.into());
+        self.view.put(Arc::new(replica), Revision(1));
+    }
+
     fn edit(&mut self, edit: impl FnOnce(&mut Server)) {
         let mut server = Server::clone(self.server());
         edit(&mut server);
@@ -418,6 +441,7 @@ impl World {
         let replicas = self.view.replicas();
         replicas
             .filter(|replica| replica.generation == generation)
+            .filter(|replica| !leaves(self.drains, replica))
             .filter(|replica| {
                 matches!(
                     replica.state,
@@ -445,6 +469,11 @@ impl World {
     }
 }
 
+/// Whether a replica is on a worker that drains.
+fn leaves(drains: bool, replica: &Replica) -> bool {
+    drains && replica.worker.as_deref() == Some(DRAINS)
+}
+
 fn scaling(rng: &mut fastrand::Rng) -> Scaling {
     let min_replicas = [0, 0, 1, 2][rng.usize(..4)];
     Scaling {
@@ -454,6 +483,9 @@ fn scaling(rng: &mut fastrand::Rng) -> Scaling {
         buffer_replicas: [0, 0, 1, 2][rng.usize(..4)],
         scaleup_window: Duration::from_secs([0, 0, 2][rng.usize(..3)]),
         scaledown_window: Duration::from_secs([0, 2, 10, 20][rng.usize(..4)]),
+        scaleup_rate_limit: None,
+        scaledown_rate_limit: None,
+        paused: false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Callers, Step};
 use crate::key::{Kind, Revision};
-use crate::record::{Domain, Record, Replica, Server};
+use crate::record::{Domain, Mirror, Record, Replica, Server};
 use crate::snapshot::{Held, Map, ServerView, Snapshot};
 
 #[derive(Debug)]
@@ -66,6 +66,7 @@ impl Builder {
             Record::Server(server) => self.put_server(Arc::new(server), written),
             Record::Replica(replica) => self.put_replica(Arc::new(replica), written),
             Record::Domain(domain) => self.put_domain(Arc::new(domain), written),
+            Record::Mirror(mirror) => self.put_mirror(Arc::new(mirror), written),
             Record::Worker(worker) => {
                 let id = worker.id.as_str().into();
                 hold(&mut self.snapshot.workers, id, worker, written)
@@ -149,6 +150,26 @@ impl Builder {
         before.is_none()
     }
 
+    fn put_mirror(&mut self, mirror: Arc<Mirror>, written: Revision) -> bool {
+        let name: Arc<str> = mirror.name.as_str().into();
+        let held = Held {
+            value: Arc::clone(&mirror),
+            written,
+        };
+        let before = self.snapshot.mirrors.insert(Arc::clone(&name), held);
+        if let Some(before) = &before
+            && before.value.server != mirror.server
+        {
+            self.edit(&before.value.server, |view| {
+                view.mirrors.remove(&name);
+            });
+        }
+        self.edit(&Arc::clone(&mirror.server), |view| {
+            view.mirrors.insert(name, mirror);
+        });
+        before.is_none()
+    }
+
     fn delete(&mut self, kind: Kind, name: &Arc<str>) {
         let gone = match kind {
             Kind::Server => {
@@ -171,6 +192,15 @@ impl Builder {
                         view.domains.remove(name);
                     });
                     self.hosts.insert(Arc::clone(name));
+                    true
+                }
+                None => false,
+            },
+            Kind::Mirror => match self.snapshot.mirrors.remove(name) {
+                Some(mirror) => {
+                    self.edit(&mirror.value.server, |view| {
+                        view.mirrors.remove(name);
+                    });
                     true
                 }
                 None => false,
@@ -211,8 +241,7 @@ impl Builder {
             }),
         };
         edit(held);
-        let view = &held.value;
-        if view.server.is_none() && view.replicas.is_empty() && view.domains.is_empty() {
+        if held.value.is_empty() {
             servers.remove(name);
         }
         self.servers.insert(Arc::clone(name));

@@ -7,8 +7,8 @@ use super::*;
 use crate::record::ReplicaState;
 use crate::store::Change;
 use crate::testing::{
-    batch, broken, contents_after, domain, issuer, lease, replica, server, server_with, tenant,
-    token, worker,
+    batch, broken, contents_after, domain, issuer, lease, mirror, replica, server, server_with,
+    tenant, token, worker,
 };
 
 mod poison;
@@ -81,6 +81,26 @@ fn a_batch_tells_whose_credentials_it_touched() {
     assert_eq!(names(&next.callers.tokens), ["t1"]);
     assert!(next.snapshot.token("t1").is_none() && next.snapshot.token("t2").is_some());
     assert!(next.snapshot.tenant("acme").is_some() && next.snapshot.issuer("idp").is_some());
+}
+
+#[test]
+fn a_mirror_is_found_with_its_server_wherever_it_moves() {
+    let mirrors = |applied: &Applied, of: &str| -> Vec<String> {
+        let view = applied.snapshot.server(of);
+        view.map(|view| view.mirrors.keys().map(ToString::to_string).collect())
+            .unwrap_or_default()
+    };
+    let first = run(&[batch(1, vec![mirror("m", "a").change()])]);
+    assert_eq!(names(&first.servers), ["a"]);
+    assert_eq!(mirrors(&first, "a"), ["m"]);
+    let moved = apply(&first.snapshot, &batch(2, vec![mirror("m", "b").change()]));
+    assert_eq!(names(&moved.servers), ["a", "b"]);
+    assert!(moved.snapshot.server("a").is_none());
+    assert_eq!(mirrors(&moved, "b"), ["m"]);
+    let gone = batch(3, vec![Change::delete(mirror("m", "b").key())]);
+    let gone = apply(&moved.snapshot, &gone);
+    assert_eq!(names(&gone.servers), ["b"]);
+    assert!(gone.snapshot.is_empty() && gone.snapshot.server("b").is_none());
 }
 
 #[test]
@@ -291,6 +311,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         1 => name.clone().prop_map(|name| tenant(name).change()),
         1 => name.clone().prop_map(|name| token(name).change()),
         1 => name.clone().prop_map(|name| issuer(name).change()),
+        2 => (name.clone(), name.clone()).prop_map(|(name, of)| mirror(name, of).change()),
         6 => (name, prop::sample::select(Kind::ALL.to_vec())).prop_map(|(name, kind)| {
             let host = format!("{name}.example.com");
             Change::delete(Key::new(kind, if kind == Kind::Domain { &host } else { name }))

@@ -126,7 +126,14 @@ impl Follower {
             crash.begin(contents.revision, instead)?;
         }
         let begun = Instant::now();
-        let next = self.load(&contents)?;
+        let mut next = self.load(&self.current, &contents)?;
+        if self.source == Source::Nothing
+            && !next.refused.is_empty()
+            && let Some(kept) = kept(self.keeper.as_ref().map(Keeper::last_good)).await
+        {
+            // What is refused may have a good version there: a restart is not to lose it.
+            next = self.load(&kept, &contents)?;
+        }
         self.status.heard();
         let applied = self.take(|_| next).map_err(|Panicked| {
             StoreError::Unavailable("its snapshot panics this build".to_owned())
@@ -139,9 +146,10 @@ impl Follower {
         Ok(())
     }
 
-    /// What the store holds, applied, unless it lacks too much.
-    fn load(&self, contents: &Contents) -> Result<Applied, StoreError> {
-        let applied = catch_unwind(AssertUnwindSafe(|| reload(&self.current, contents)));
+    /// What the store holds, applied, unless it lacks too much; what is refused stays as `previous`
+    /// has it.
+    fn load(&self, previous: &Snapshot, contents: &Contents) -> Result<Applied, StoreError> {
+        let applied = catch_unwind(AssertUnwindSafe(|| reload(previous, contents)));
         let applied = applied.map_err(|_| {
             self.status.panicked();
             StoreError::Unavailable("its snapshot panics this build".to_owned())
@@ -191,20 +199,8 @@ impl Follower {
         if self.source != Source::Nothing {
             return;
         }
-        let Some(last_good) = self.keeper.as_ref().map(Keeper::last_good) else {
+        let Some(contents) = read(self.keeper.as_ref().map(Keeper::last_good)).await else {
             return;
-        };
-        let contents = match tokio::task::spawn_blocking(move || last_good.read()).await {
-            Ok(Ok(Some(contents))) => contents,
-            Ok(Ok(None)) => return,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "nothing to start from");
-                return;
-            }
-            Err(error) => {
-                tracing::error!(%error, "reading the last-good file did not finish");
-                return;
-            }
         };
         let begun = Instant::now();
         let Ok(applied) = self.take(|_| load(&contents)) else {
@@ -326,6 +322,29 @@ fn log(refused: &[Refusal]) {
     {
         tracing::warn!(%key, %revision, reason, "record refused; its last good version stays");
     }
+}
+
+/// What a last-good file holds.
+async fn read(last_good: Option<LastGood>) -> Option<Contents> {
+    let last_good = last_good?;
+    match tokio::task::spawn_blocking(move || last_good.read()).await {
+        Ok(Ok(contents)) => contents,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "nothing to start from");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "reading the last-good file did not finish");
+            None
+        }
+    }
+}
+
+/// The same as a snapshot that nobody is served by.
+async fn kept(last_good: Option<LastGood>) -> Option<Arc<Snapshot>> {
+    let contents = read(last_good).await?;
+    let loaded = catch_unwind(AssertUnwindSafe(|| load(&contents)));
+    loaded.ok().map(|applied| applied.snapshot)
 }
 
 #[cfg(test)]

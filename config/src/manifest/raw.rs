@@ -31,6 +31,10 @@ pub(super) struct Raw {
     buffer_replicas: Option<u32>,
     scaleup_window: Option<String>,
     scaledown_window: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scaleup_rate_limit: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scaledown_rate_limit: Option<u32>,
     startup_timeout: Option<String>,
     exit_grace_period: Option<String>,
     hold: Option<String>,
@@ -54,7 +58,7 @@ struct RawCors {
 }
 
 /// Every key a manifest may have.
-pub(super) const KEYS: [&str; 24] = [
+pub(super) const KEYS: [&str; 26] = [
     "name",
     "command",
     "image",
@@ -69,6 +73,8 @@ pub(super) const KEYS: [&str; 24] = [
     "buffer_replicas",
     "scaleup_window",
     "scaledown_window",
+    "scaleup_rate_limit",
+    "scaledown_rate_limit",
     "startup_timeout",
     "exit_grace_period",
     "hold",
@@ -81,15 +87,15 @@ pub(super) const KEYS: [&str; 24] = [
     "egress",
 ];
 
-const DEFAULT_MAX_REPLICAS: u32 = 4;
-const DEFAULT_SCALEDOWN_WINDOW: Duration = Duration::from_secs(60);
+pub(super) const DEFAULT_MAX_REPLICAS: u32 = 4;
+pub(super) const DEFAULT_SCALEDOWN_WINDOW: Duration = Duration::from_secs(60);
 const DEFAULT_STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_EXIT_GRACE: Duration = Duration::from_secs(10);
 /// Browsers' own default is 5 s, a round trip more for every few clicks.
 const DEFAULT_CORS_MAX_AGE: Duration = Duration::from_secs(600);
 const DEFAULT_REGION: &str = "local";
 /// The word for "no limit", where a key allows that.
-const NONE: &str = "none";
+pub(super) const NONE: &str = "none";
 
 impl TryFrom<Raw> for Manifest {
     type Error = Invalid;
@@ -130,6 +136,9 @@ impl TryFrom<Raw> for Manifest {
                     raw.scaledown_window,
                     DEFAULT_SCALEDOWN_WINDOW,
                 )?,
+                scaleup_rate_limit: raw.scaleup_rate_limit,
+                scaledown_rate_limit: raw.scaledown_rate_limit,
+                paused: false,
             },
             tenant: raw.tenant.unwrap_or_default(),
             auth: auth(raw.auth.as_deref())?,
@@ -179,6 +188,8 @@ impl From<Manifest> for Raw {
             buffer_replicas: Some(scaling.buffer_replicas),
             scaleup_window: Some(words(scaling.scaleup_window)),
             scaledown_window: Some(words(scaling.scaledown_window)),
+            scaleup_rate_limit: scaling.scaleup_rate_limit,
+            scaledown_rate_limit: scaling.scaledown_rate_limit,
             startup_timeout: Some(words(version.startup_timeout)),
             exit_grace_period: Some(words(version.exit_grace)),
             hold: Some(words(hold)),
@@ -265,7 +276,7 @@ fn optional_duration(
     }
 }
 
-fn duration(
+pub(super) fn duration(
     field: &'static str,
     text: Option<String>,
     default: Duration,
@@ -290,6 +301,6 @@ fn duration(
 
 const NANOS_PER_MILLI: u32 = 1_000_000;
 
-fn words(duration: Duration) -> String {
+pub(super) fn words(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }

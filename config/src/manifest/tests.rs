@@ -137,6 +137,10 @@ fn a_wrong_value_is_named_with_its_line() {
             "target_concurrency = inf",
             "line 5: `target_concurrency` is inf: must be",
         ),
+        (
+            "scaledown_rate_limit = 0",
+            "line 5: `scaledown_rate_limit` is 0: must be",
+        ),
         ("hold = \"5\"", "line 5: `hold` is `5`: "),
         ("hold = 5", "line 5: invalid type: integer `5`"),
         ("hold = \"1us\"", "line 5: `hold` is `1us`: nothing finer"),
@@ -279,7 +283,8 @@ fn the_json_form_says_the_same() {
 #[test]
 fn the_list_of_keys_is_the_manifests() {
     let image = r#"{"name":"x","image":"i","auth":"public","target_concurrency":1,"working_dir":"/",
-            "tenant":"t","auth_websocket":["query"],"cors":{"allow_origins":["*"]}}"#;
+            "scaleup_rate_limit":9,"scaledown_rate_limit":3,"tenant":"t",
+            "auth_websocket":["query"],"cors":{"allow_origins":["*"]}}"#;
     let manifest: Manifest = serde_json::from_str(image).unwrap();
     let json = serde_json::to_value(&manifest).unwrap();
     let mut written: Vec<&str> = json
@@ -400,4 +405,11 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_deploy_goes_on_with_what_somebody_paused_and_leaves_it_so() {
+    let mut paused = hello().server(None, 1);
+    paused.scaling.paused = true;
+    assert!(hello().server(Some(&paused), 2).scaling.paused);
 }

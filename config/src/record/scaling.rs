@@ -23,10 +23,20 @@ pub struct Scaling {
     pub scaleup_window: Duration,
     /// Load must be gone this long before the pool shrinks.
     pub scaledown_window: Duration,
+    /// Replicas that load may add in any minute, at least 1; `None`: no limit.
+    pub scaleup_rate_limit: Option<u32>,
+    /// Replicas that may be taken away in any minute, at least 1; `None`: no limit.
+    pub scaledown_rate_limit: Option<u32>,
+    /// The pool stays as large as it is, within min and max.
+    pub paused: bool,
 }
 
 impl Scaling {
-    pub(super) fn check(&self) -> Result<(), Invalid> {
+    /// Checks settings that were changed one by one.
+    ///
+    /// # Errors
+    /// Names the field that is wrong.
+    pub fn check(&self) -> Result<(), Invalid> {
         if let Some(target) = self.target_concurrency
             && !(limits::TARGET_CONCURRENCY_MIN..=limits::TARGET_CONCURRENCY).contains(&target)
         {
@@ -68,6 +78,17 @@ impl Scaling {
                 ),
             ));
         }
+        for (field, limit) in [
+            ("scaleup_rate_limit", self.scaleup_rate_limit),
+            ("scaledown_rate_limit", self.scaledown_rate_limit),
+        ] {
+            if limit == Some(0) {
+                return Err(Invalid::new(
+                    field,
+                    "is 0: must be at least 1, or left out for no limit",
+                ));
+            }
+        }
         let window = limits::SCALING_WINDOW;
         check::at_most("scaleup_window", self.scaleup_window, window)?;
         check::at_most("scaledown_window", self.scaledown_window, window)
@@ -81,6 +102,9 @@ impl Scaling {
             buffer_replicas: wire.buffer_replicas,
             scaleup_window: Duration::from_millis(wire.scaleup_window_ms),
             scaledown_window: Duration::from_millis(wire.scaledown_window_ms),
+            scaleup_rate_limit: wire.scaleup_rate_limit,
+            scaledown_rate_limit: wire.scaledown_rate_limit,
+            paused: wire.paused,
         }
     }
 
@@ -92,6 +116,9 @@ impl Scaling {
             buffer_replicas: self.buffer_replicas,
             scaleup_window_ms: millis(self.scaleup_window),
             scaledown_window_ms: millis(self.scaledown_window),
+            scaleup_rate_limit: self.scaleup_rate_limit,
+            scaledown_rate_limit: self.scaledown_rate_limit,
+            paused: self.paused,
         }
     }
 }

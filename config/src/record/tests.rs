@@ -5,13 +5,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::samples;
-use crate::testing::{domain, issuer, lease, replica, server, tenant, token, worker};
+use crate::testing::{domain, issuer, lease, mirror, replica, server, tenant, token, worker};
 
 fn all() -> Vec<Record> {
     vec![
         domain("a.example.com", "a"),
         issuer("idp"),
         lease("autoscaler"),
+        mirror("m1", "a"),
         replica("r1", "a", ReplicaState::Ready),
         server("a"),
         tenant("acme"),
@@ -234,6 +235,71 @@ fn issuer_reason(edit: impl FnOnce(&mut Issuer)) -> String {
     refused(Record::Issuer(issuer))
 }
 
+fn mirror_reason(edit: impl FnOnce(&mut Mirror)) -> String {
+    let Record::Mirror(mut mirror) = mirror("m1", "a") else {
+        panic!("a mirror is a mirror");
+    };
+    edit(&mut mirror);
+    refused(Record::Mirror(mirror))
+}
+
+#[test]
+fn a_mirror_is_refused_by_the_field_that_is_wrong() {
+    fn compare(mirror: &mut Mirror) -> &mut Compare {
+        mirror.compare.as_mut().unwrap()
+    }
+    for (reason, field) in [
+        (
+            mirror_reason(|mirror| mirror.shadow = "a".into()),
+            "`shadow`",
+        ),
+        (
+            mirror_reason(|mirror| mirror.shadow = "".into()),
+            "`shadow`",
+        ),
+        (mirror_reason(|mirror| mirror.basis_points = 0), "`percent`"),
+        (
+            mirror_reason(|mirror| mirror.basis_points = 10_001),
+            "`percent`",
+        ),
+        (
+            mirror_reason(|mirror| mirror.key = MirrorKey::Header("X-User".into())),
+            "`key`",
+        ),
+        (
+            mirror_reason(|mirror| mirror.key = MirrorKey::Cookie("a b".into())),
+            "`key`",
+        ),
+        (
+            mirror_reason(|mirror| mirror.salt = "x".repeat(65)),
+            "`salt`",
+        ),
+        (
+            mirror_reason(|mirror| mirror.exchange_bytes = 0),
+            "`exchange_bytes`",
+        ),
+        (mirror_reason(|mirror| mirror.copies = 10_001), "`copies`"),
+        (
+            mirror_reason(|mirror| mirror.deadline = Duration::ZERO),
+            "`deadline`",
+        ),
+        (
+            mirror_reason(|mirror| compare(mirror).headers.push("X-A".into())),
+            "`headers`",
+        ),
+        (
+            mirror_reason(|mirror| compare(mirror).ignore = vec!["/a".into(); 65]),
+            "`ignore`",
+        ),
+        (
+            mirror_reason(|mirror| compare(mirror).ignore.push("id".into())),
+            "`ignore`",
+        ),
+    ] {
+        assert!(reason.starts_with(field), "{reason}");
+    }
+}
+
 fn tenant_reason(edit: impl FnOnce(&mut Tenant)) -> String {
     let Record::Tenant(mut tenant) = tenant("acme") else {
         panic!("a tenant is a tenant");
@@ -344,6 +410,7 @@ fn an_unknown_state_or_auth_is_refused() {
         (server("a"), 15, "`auth_websocket`"),
         (token("t1"), 4, "`role`"),
         (issuer("idp"), 5, "`algorithms`"),
+        (mirror("m1", "a"), 5, "`key`"),
     ] {
         let mut bytes = record.change().value.unwrap().to_vec();
         // The last value of a scalar field wins.

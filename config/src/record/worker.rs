@@ -20,6 +20,8 @@ pub struct Worker {
     pub capacity: u32,
     /// Changes with every start of the relay process.
     pub epoch: u64,
+    /// It takes no more replicas; those it has are replaced elsewhere. Its relay never says so.
+    pub draining: bool,
 }
 
 impl Worker {
@@ -39,6 +41,26 @@ impl Worker {
         Ok(())
     }
 
+    /// Whether that is what its relay offers now; a relay knows nothing of draining.
+    pub fn is_offered(&self, offer: &Self) -> bool {
+        let Self {
+            id,
+            address,
+            compute_region,
+            capacity,
+            epoch,
+            draining: _,
+        } = self;
+        (id, address, compute_region, capacity, epoch)
+            == (
+                &offer.id,
+                &offer.address,
+                &offer.compute_region,
+                &offer.capacity,
+                &offer.epoch,
+            )
+    }
+
     /// Checks a worker as a relay offers it.
     ///
     /// # Errors
@@ -53,6 +75,7 @@ impl Worker {
             compute_region: wire.compute_region,
             capacity: wire.capacity,
             epoch: wire.epoch,
+            draining: wire.draining,
         };
         worker.check()?;
         Ok(worker)
@@ -66,6 +89,7 @@ impl Worker {
             compute_region: self.compute_region.clone(),
             capacity: self.capacity,
             epoch: self.epoch,
+            draining: self.draining,
         }
     }
 }

@@ -14,6 +14,14 @@ impl Snapshot {
         for domain in self.domains() {
             self.check_host(&domain.host);
         }
+        for mirror in self.mirrors() {
+            let view = self.server(&mirror.server);
+            assert!(
+                view.is_some_and(|view| view.mirrors.contains_key(mirror.name.as_str())),
+                "{} is in its server's view",
+                mirror.name
+            );
+        }
         assert_eq!(
             self.homes.len(),
             self.replicas().count(),
@@ -29,7 +37,8 @@ impl Snapshot {
                 + self.leases.len()
                 + self.tenants.len()
                 + self.tokens.len()
-                + self.issuers.len(),
+                + self.issuers.len()
+                + self.mirrors.len(),
             "every record in force is counted once"
         );
         for entry in self.contents().entries {
@@ -54,10 +63,7 @@ impl Snapshot {
     }
 
     fn check_view(&self, name: &Arc<str>, view: &ServerView) {
-        assert!(
-            view.server.is_some() || !view.replicas.is_empty() || !view.domains.is_empty(),
-            "the view of {name} has a reason to exist"
-        );
+        assert!(!view.is_empty(), "the view of {name} has a reason to exist");
         if let Some(server) = &view.server {
             assert_eq!(server.name, *name, "a server is in its own place");
         }
@@ -71,6 +77,13 @@ impl Snapshot {
                 self.homes.get(id),
                 Some(name),
                 "replica {id} is found in its server's view"
+            );
+        }
+        for (mirror, held) in &view.mirrors {
+            let known = self.mirror(mirror);
+            assert!(
+                known.is_some_and(|known| Arc::ptr_eq(known, held) && held.server == *name),
+                "mirror {mirror} is of {name}"
             );
         }
         for (host, ()) in &view.domains {

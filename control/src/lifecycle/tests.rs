@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fprs_config::{Kind, Record, Replica, ReplicaState, limits};
+use fprs_config::{Kind, Record, Replica, ReplicaState, Worker, limits};
 use fprs_proto::worker as wire;
 
 use super::*;
@@ -210,6 +210,30 @@ fn replicas_of_an_earlier_process_of_a_relay_are_gone_with_it() {
 }
 
 #[test]
+fn a_worker_that_drains_takes_nothing_until_it_is_told_to_or_begins_anew() {
+    let mut world = World::ready();
+    world.run("r1");
+    let mut draining = Worker::clone(world.store.snapshot.worker("w1").unwrap());
+    draining.draining = true;
+    world.store.put(&Record::Worker(draining));
+    world.request("r2");
+    world.settle();
+    assert_eq!(world.store.state("r1"), Some(ReplicaState::Ready));
+    assert_eq!(world.store.state("r2"), Some(ReplicaState::Requested));
+    // A connection that broke changes nothing; another process of the relay is another worker.
+    world.hang_up("w1");
+    world.attach("w1", 1);
+    world.settle();
+    assert!(world.store.snapshot.worker("w1").unwrap().draining);
+    assert_eq!(world.store.state("r2"), Some(ReplicaState::Requested));
+    world.hang_up("w1");
+    world.attach("w1", 2);
+    world.settle();
+    assert!(!world.store.snapshot.worker("w1").unwrap().draining);
+    assert_eq!(world.store.state("r2"), Some(ReplicaState::Starting));
+}
+
+#[test]
 fn a_second_process_under_an_attached_name_is_refused_until_the_lease_ends() {
     let mut world = World::ready();
     assert!(!world.attach("w1", 2));
@@ -376,7 +400,7 @@ fn a_replica_without_a_place_waits_visibly_and_starts_when_a_worker_comes() {
     world.settle();
     let waiting = world.workers.waiting("hello").unwrap().to_string();
     assert!(
-        waiting.starts_with("no worker in region `local` is attached"),
+        waiting.starts_with("no worker in region `local` takes replicas"),
         "{waiting}"
     );
     world.attach("w1", 1);

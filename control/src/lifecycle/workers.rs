@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fprs_config::{Key, Kind, Record, Replica, ReplicaState, Snapshot, limits};
+use fprs_config::{Key, Kind, Record, Replica, ReplicaState, Snapshot, Worker, limits};
 
 use super::{Now, Order, Plan};
 use crate::commit::{Group, Note};
@@ -75,7 +75,8 @@ fn leave(snapshot: &Snapshot, id: &Arc<str>, replicas: &[&Arc<Replica>], plan: &
     plan.groups.push(group);
 }
 
-/// Its record is written. Replicas placed on an earlier process of that name are gone with it.
+/// Its record is written; a relay that only connects again goes on draining, a new one takes
+/// replicas. Replicas placed on an earlier process of that name are gone with it.
 fn arrive(
     snapshot: &Snapshot,
     id: &Arc<str>,
@@ -86,11 +87,18 @@ fn arrive(
     let Some(offer) = &member.offer else {
         return;
     };
+    let record = snapshot.worker(id);
+    let same_process = record.filter(|record| record.epoch == offer.epoch);
+    let draining = same_process.is_some_and(|record| record.draining);
+    let same_process = same_process.is_some();
     let mut group = Group::default();
-    group.put(snapshot, &Record::Worker(offer.clone()));
-    let same_process = snapshot
-        .worker(id)
-        .is_some_and(|record| record.epoch == offer.epoch);
+    group.put(
+        snapshot,
+        &Record::Worker(Worker {
+            draining,
+            ..offer.clone()
+        }),
+    );
     if !same_process {
         let lost = replicas
             .iter()

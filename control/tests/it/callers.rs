@@ -7,7 +7,13 @@ use crate::plane::Plane;
 
 impl Plane {
     /// One request as the holder of that token; the answer's status and JSON.
-    async fn say(&self, token: &str, method: Method, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn say(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> (u16, Value) {
         let (status, text) = self
             .ask_as(Some(token), method, path, &body.to_string())
             .await;
@@ -36,7 +42,7 @@ fn issuer(tenant: &str, aud: &str) -> Value {
     })
 }
 
-async fn with_tenants() -> (Plane, String, String) {
+pub(crate) async fn with_tenants() -> (Plane, String, String) {
     let plane = Plane::start().await;
     for name in ["one", "two"] {
         let path = format!("/v1/tenants/{name}");

@@ -192,7 +192,7 @@ async fn a_replica_that_finds_no_place_waits_visibly() {
         .await
         .unwrap();
     assert!(
-        problem.contains("no worker in region `moon` is attached"),
+        problem.contains("no worker in region `moon` takes replicas"),
         "{problem}"
     );
     assert_eq!(

@@ -13,6 +13,7 @@ mod feed;
 mod latency;
 #[cfg(test)]
 mod logs;
+mod mirrors;
 #[cfg(test)]
 mod plane;
 #[cfg(test)]

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use fprs_config::follow::{Follower, Status};
 use fprs_config::store::EmbeddedStore;
 use fprs_config::{Change, Record, Replica, ReplicaState, Revision, SharedStore, Snapshot, View};
-use fprs_control::{Admin, AdminToken, AuditLog, Control, ControlSettings, PublicUrl};
+use fprs_control::{
+    Admin, AdminToken, AuditLog, Control, ControlSettings, PublicUrl, mirror_reports,
+};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -209,12 +211,15 @@ async fn control(
     let registry = Registry::new();
     let control = Control::new(settings, Arc::clone(store), view.clone(), &registry).unwrap();
     let extra = || async { "what the binary adds" };
+    let reports = Arc::new(|name: &str| (name != "unseen").then(|| Value::from("seen")));
     let router = control.router(Admin {
         token: AdminToken::new(TOKEN),
         registry,
         ready: Arc::new(|| Ok(())),
         config: Arc::clone(status),
-        api: Router::new().route("/v1/autoscaler/{name}", axum::routing::get(extra)),
+        api: Router::new()
+            .route("/v1/autoscaler/{name}", axum::routing::get(extra))
+            .merge(mirror_reports(view.clone(), reports)),
         grpc: Routes::new(fprs_config::feed::server::service(Arc::clone(store))),
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

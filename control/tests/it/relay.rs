@@ -28,6 +28,7 @@ pub(crate) fn offer(id: &str, epoch: u64) -> record::Worker {
         compute_region: "local".to_owned(),
         capacity: 100,
         epoch,
+        draining: false,
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                 },
                 store,
                 view.clone(),
+                &process.token,
                 &process.registry,
                 &mut process.parts,
             )?;
@@ -93,6 +94,7 @@ pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
                 status,
                 Arc::new(|| Ok(())),
                 autoscaler.routes(Routes::default()),
+                autoscaler.api(),
             )?;
             process.run(settings, view).await
         },
@@ -129,7 +131,8 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                 &mut process.parts,
             )?;
             // It runs what control tells it, and knows nothing else of the store.
-            process.admin(Arc::default(), Arc::new(|| Ok(())), Routes::default())?;
+            let ready: ReadyCheck = Arc::new(|| Ok(()));
+            process.admin(Arc::default(), ready, Routes::default(), Router::new())?;
             let attached = relay.attached();
             let never = std::future::pending();
             let ended = process.run_until(settings, attached, never).await;
@@ -210,6 +213,7 @@ impl Process {
         status: Arc<Status>,
         ready: ReadyCheck,
         grpc: Routes,
+        api: Router,
     ) -> Result<(), Failure> {
         let admin = Admin {
             registry: self.registry.clone(),
@@ -217,7 +221,7 @@ impl Process {
             ready,
             config: status,
             grpc,
-            api: Router::new(),
+            api,
         };
         self.serve_admin(admin.into_control_admin().router())
     }

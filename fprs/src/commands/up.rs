@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use fprs_config::View;
 use fprs_config::manifest::Manifest;
 use fprs_control::{ControlSettings, PublicUrl};
@@ -109,6 +108,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         control_settings(&settings, &dir, addresses.listen, prepared.as_ref())?,
         Arc::clone(&store),
         view.clone(),
+        &token,
         &registry,
         &mut parts,
     )?;
@@ -121,13 +121,14 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         &mut parts,
     )?;
     following.start(&registry, &mut parts)?;
+    let mirrors = fprs_control::mirror_reports(view.clone(), proxy.mirror_reports());
     let routes = control.routes(Admin {
         registry: registry.clone(),
         token: token.clone(),
         ready: proxy.ready_check(),
         config: status,
         grpc: autoscaler.routes(Routes::default()),
-        api: Router::new(),
+        api: autoscaler.api().merge(mirrors),
     });
     roles::serve(admin, routes, &mut parts, std::future::pending())?;
     let relay = Relaying::start(

@@ -60,6 +60,11 @@ impl Gate {
         })
     }
 
+    /// The core has more to do than it can.
+    pub fn is_late(&self) -> bool {
+        !self.share.borrow().is_calm()
+    }
+
     /// Admits one exchange of that tenant, which came on a client's connection with those fields.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod admit;
 mod choose;
+mod shadows;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use fprs_forward::message::Gone;
 use fprs_forward::upstream::Failure;
 use fprs_forward::upstream::h2::{Slot, Stream};
 use fprs_forward::{
-    Account, Answer, Body, Budget, Downstream, Ledger, Observer, Reason, Rules, Sending, Service,
-    Verdict, grpc,
+    Account, Answer, Body, Budget, Downstream, Ledger, Observer, Owner, Reason, Rules, Sending,
+    Service, Verdict, grpc,
 };
 use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
@@ -56,12 +57,19 @@ pub struct Proxy {
     tables: Arc<Tables>,
     edges: Arc<[IpNet]>,
     leaving: Arc<AtomicBool>,
-    peers: Rc<Peers>,
-    ledger: Rc<Ledger>,
+    carrier: Rc<Carrier>,
     gate: Rc<Gate>,
     counters: Arc<Core>,
     callers: Authenticator,
     pen: Option<Rc<Pen>>,
+}
+
+/// What carrying takes, for requests and for copies of them, which outlive their requests.
+#[derive(Debug)]
+struct Carrier {
+    tables: Arc<Tables>,
+    peers: Rc<Peers>,
+    ledger: Rc<Ledger>,
 }
 
 impl Proxy {
@@ -71,8 +79,11 @@ impl Proxy {
             tables: Arc::clone(&settings.tables),
             edges: Arc::clone(&settings.edges),
             leaving: Arc::clone(&settings.leaving),
-            peers: Rc::default(),
-            ledger: Ledger::new(&settings.budget),
+            carrier: Rc::new(Carrier {
+                tables: Arc::clone(&settings.tables),
+                peers: Rc::default(),
+                ledger: Ledger::new(&settings.budget),
+            }),
             gate: Gate::new(&settings.overload),
             counters,
             callers: Authenticator::default(),
@@ -80,22 +91,64 @@ impl Proxy {
         }
     }
 
-    /// Offers the request to one replica after another until one doesn't refuse it.
+    /// Counts how an exchange ended, and answers where nobody has.
+    fn ended<D: Downstream>(&self, outcome: Outcome, asked: &mut Asked, downstream: &mut D) {
+        asked.note.ended(&outcome);
+        match (outcome.end, outcome.status) {
+            (End::Complete, status) => self.counters.complete(status.unwrap_or_default()),
+            (End::Client(Gone::Broken | Gone::Stalled), None) => {
+                self.answer(&Answer::new(Reason::BadRequest), asked, downstream);
+            }
+            (End::Client(_), _) => self.counters.left(),
+            (End::Upstream(failure), None) => {
+                self.answer(&Answer::new(failure.into()), asked, downstream);
+            }
+            (End::Shed, None) => {
+                self.answer(&Answer::new(Reason::Overloaded), asked, downstream);
+            }
+            (End::Shed | End::Upstream(_), Some(_)) => self.counters.cut(),
+        }
+    }
+
+    /// An edge is refused the stream, which it offers to another proxy; everybody else is told.
+    fn refuse<D: Downstream>(&self, client: &Client, asked: &mut Asked, downstream: &mut D) {
+        if forwarded::is_trusted(client, &self.edges) && downstream.refuse() {
+            self.counters.answered(Reason::Overloaded);
+            asked.note.refused(Reason::Overloaded);
+            return;
+        }
+        self.answer(&Answer::new(Reason::Overloaded), asked, downstream);
+    }
+
+    fn answer<D: Downstream>(&self, answer: &Answer, asked: &mut Asked, downstream: &mut D) {
+        self.counters.answered(answer.reason());
+        asked.note.answered(answer.reason());
+        answer.send_as(asked.grpc, downstream);
+    }
+}
+
+impl Carrier {
+    /// Offers the request to one replica after another until one doesn't refuse it, as long as it can
+    /// be sent again.
     async fn offer<D: Downstream>(
         &self,
         mut route: Arc<Route>,
         inbound: &mut Inbound,
-        note: &mut Note,
+        terms: Terms<'_>,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
-        let owner = route.owner.clone();
-        if self.ledger.refuses(&owner) {
+        let Terms {
+            owner,
+            sending,
+            note,
+        } = terms;
+        if self.ledger.refuses(owner) {
             return Err(Refused::Full);
         }
         let mut offers = Offers::default();
         let mut holding = Holding {
-            sending: Sending::default(),
-            account: self.ledger.account(&owner),
+            sending,
+            account: self.ledger.account(owner),
         };
         loop {
             let account = &mut holding.account;
@@ -139,41 +192,14 @@ impl Proxy {
             }
         }
     }
+}
 
-    /// Counts how an exchange ended, and answers where nobody has.
-    fn ended<D: Downstream>(&self, outcome: Outcome, asked: &mut Asked, downstream: &mut D) {
-        asked.note.ended(&outcome);
-        match (outcome.end, outcome.status) {
-            (End::Complete, status) => self.counters.complete(status.unwrap_or_default()),
-            (End::Client(Gone::Broken | Gone::Stalled), None) => {
-                self.answer(&Answer::new(Reason::BadRequest), asked, downstream);
-            }
-            (End::Client(_), _) => self.counters.left(),
-            (End::Upstream(failure), None) => {
-                self.answer(&Answer::new(failure.into()), asked, downstream);
-            }
-            (End::Shed, None) => {
-                self.answer(&Answer::new(Reason::Overloaded), asked, downstream);
-            }
-            (End::Shed | End::Upstream(_), Some(_)) => self.counters.cut(),
-        }
-    }
-
-    /// An edge is refused the stream, which it offers to another proxy; everybody else is told.
-    fn refuse<D: Downstream>(&self, client: &Client, asked: &mut Asked, downstream: &mut D) {
-        if forwarded::is_trusted(client, &self.edges) && downstream.refuse() {
-            self.counters.answered(Reason::Overloaded);
-            asked.note.refused(Reason::Overloaded);
-            return;
-        }
-        self.answer(&Answer::new(Reason::Overloaded), asked, downstream);
-    }
-
-    fn answer<D: Downstream>(&self, answer: &Answer, asked: &mut Asked, downstream: &mut D) {
-        self.counters.answered(answer.reason());
-        asked.note.answered(answer.reason());
-        answer.send_as(asked.grpc, downstream);
-    }
+/// How a request is offered.
+struct Terms<'a> {
+    /// On whom what it holds is counted.
+    owner: &'a Owner,
+    sending: Sending,
+    note: &'a mut Note,
 }
 
 /// What is kept of a request for its end.
@@ -258,10 +284,23 @@ impl Service for Proxy {
                 Ok(admitted) => admitted,
                 Err(refusal) => return self.answer(&refusal.answer(), asked, downstream),
             };
-        match self
-            .offer(route, inbound, &mut asked.note, downstream)
-            .await
-        {
+        let owner = route.owner.clone();
+        let terms = Terms {
+            owner: &owner,
+            sending: Sending::default(),
+            note: &mut asked.note,
+        };
+        let offered = match self.copies(&route, inbound) {
+            None => self.carrier.offer(route, inbound, terms, downstream).await,
+            // Boxed, like what else is rare: an exchange has no room for it in its future.
+            Some(copies) => {
+                let mirrored = self
+                    .carrier
+                    .mirrored(copies, route, inbound, terms, downstream);
+                Box::pin(mirrored).await
+            }
+        };
+        match offered {
             Err(Refused::Answer(answer)) => self.answer(&answer, asked, downstream),
             Err(Refused::Full) => self.refuse(&inbound.client, asked, downstream),
             Err(Refused::Left) => self.counters.left(),
@@ -273,7 +312,7 @@ impl Service for Proxy {
     }
 
     fn receive(&self, edit: Arc<Edit>) {
-        self.peers.edit(&edit);
+        self.carrier.peers.edit(&edit);
     }
 }
 

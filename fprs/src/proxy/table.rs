@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use fprs_autoscaler_client::{Demand, Gauge, ServerDemand};
-use fprs_config::{Applied, Auth, Cors, ReplicaState, ServerView, Snapshot, WebSocketAuth};
+use fprs_config::{Applied, Auth, Cors, ReplicaState, ServerView, Snapshot, WebSocketAuth, limits};
 use fprs_forward::Owner;
 use fprs_forward::upstream::dials::Dials;
 use http::HeaderValue;
@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use crate::proxy::admit::{Tenant, Tenants};
 use crate::proxy::auth::View;
 use crate::proxy::host::{self, Host};
+use crate::proxy::mirror::{Mirroring, Mirrors};
 
 use self::nobody::Nobody;
 
@@ -80,6 +81,8 @@ pub struct Route {
     pub request_timeout: Option<Duration>,
     /// Replicas that take requests.
     pub ready: Box<[Arc<Replica>]>,
+    /// The mirrors of its requests; most servers have none.
+    pub mirrors: Box<[Arc<Mirroring>]>,
     /// A replica is on its way.
     pub starting: bool,
     /// The demand that nobody serves yet.
@@ -223,17 +226,24 @@ pub struct Tables {
     current: ArcSwap<Table>,
     demand: Arc<Demand>,
     tenants: Tenants,
+    mirrors: Mirrors,
     nobody: Nobody,
 }
 
 impl Tables {
     /// An empty table for a zone.
     pub fn new(zone: &str, demand: Arc<Demand>) -> Arc<Self> {
+        Self::with(zone, demand, Mirrors::default())
+    }
+
+    /// An empty table for a zone, whose mirrors are those.
+    pub fn with(zone: &str, demand: Arc<Demand>, mirrors: Mirrors) -> Arc<Self> {
         Arc::new(Self {
             zone: zone.to_owned(),
             current: ArcSwap::default(),
             demand,
             tenants: Tenants::default(),
+            mirrors,
             nobody: Nobody::default(),
         })
     }
@@ -246,6 +256,11 @@ impl Tables {
     /// The tenants of its servers.
     pub const fn tenants(&self) -> &Tenants {
         &self.tenants
+    }
+
+    /// The mirrors of its servers.
+    pub const fn mirrors(&self) -> &Mirrors {
+        &self.mirrors
     }
 
     /// The table in force; not to be held across an await.
@@ -397,6 +412,10 @@ impl Tables {
                 })
             })
             .collect();
+        let mirrors = view.mirrors.values().take(limits::MIRRORS_PER_SERVER);
+        let mirrors = mirrors
+            .filter_map(|mirror| self.mirrors.of(mirror, tenant.name()))
+            .collect();
         Some(Route {
             server: Arc::clone(server),
             auth: spec.auth,
@@ -407,6 +426,7 @@ impl Tables {
             hold: spec.hold,
             request_timeout: spec.request_timeout,
             ready,
+            mirrors,
             starting: view
                 .replicas
                 .values()

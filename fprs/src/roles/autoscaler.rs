@@ -1,7 +1,10 @@
 //! The autoscaler role: takes reports and keeps every pool at its size.
 
+mod api;
+
 use std::net::SocketAddr;
 
+use axum::Router;
 use fprs_autoscaler::{Autoscaler, Settings};
 use fprs_config::SharedStore;
 use prometheus::Registry;
@@ -50,6 +53,11 @@ impl Autoscaling {
     pub fn routes(&self, routes: Routes) -> Routes {
         routes.add_service(self.autoscaler.service())
     }
+
+    /// The JSON API of this role, for its process's admin port.
+    pub fn api(&self) -> Router {
+        api::router(self.autoscaler.clone())
+    }
 }
 
 /// What proxies tell an autoscaler, for operators: read when somebody asks.
@@ -58,6 +66,9 @@ struct Metrics {
     autoscaler: Autoscaler,
     proxies: IntGauge,
     in_flight: IntGauge,
+    unheard: IntGauge,
+    disagreeing: IntGauge,
+    leads: IntGauge,
 }
 
 impl Metrics {
@@ -72,21 +83,53 @@ impl Metrics {
                 "fprs_autoscaler_in_flight",
                 "Exchanges in flight as proxies reported them last; 0 on a standby.",
             )?,
+            unheard: IntGauge::new(
+                "fprs_autoscaler_unheard_in_flight",
+                "Of these, those of proxies that fell silent, as relays confirm them.",
+            )?,
+            disagreeing: IntGauge::new(
+                "fprs_autoscaler_disagreeing_replicas",
+                "Replicas whose load proxies and relays did not agree on for 5 s: a proxy is cut off.",
+            )?,
+            leads: IntGauge::new(
+                "fprs_autoscaler_leads",
+                "1 in the process that decides; 0 on a standby.",
+            )?,
         })
+    }
+}
+
+impl Metrics {
+    const fn gauges(&self) -> [&IntGauge; 5] {
+        [
+            &self.proxies,
+            &self.in_flight,
+            &self.unheard,
+            &self.disagreeing,
+            &self.leads,
+        ]
     }
 }
 
 impl Collector for Metrics {
     fn desc(&self) -> Vec<&Desc> {
-        [self.proxies.desc(), self.in_flight.desc()].concat()
+        let gauges = self.gauges();
+        gauges.into_iter().flat_map(|gauge| gauge.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let proxies = self.autoscaler.reporting();
-        self.proxies.set(i64::try_from(proxies).unwrap_or(i64::MAX));
-        let in_flight = self.autoscaler.in_flight();
-        self.in_flight
-            .set(i64::try_from(in_flight).unwrap_or(i64::MAX));
-        [self.proxies.collect(), self.in_flight.collect()].concat()
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let autoscaler = &self.autoscaler;
+        self.proxies.set(number(autoscaler.reporting() as u64));
+        self.in_flight.set(number(autoscaler.in_flight()));
+        self.unheard.set(number(autoscaler.unheard()));
+        self.disagreeing
+            .set(number(autoscaler.disagreeing() as u64));
+        self.leads.set(i64::from(autoscaler.leads()));
+        let gauges = self.gauges();
+        gauges
+            .into_iter()
+            .flat_map(|gauge| gauge.collect())
+            .collect()
     }
 }

@@ -52,20 +52,24 @@ pub struct Controlling {
 }
 
 impl Controlling {
-    /// Starts control over a store that is followed by `view`.
+    /// Starts control over a store that is followed by `view`. The autoscaler's port asks for
+    /// `token`.
     ///
     /// # Errors
-    /// Its metrics are registered already.
+    /// Its metrics are registered already, or the token can't be sent.
     pub fn start(
         settings: ControlSettings,
         store: SharedStore,
         view: View,
+        token: &str,
         registry: &Registry,
         parts: &mut Parts,
     ) -> Result<Self, Failure> {
         let control =
             Control::new(settings, Arc::clone(&store), view, registry).map_err(Failure::new)?;
         parts.run("control", control.clone().run());
+        let counts = control.tell_counts(token).map_err(Failure::new)?;
+        parts.run("the relays' counts", counts);
         Ok(Self { control, store })
     }
 

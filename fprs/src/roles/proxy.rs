@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fprs_autoscaler_client::{Demand, Reporter, reporter};
 use fprs_config::View;
-use fprs_control::ReadyCheck;
+use fprs_control::{MirrorReports, ReadyCheck};
 use fprs_forward::{Budget, Shards};
 use prometheus::Registry;
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::process::Parts;
 use crate::proxy::access_log::Destination;
 use crate::proxy::metrics::Metrics;
+use crate::proxy::mirror::{self, Mirrors};
 use crate::proxy::table::Edit;
 use crate::proxy::{AccessLog, Proxy, Settings, Tables, admit};
 use crate::roles::follow::Observer;
@@ -50,7 +51,11 @@ impl Proxying {
     ) -> Result<Self, Failure> {
         let (cores, deadlines) = (settings.cores, settings.deadlines);
         let demand = Demand::new();
-        let tables = Tables::new(&settings.zone, Arc::clone(&demand));
+        let tables = Tables::with(
+            &settings.zone,
+            Arc::clone(&demand),
+            Mirrors::new(settings.mirror_limit),
+        );
         let metrics = Metrics::new(cores).map_err(Failure::new)?;
         registry
             .register(Box::new(metrics.clone()))
@@ -68,6 +73,8 @@ impl Proxying {
         let tenants = admit::metrics::Metrics::new(&tables, &settings.overload);
         let tenants = tenants.map_err(Failure::new)?;
         registry.register(Box::new(tenants)).map_err(Failure::new)?;
+        let mirrors = mirror::Metrics::new(&tables).map_err(Failure::new)?;
+        registry.register(Box::new(mirrors)).map_err(Failure::new)?;
         let counters = metrics.clone();
         let shards = Shards::start_with("proxy", cores, deadlines, move |core| {
             Proxy::new(&settings, counters.core(core))
@@ -134,6 +141,12 @@ impl Proxying {
         self.shards
             .listen(listener)
             .map_err(|error| Failure::new(format!("can't accept connections: {error}")))
+    }
+
+    /// What it has seen of mirrors.
+    pub fn mirror_reports(&self) -> MirrorReports {
+        let tables = Arc::clone(&self.tables);
+        Arc::new(move |name| mirror::report(tables.mirrors(), name))
     }
 
     /// Whether it serves: once a table is loaded, until it leaves.

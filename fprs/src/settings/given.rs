@@ -64,6 +64,10 @@ pub struct Given {
     /// [default: 1GiB]
     #[arg(long, env = "FPRS_BUFFER_LIMIT")]
     pub buffer_limit: Option<String>,
+    /// Memory for what copies of requests hold on their way to shadows; beyond it copies are cut
+    /// [default: 256MiB]
+    #[arg(long, env = "FPRS_MIRROR_LIMIT")]
+    pub mirror_limit: Option<String>,
     /// Where the proxy writes a line of JSON for each request: a file, or `-` for standard output
     /// [default: nowhere]
     #[arg(long, env = "FPRS_ACCESS_LOG")]
@@ -156,6 +160,7 @@ impl Given {
             cores: self.cores.or(file.cores),
             drain_delay: self.drain_delay.or(file.drain_delay),
             buffer_limit: self.buffer_limit.or(file.buffer_limit),
+            mirror_limit: self.mirror_limit.or(file.mirror_limit),
             access_log: self.access_log.or(file.access_log),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             deadlines: if self.deadlines.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fprs_config::StoreAddress;
 use fprs_control::PublicUrl;
-use fprs_forward::{Deadlines, limits};
+use fprs_forward::Deadlines;
 use ipnet::IpNet;
 
 use crate::failure::Failure;
@@ -89,9 +89,9 @@ pub(super) fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
 }
 
 /// A number of bytes, with or without a unit of 1,024.
-pub(super) fn bytes(name: &str, text: Option<&str>) -> Result<usize, Failure> {
+pub(super) fn bytes(name: &str, text: Option<&str>, usual: usize) -> Result<usize, Failure> {
     let Some(text) = text else {
-        return Ok(limits::BUFFERED_BYTES);
+        return Ok(usual);
     };
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit: Option<usize> = match text.get(digits.len()..) {
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn sizes_have_units_of_1024() {
-        let size = |text| bytes("buffer-limit", Some(text)).ok();
+        let size = |text| bytes("buffer-limit", Some(text), 0).ok();
         assert_eq!(size("2097152"), Some(2 << 20));
         assert_eq!(size("64MiB"), Some(64 << 20));
         assert_eq!(size("2 GiB"), Some(2 << 30));

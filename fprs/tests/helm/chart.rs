@@ -19,7 +19,7 @@ fn the_binary_takes_every_command_line_of_the_chart() {
             let (given, role) = match command {
                 Command::Proxy { given, .. } => (given, Role::Proxy),
                 Command::Control { given } => (given, Role::Control),
-                Command::Autoscaler { given } => (given, Role::Autoscaler),
+                Command::Autoscaler { given, .. } => (given, Role::Autoscaler),
                 Command::Edge(_) | Command::Servers { .. } | Command::Store { .. } => continue,
                 other => panic!("{file}: what does {other:?} do in the chart?"),
             };

@@ -33,6 +33,12 @@ async fn the_documented_metrics_are_those_of_a_plane() {
     plane.deploy(&program::manifest("web", more, &[])).await;
     let broken = program::manifest("broken", "min_replicas = 1", &[("EXIT_CODE", "3")]);
     plane.deploy(&broken).await;
+    for server in ["prod", "shadow"] {
+        let more = "hold = \"10s\"\nmin_replicas = 1";
+        plane.deploy(&program::manifest(server, more, &[])).await;
+    }
+    let mirror = ["mirror", "add", "prod", "shadow", "--compare"];
+    plane.run(&mirror).await.succeeded();
     let client = plane.h2().await;
     let host = plane.host("web");
     assert_eq!(client.get(&host, "/").await.unwrap().status, 200);
@@ -42,7 +48,9 @@ async fn the_documented_metrics_are_those_of_a_plane() {
     })
     .await;
     let documented = documented();
+    let mirrored = plane.host("prod");
     until("everything that is documented", SOON, async || {
+        client.get(&mirrored, "/").await.unwrap();
         let exposed = exposed(&plane).await;
         let missing = documented.keys().find(|name| !exposed.contains_key(*name));
         missing.is_none().then_some(())

@@ -68,6 +68,26 @@ impl Fleet {
             .push(std::mem::replace(&mut self.autoscaler, autoscaler));
     }
 
+    /// Kills that proxy and starts it again, as a supervisor does.
+    pub(crate) async fn replace_proxy(&mut self, number: usize) {
+        self.proxies[number].process().kill9();
+        let admin = self.control.address("admin");
+        let proxy = follower(&self.dir, "proxy", number, admin).await;
+        self.past
+            .push(std::mem::replace(&mut self.proxies[number], proxy));
+    }
+
+    /// One more autoscaler, which stands by.
+    pub(crate) async fn standby(&self, number: usize) -> Role {
+        follower(
+            &self.dir,
+            "autoscaler",
+            number,
+            self.control.address("admin"),
+        )
+        .await
+    }
+
     /// Where each proxy listens.
     pub(crate) fn listen(&self) -> Vec<SocketAddr> {
         let listen = |proxy: &Role| proxy.address("listen");
@@ -128,6 +148,15 @@ impl Fleet {
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
+}
+
+/// One value of a process's metrics.
+pub(crate) async fn metric(role: &Role, name: &str) -> i64 {
+    let mut client = H1::connect(role.address("admin")).await.unwrap();
+    let text = client.get("admin", "/metrics").await.unwrap().text();
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        .unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
 async fn control(dir: &TempDir, admin: &str) -> Role {

@@ -9,7 +9,9 @@
     reason = "a broken expectation is a failed test with its place"
 )]
 
+mod adjusting;
 mod asking;
+mod counting;
 mod deploying;
 mod ending;
 mod fleet;
@@ -18,7 +20,9 @@ mod keeping;
 mod refusing;
 mod roles;
 mod scaling;
+mod standing_by;
 mod starting;
+mod streams;
 mod traffic;
 mod workers;
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use fprs_testkit::client::get;
 use fprs_testkit::{Plane, program, until};
 
+use crate::streams::Streams;
 use crate::traffic::Traffic;
 use crate::{FPRS, SOON, sized};
 
@@ -75,4 +76,86 @@ async fn no_request_fails_while_the_pool_goes_up_and_down() {
         "{cycles} cycles: {} requests, 0 failed",
         answered + seen.answered
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scale_downs_end_no_stream_and_take_the_least_loaded() {
+    let rounds = sized(10, 200);
+    const MOST: usize = 6;
+    let plane = Plane::start(FPRS).await;
+    let more = "h2 = true\nmin_replicas = 1\nmax_replicas = 1\nscaledown_window = \"0s\"\n\
+                target_concurrency = 1000";
+    plane.deploy(&program::manifest("web", more, &[])).await;
+    let host = plane.host("web");
+    let ready = async |count: usize| {
+        until(&format!("{count} replicas are ready"), SOON, async || {
+            let replicas = plane.replicas("web").await.into_iter();
+            let ready = replicas.filter(|replica| replica["state"] == "ready");
+            let ready: Vec<_> = ready.map(|replica| replica["id"].clone()).collect();
+            (ready.len() == count).then_some(ready)
+        })
+        .await
+    };
+    let scale = async |count: usize| {
+        let (min, max) = (
+            format!("--min-replicas={count}"),
+            format!("--max-replicas={count}"),
+        );
+        plane.run(&["scale", "web", &min, &max]).await.succeeded();
+        ready(count).await
+    };
+    let busiest = ready(1).await.remove(0);
+    // More than any other replica ever has: the one with these must stay.
+    let (client, mut held) = (plane.h2().await, Vec::new());
+    for _ in 0..20 {
+        let mut stream = client.open(get(&host, "/hang"), true).await.unwrap();
+        assert_eq!(stream.receiver.head().await.unwrap().status, 200);
+        held.push(stream);
+    }
+    let traffic = Traffic::start(&[plane.listen()], &host, "/", 4);
+    let streams = Streams::start(plane.listen(), &host, 8);
+    let mut downs = 0;
+    for _ in 0..rounds {
+        scale(MOST).await;
+        for count in (1..MOST).rev() {
+            let left = scale(count).await;
+            assert!(left.contains(&busiest), "the busiest one went: {left:?}");
+            downs += 1;
+        }
+    }
+    let whole = streams.end().await;
+    let seen = traffic.end().await;
+    seen.assert_all_answered();
+    println!(
+        "{downs} scale-downs: {} requests and {whole} streams, 0 failed",
+        seen.answered
+    );
+    assert!(client.is_open());
+    drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_from_zero_is_served_by_the_first_replica_and_spread_soon() {
+    const BURST: usize = 200;
+    let plane = Plane::start(FPRS).await;
+    let more = "target_concurrency = 8\nmax_replicas = 25\nhold = \"30s\"";
+    let env = [("START_AFTER_MS", "300")];
+    plane.deploy(&program::manifest("web", more, &env)).await;
+    let (host, client) = (plane.host("web"), plane.h2().await);
+    let begun = Instant::now();
+    let mut held = Vec::new();
+    for _ in 0..BURST {
+        held.push(client.open(get(&host, "/hang"), true).await.unwrap());
+    }
+    for stream in &mut held {
+        assert_eq!(stream.receiver.head().await.unwrap().status, 200);
+    }
+    let served = begun.elapsed();
+    until("every replica that is wanted is ready", SOON, async || {
+        (plane.replicas_in("web", "ready").await == BURST / 8).then_some(())
+    })
+    .await;
+    let spread = begun.elapsed();
+    println!("{BURST} at once on a start-up of 300 ms: served {served:?}, 25 ready {spread:?}");
+    assert!(served < Duration::from_secs(3), "{served:?}");
 }

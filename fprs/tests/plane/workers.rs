@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use fprs_testkit::{program, until};
 
 use crate::fleet::Fleet;
+use crate::streams::Streams;
 use crate::traffic::Traffic;
 use crate::{SOON, running_programs};
 
@@ -74,4 +75,61 @@ async fn a_relay_that_is_told_to_end_takes_its_programs_with_it() {
     relay.terminate();
     assert_eq!(relay.exited(SOON).await.code(), Some(0));
     assert!(running_programs(&record).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drained_worker_is_emptied_without_a_failed_exchange() {
+    const HOST: &str = "web.region.localhost";
+    let fleet = Fleet::start(1, 2).await;
+    let more = "h2 = true\nmin_replicas = 4";
+    fleet.deploy(&program::manifest("web", more, &[])).await;
+    until("four replicas are ready", SOON, async || {
+        (fleet.replicas_in("web", "ready").await.len() == 4).then_some(())
+    })
+    .await;
+    fleet.answers(HOST).await;
+    let traffic = Traffic::start(&fleet.listen(), HOST, "/", 4);
+    let streams = Streams::start(fleet.listen()[0], HOST, 6);
+    let list = ["worker", "list", "--json"];
+    let workers = fleet.cli().run(&list).await.succeeded().json();
+    let leaves = fleet.relays[0].address("listen").to_string();
+    let workers = workers.as_array().unwrap();
+    let leaving = workers.iter().find(|worker| worker["address"] == *leaves);
+    let leaving = leaving.unwrap();
+    assert_eq!(leaving["replicas"], 2, "spread evenly: {workers:?}");
+    let id = leaving["id"].as_str().unwrap();
+
+    let drained = fleet.cli().run(&["worker", "drain", id]).await.succeeded();
+
+    assert!(drained.stdout.contains("nothing is left"), "{drained:?}");
+    let replicas = fleet.replicas("web").await;
+    let ready = replicas
+        .iter()
+        .filter(|replica| replica["state"] == "ready");
+    assert_eq!(ready.count(), 4, "{replicas:?}");
+    assert!(replicas.iter().all(|replica| replica["address"] != *leaves));
+    let whole = streams.end().await;
+    let seen = traffic.end().await;
+    seen.assert_all_answered();
+    println!("{} requests and {whole} streams, 0 failed", seen.answered);
+
+    fleet
+        .cli()
+        .run(&["scale", "web", "--min-replicas=0", "--max-replicas=2"])
+        .await
+        .succeeded();
+    fleet.cli().run(&["worker", "resume", id]).await.succeeded();
+    let more = ["scale", "web", "--min-replicas=4", "--max-replicas=4"];
+    fleet.cli().run(&more).await.succeeded();
+    until("it takes replicas again", SOON, async || {
+        let replicas = fleet.replicas("web").await;
+        let back = replicas.iter().any(|replica| replica["address"] == *leaves);
+        back.then_some(())
+    })
+    .await;
+    fleet
+        .cli()
+        .run(&["worker", "drain", "nobody"])
+        .await
+        .refused(1);
 }

@@ -15,7 +15,7 @@ pub(crate) const WEB: &str = "web.region.localhost";
 /// The host of the server whose program speaks h2c: it echoes calls and WebSockets.
 pub(crate) const ECHO: &str = "echo.region.localhost";
 
-const TOKEN: &str = "0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef";
 
 pub(crate) struct World {
     pub(crate) control: Role,

@@ -10,6 +10,7 @@
 )]
 
 mod outages;
+mod poison;
 
 #[path = "../rolling/calls.rs"]
 mod calls;

@@ -117,6 +117,16 @@ impl Process {
         self.child.wait().expect("its end");
     }
 
+    /// Makes the process alone hang, until [`Process::thaw`].
+    pub fn freeze(&mut self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets a frozen process go on.
+    pub fn thaw(&mut self) {
+        self.signal(Signal::SIGCONT);
+    }
+
     /// Sends a signal to the process alone.
     ///
     /// # Panics

@@ -87,6 +87,7 @@ fn hello(origin: SocketAddr) -> Message {
         compute_region: "local".to_owned(),
         capacity: 8,
         epoch: 1,
+        draining: false,
     };
     Message::Hello(Hello {
         worker: Some(worker),

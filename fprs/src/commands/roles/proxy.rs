@@ -65,14 +65,15 @@ async fn serve(
     let loaded = following.view();
     following.start(&process.registry, &mut process.parts)?;
     let ready = proxy.ready_check();
+    let api = fprs_control::mirror_reports(view.clone(), proxy.mirror_reports());
     let goes_on = match &mut newcomer {
         Some(newcomer) => {
             let goes_on = prepared(process, newcomer, loaded).await?;
-            process.admin(status, ready, Routes::default())?;
+            process.admin(status, ready, Routes::default(), api)?;
             goes_on
         }
         None => {
-            process.admin(status, ready, Routes::default())?;
+            process.admin(status, ready, Routes::default(), api)?;
             begun(process, loaded).await?
         }
     };

@@ -51,6 +51,11 @@ impl Note {
         }))
     }
 
+    /// Of what nobody wants a line of.
+    pub(in crate::proxy) const fn nothing() -> Self {
+        Self(None)
+    }
+
     /// It may take that route; its fields say on whose behalf.
     pub(in crate::proxy) fn admitted(&mut self, route: &Route, fields: &HeaderMap) {
         if let Some((_, noted)) = &mut self.0 {

@@ -12,7 +12,7 @@ use fprs_forward::upstream::h2::Slot;
 use fprs_forward::{Account, Answer, Downstream, Reason};
 use tokio::time::Instant;
 
-use super::Proxy;
+use super::Carrier;
 use crate::proxy::balance;
 use crate::proxy::table::{Replica, Route, Table};
 
@@ -79,7 +79,7 @@ impl Offers {
     }
 }
 
-impl Proxy {
+impl Carrier {
     /// Finds a replica that can be reached, waiting for one where the server holds requests.
     pub(super) async fn choose<D: Downstream>(
         &self,

@@ -64,6 +64,7 @@ fn route() -> Route {
         hold: Duration::ZERO,
         request_timeout: None,
         ready: Box::default(),
+        mirrors: Box::default(),
         starting: false,
         demand: Demand::new().server(&name),
         edited: Arc::default(),

@@ -1,0 +1,162 @@
+//! An agent: for each pool a tunnel to each of its gateways, with one tunnel address and one range of
+//! ports on both, and one route that says which of them is used. What it makes for bound containers
+//! stays when it ends: with no tunnel they reach nothing, rather than the internet from elsewhere.
+
+mod connect;
+mod pool;
+mod probes;
+pub mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use crate::network::{EVERYWHERE, Network, NetworkError, Way};
+use crate::ruleset::agent::{self as rules, AgentTunnels};
+use crate::tls::TlsError;
+use crate::tunnel::TunnelError;
+use crate::{command, files, tls};
+
+use self::pool::Pool;
+use self::settings::{AgentSettings, PoolSettings};
+
+/// What ended an agent, or kept it from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A tunnel.
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
+    /// The rules.
+    #[error(transparent)]
+    Rules(#[from] command::CommandError),
+    /// The authority.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Its state.
+    #[error("can't keep the agent's state in `{path}`: {error}", path = path.display())]
+    State {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A part of it ended.
+    #[error("a part of the agent ended: {0}")]
+    Ended(String),
+}
+
+/// What others on this host, and a later process, know of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolState {
+    /// The table of whoever is bound to it.
+    pub table: u32,
+    /// What is reached without a tunnel.
+    pub direct: Vec<ipnet::Ipv4Net>,
+    /// The tunnel address and ports, once there are some.
+    pub tunnels: Option<KnownTunnels>,
+    /// Which gateway's tunnel has the route.
+    pub active: Option<usize>,
+}
+
+/// The place of an agent at a static IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownTunnels {
+    /// Its tunnel address.
+    pub address: std::net::Ipv4Addr,
+    /// Its ports.
+    pub ports: crate::plan::Ports,
+}
+
+/// Where the state of a pool is.
+pub fn state_path(state_dir: &std::path::Path, pool: &str) -> std::path::PathBuf {
+    state_dir.join("pools").join(format!("{pool}.json"))
+}
+
+/// The rules of all pools together: one table, one writer at a time.
+#[derive(Clone, Debug, Default)]
+struct Rules(Arc<Mutex<BTreeMap<String, AgentTunnels>>>);
+
+impl Rules {
+    async fn put(&self, pool: &str, tunnels: AgentTunnels) -> Result<(), command::CommandError> {
+        let mut all = self.0.lock().await;
+        if all.get(pool) == Some(&tunnels) {
+            return Ok(());
+        }
+        all.insert(pool.to_owned(), tunnels);
+        let pools: Vec<AgentTunnels> = all.values().cloned().collect();
+        // The lock is held until the text is in force: a later one must not be overtaken.
+        command::nft(&rules::text(&pools)).await
+    }
+}
+
+/// Runs an agent; `ready` is called once every pool fails closed. Ends only when something it can't
+/// do without is gone.
+///
+/// # Errors
+/// See [`AgentError`].
+pub async fn run(settings: AgentSettings, ready: impl FnOnce()) -> Result<(), AgentError> {
+    let network = Network::open()?;
+    let tls = tls::client(&settings.authority)?;
+    let rules = Rules::default();
+    let mut parts = JoinSet::new();
+    for pool in &settings.pools {
+        fail_closed(&network, pool).await?;
+        let pool = Pool::open(
+            &network,
+            &settings,
+            pool.clone(),
+            Arc::clone(&tls),
+            rules.clone(),
+        );
+        let pool = pool.await?;
+        parts.spawn(pool.run());
+    }
+    ready();
+    tracing::info!(
+        agent = settings.identity,
+        pools = settings.pools.len(),
+        "egress agent runs"
+    );
+    match parts.join_next().await {
+        Some(ended) => Err(AgentError::Ended(format!("{ended:?}"))),
+        None => std::future::pending().await,
+    }
+}
+
+/// Before anything else, and left behind at the end: whatever is looked up in the pool's table finds
+/// at least the way nowhere.
+///
+/// # Errors
+/// The kernel refuses.
+pub async fn fail_closed(network: &Network, pool: &PoolSettings) -> Result<(), NetworkError> {
+    close_table(network, pool.table, &pool.direct).await
+}
+
+/// [`fail_closed`] for a table.
+///
+/// # Errors
+/// The kernel refuses.
+pub async fn close_table(
+    network: &Network,
+    table: u32,
+    direct: &[ipnet::Ipv4Net],
+) -> Result<(), NetworkError> {
+    network.route(table, EVERYWHERE, Way::Blackhole).await?;
+    for net in direct {
+        network.route(table, *net, Way::Throw).await?;
+    }
+    Ok(())
+}
+
+fn save(path: &std::path::Path, state: &PoolState) -> Result<(), AgentError> {
+    files::write_json(path, state).map_err(|error| AgentError::State {
+        path: path.to_owned(),
+        error,
+    })
+}

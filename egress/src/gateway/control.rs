@@ -1,0 +1,272 @@
+//! What agents, the reconciler and operators ask of a gateway over HTTPS. An agent's credential
+//! touches that agent's places and nothing else; a body and the time for it are bounded.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use prometheus::TextEncoder;
+use serde::de::DeserializeOwned;
+
+use super::Metrics;
+use super::owner::Epochs;
+use super::peers::{NotConnected, PeersHandle};
+use crate::allocate;
+use crate::credential::{Credentials, SecretHash};
+use crate::limits;
+use crate::wire::{AddressStatus, Connect, Disconnect, GatewayStatus, Ownership, Refusal};
+
+/// What requests are answered from.
+#[derive(Clone, Debug)]
+pub(super) struct Control {
+    pub(super) name: String,
+    pub(super) agents: Credentials,
+    pub(super) admin: SecretHash,
+    pub(super) peers: Arc<BTreeMap<Ipv4Addr, PeersHandle>>,
+    pub(super) epochs: Epochs,
+    pub(super) metrics: Metrics,
+}
+
+/// A request that was refused: status, the counter's word for it, and what the caller reads.
+struct Refused(StatusCode, &'static str, Refusal);
+
+impl Refused {
+    fn new(status: StatusCode, counted: &'static str, error: impl Into<String>) -> Self {
+        let error = error.into();
+        Self(status, counted, Refusal { error, free: None })
+    }
+}
+
+/// Every route.
+pub(super) fn router(control: Control) -> Router {
+    Router::new()
+        .route("/v1/connect", post(connect))
+        .route("/v1/disconnect", post(disconnect))
+        .route("/v1/ownership", post(ownership))
+        .route("/v1/status", get(status))
+        .route("/metrics", get(metrics))
+        .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
+        .with_state(control)
+}
+
+async fn connect(State(control): State<Control>, request: Request) -> Response {
+    let done = async {
+        let identity = control.agent(request.headers())?;
+        let asked: Connect = body(request).await?;
+        let peers = control.peers_of(asked.static_ip)?;
+        let connected = peers.connect(identity, asked.public_key, asked.want).await;
+        connected.map(Json).map_err(Refused::from)
+    };
+    control.answer("connect", done.await)
+}
+
+async fn disconnect(State(control): State<Control>, request: Request) -> Response {
+    let done = async {
+        let identity = control.agent(request.headers())?;
+        let asked: Disconnect = body(request).await?;
+        let peers = control.peers_of(asked.static_ip)?;
+        if peers.disconnect(identity).await {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+        let error = "this gateway has too much to do; try again";
+        Err(Refused::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "failed",
+            error,
+        ))
+    };
+    control.answer("disconnect", done.await)
+}
+
+async fn ownership(State(control): State<Control>, request: Request) -> Response {
+    let done = async {
+        control.operator(request.headers())?;
+        let asked: Ownership = body(request).await?;
+        control.peers_of(asked.static_ip)?;
+        control.epochs.set(asked.static_ip, asked.epoch);
+        Ok(StatusCode::NO_CONTENT)
+    };
+    control.answer("ownership", done.await)
+}
+
+async fn status(State(control): State<Control>, headers: HeaderMap) -> Response {
+    let done = async {
+        control.operator(&headers)?;
+        Ok(Json(control.status().await))
+    };
+    control.answer("status", done.await)
+}
+
+async fn metrics(State(control): State<Control>, headers: HeaderMap) -> Response {
+    let done = async {
+        control.operator(&headers)?;
+        let mut text = TextEncoder::new()
+            .encode_to_string(&control.metrics.registry.gather())
+            .unwrap_or_default();
+        text.push_str(&exposition(&control.status().await));
+        Ok(text)
+    };
+    control.answer("metrics", done.await)
+}
+
+impl Control {
+    fn agent(&self, headers: &HeaderMap) -> Result<Arc<str>, Refused> {
+        let identity = authorization(headers).and_then(|text| self.agents.identity(text));
+        identity.ok_or_else(unauthenticated)
+    }
+
+    fn operator(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let secret = authorization(headers).and_then(|text| text.strip_prefix("Bearer "));
+        let fits = secret.is_some_and(|secret| self.admin.fits(secret));
+        fits.then_some(()).ok_or_else(unauthenticated)
+    }
+
+    fn peers_of(&self, static_ip: Ipv4Addr) -> Result<&PeersHandle, Refused> {
+        self.peers.get(&static_ip).ok_or_else(|| {
+            let error = format!("{static_ip} is not a static IP of {}", self.name);
+            Refused::new(StatusCode::NOT_FOUND, "unknown_ip", error)
+        })
+    }
+
+    async fn status(&self) -> GatewayStatus {
+        let mut static_ips = Vec::new();
+        for (static_ip, peers) in self.peers.iter() {
+            static_ips.push(AddressStatus {
+                static_ip: *static_ip,
+                epoch: self.epochs.of(*static_ip),
+                peers: peers.status().await,
+            });
+        }
+        GatewayStatus {
+            gateway: self.name.clone(),
+            static_ips,
+        }
+    }
+
+    fn answer(&self, request: &str, done: Result<impl IntoResponse, Refused>) -> Response {
+        match done {
+            Ok(answer) => {
+                self.metrics.count(request, "ok");
+                answer.into_response()
+            }
+            Err(Refused(status, counted, refusal)) => {
+                self.metrics.count(request, counted);
+                tracing::debug!(request, counted, error = refusal.error, "refused");
+                (status, Json(refusal)).into_response()
+            }
+        }
+    }
+}
+
+impl From<NotConnected> for Refused {
+    fn from(why: NotConnected) -> Self {
+        match why {
+            NotConnected::Refused { why, free } => {
+                let (status, counted) = match why {
+                    allocate::Refused::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+                    allocate::Refused::KeyTaken => (StatusCode::FORBIDDEN, "key_taken"),
+                    allocate::Refused::Taken { .. } => (StatusCode::CONFLICT, "address_taken"),
+                };
+                let error = why.to_string();
+                Self(status, counted, Refusal { error, free })
+            }
+            NotConnected::Failed(error) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "failed", error)
+            }
+        }
+    }
+}
+
+fn authorization(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()
+}
+
+fn unauthenticated() -> Refused {
+    let error = "no valid credential: `Authorization: Bearer <identity>.<secret>`";
+    Refused::new(StatusCode::UNAUTHORIZED, "unauthenticated", error)
+}
+
+/// Reads the body, which must be what is asked for, small, and there soon.
+async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Refused> {
+    let read = tokio::time::timeout(limits::BODY, Bytes::from_request(request, &()));
+    let bytes = match read.await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let error = format!("a request has at most {} bytes", limits::BODY_BYTES);
+            return Err(Refused::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                error,
+            ));
+        }
+        Ok(Err(rejection)) => {
+            let error = rejection.body_text();
+            return Err(Refused::new(StatusCode::BAD_REQUEST, "bad_request", error));
+        }
+        Err(_) => {
+            let error = "the request did not end in time";
+            return Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "too_slow", error));
+        }
+    };
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, "bad_request", error.to_string()))
+}
+
+/// What is counted for each static IP and each peer, as Prometheus reads it. Peers come and go, so
+/// their series are made when somebody asks.
+fn exposition(status: &GatewayStatus) -> String {
+    use std::fmt::Write as _;
+
+    let mut text = String::new();
+    for (name, kind, help) in [
+        (
+            "epoch",
+            "gauge",
+            "Epoch in which the static IP is owned here, or 0.",
+        ),
+        ("peers", "gauge", "Peers of the static IP."),
+        ("peer_received_bytes", "counter", "Bytes from a peer."),
+        ("peer_sent_bytes", "counter", "Bytes to a peer."),
+        (
+            "peer_handshake_seconds",
+            "gauge",
+            "Age of a peer's last handshake.",
+        ),
+    ] {
+        let metric = format!("fprs_egress_{name}");
+        writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} {kind}").ok();
+        for address in &status.static_ips {
+            let ip = address.static_ip;
+            let whole = match name {
+                "epoch" => Some(address.epoch),
+                "peers" => Some(address.peers.len() as u64),
+                _ => None,
+            };
+            if let Some(value) = whole {
+                writeln!(text, "{metric}{{static_ip=\"{ip}\"}} {value}").ok();
+                continue;
+            }
+            for peer in &address.peers {
+                let value = match name {
+                    "peer_received_bytes" => Some(peer.received),
+                    "peer_sent_bytes" => Some(peer.sent),
+                    _ => peer.handshake_seconds,
+                };
+                let Some(value) = value else { continue };
+                let identity = &peer.identity;
+                writeln!(
+                    text,
+                    "{metric}{{static_ip=\"{ip}\",identity=\"{identity}\"}} {value}"
+                )
+                .ok();
+            }
+        }
+    }
+    text
+}
