@@ -46,6 +46,7 @@ WRONG = [
     ({"proxy": {"bufferLimit": "1GB"}}, "/proxy/bufferLimit"),
     ({"proxy": {"drainTimeoutSeconds": "60s"}}, "/proxy/drainTimeoutSeconds"),
     ({"proxy": {"deadlines": ["lunch=1h"]}}, "/proxy/deadlines/0"),
+    ({"proxy": {"accessLog": "-"}}, "/proxy/accessLog"),
     ({"proxy": {"trustedEdges": ["anybody"]}}, "/proxy/trustedEdges/0"),
     ({"proxy": {"autoscaling": {"targetCPU": 101}}}, "/proxy/autoscaling/targetCPU"),
     ({"proxy": {"podDisruptionBudget": {"maxUnavailable": 0}}}, "/proxy/podDisruptionBudget/maxUnavailable"),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fprs_testkit::client::H1;
+use fprs_testkit::plane::Settings;
 use fprs_testkit::{Plane, program, until};
 
 use crate::{Metric, documented};
@@ -13,7 +14,11 @@ const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn the_documented_metrics_are_those_of_a_plane() {
-    let plane = Plane::start(env!("CARGO_BIN_EXE_fprs")).await;
+    let dir = tempfile::tempdir().unwrap();
+    let plane = Settings::new(env!("CARGO_BIN_EXE_fprs"))
+        .arg("--access-log")
+        .arg(dir.path().join("access.jsonl"));
+    let plane = plane.start().await;
     let tenant = [
         "tenant",
         "create",
@@ -28,6 +33,12 @@ async fn the_documented_metrics_are_those_of_a_plane() {
     plane.deploy(&program::manifest("web", more, &[])).await;
     let broken = program::manifest("broken", "min_replicas = 1", &[("EXIT_CODE", "3")]);
     plane.deploy(&broken).await;
+    for server in ["prod", "shadow"] {
+        let more = "hold = \"10s\"\nmin_replicas = 1";
+        plane.deploy(&program::manifest(server, more, &[])).await;
+    }
+    let mirror = ["mirror", "add", "prod", "shadow", "--compare"];
+    plane.run(&mirror).await.succeeded();
     let client = plane.h2().await;
     let host = plane.host("web");
     assert_eq!(client.get(&host, "/").await.unwrap().status, 200);
@@ -37,7 +48,9 @@ async fn the_documented_metrics_are_those_of_a_plane() {
     })
     .await;
     let documented = documented();
+    let mirrored = plane.host("prod");
     until("everything that is documented", SOON, async || {
+        client.get(&mirrored, "/").await.unwrap();
         let exposed = exposed(&plane).await;
         let missing = documented.keys().find(|name| !exposed.contains_key(*name));
         missing.is_none().then_some(())
