@@ -106,9 +106,12 @@ impl Api {
             match self.store.commit(writes, expectations).await {
                 Ok(revision) => {
                     self.settings.audit.note(who, action, what, revision);
-                    // The commit stands even if the view is late; the answer then shows less.
-                    drop(tokio::time::timeout(VIEW_DEADLINE, view.reached(revision)).await);
-                    return Ok(revision);
+                    let seen = tokio::time::timeout(VIEW_DEADLINE, view.reached(revision));
+                    return match seen.await {
+                        Ok(_) => Ok(revision),
+                        // What would be shown is what was before.
+                        Err(_) => Err(late(what, revision)),
+                    };
                 }
                 Err(CommitError::Conflict(_)) if Instant::now() < deadline => {
                     // The view either moves to what won, or already has; then try at once.
@@ -139,6 +142,14 @@ impl Api {
             }
         }
     }
+}
+
+fn late(what: &str, revision: Revision) -> Problem {
+    Problem::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        format!("{what} is written, as revision {revision}, but not seen here yet"),
+    )
+    .remedy("nothing is lost: `/v1/config` says how far behind this process is, and why")
 }
 
 /// What a body says, as JSON.

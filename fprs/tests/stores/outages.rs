@@ -1,12 +1,13 @@
 //! Promise: while its store is dead, silent or answers garbage the plane goes on serving by what it knew
 //! last, shows how old that is, and is up to date again once the store is.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fprs_config::engines::Etcd;
 use fprs_testkit::client::H1;
 use fprs_testkit::fault::Fault;
-use fprs_testkit::{FaultProxy, Role, until};
+use fprs_testkit::{FaultProxy, until};
 
 use crate::SOON;
 use crate::edge::Edge;
@@ -33,6 +34,7 @@ async fn a_store_that_is_gone_silent_or_mad_costs_no_request_and_is_caught_up_wi
         world.proxy("two", &listen).await,
     ];
     let edge = Edge::start(&proxies.each_ref().map(|proxy| proxy.address("listen")));
+    let admins = [&proxies[0], &proxies[1], &world.control].map(|role| role.address("admin"));
     for (number, fault) in [Fault::Cut, Fault::BlackHole, Fault::Garbage]
         .into_iter()
         .enumerate()
@@ -44,36 +46,36 @@ async fn a_store_that_is_gone_silent_or_mad_costs_no_request_and_is_caught_up_wi
         until(
             "everybody knows that what they know is old",
             lasts() + SOON,
-            async || (began.elapsed() >= lasts() && youngest(&proxies).await >= 2.0).then_some(()),
+            async || (began.elapsed() >= lasts() && youngest(&admins).await >= 2.0).then_some(()),
         )
         .await;
         let least = load.least();
         assert!(least > before + 3, "{fault:?}: all kinds of load go on");
         between.set(Fault::None);
-        world.deploy(&format!("after-{number}"), "").await;
         until("everybody is up to date", SOON, async || {
-            (oldest(&proxies).await < 2.0).then_some(())
+            (oldest(&admins).await < 2.0).then_some(())
         })
         .await;
+        world.deploy(&format!("after-{number}"), "").await;
         load.end().await;
         println!("{fault:?} for {:?}: nobody noticed", began.elapsed());
     }
     world.assert_unhurt();
 }
 
-async fn youngest(proxies: &[Role]) -> f64 {
-    ages(proxies).await.into_iter().fold(f64::MAX, f64::min)
+async fn youngest(admins: &[SocketAddr]) -> f64 {
+    ages(admins).await.into_iter().fold(f64::MAX, f64::min)
 }
 
-async fn oldest(proxies: &[Role]) -> f64 {
-    ages(proxies).await.into_iter().fold(0.0, f64::max)
+async fn oldest(admins: &[SocketAddr]) -> f64 {
+    ages(admins).await.into_iter().fold(0.0, f64::max)
 }
 
 /// How old what each of them knows is, in seconds.
-async fn ages(proxies: &[Role]) -> Vec<f64> {
+async fn ages(admins: &[SocketAddr]) -> Vec<f64> {
     let mut ages = Vec::new();
-    for proxy in proxies {
-        let mut client = H1::connect(proxy.address("admin")).await.unwrap();
+    for admin in admins {
+        let mut client = H1::connect(*admin).await.unwrap();
         let text = client.get("admin", "/metrics").await.unwrap().text();
         let age = text
             .lines()
