@@ -91,25 +91,30 @@ async fn a_damaged_store_is_refused_with_a_line_and_left_as_it_is() {
     }
 }
 
-#[tokio::test]
-async fn settings_of_the_data_dir_hold_across_restarts() {
-    let mut plane = Settings::new(FPRS).arg("--cores").arg("1").start().await;
-    let token = plane.admin_token();
-    let settings = plane.data_dir().join("fprs.toml");
-    std::fs::write(settings, "log-format = \"json\"\n").unwrap();
-    plane.restart().await;
-    assert_eq!(plane.admin_token(), token);
-    let json = until("both logged that a relay attached", SOON, async || {
+/// Which of the processes so far logged in JSON that its relay attached, once so many have.
+async fn attached_in_json(plane: &mut Plane, processes: usize) -> Vec<bool> {
+    until("each logged that its relay attached", SOON, async || {
         let log = plane.process().log();
         let lines = log.split_inclusive('\n');
         let attached = lines.filter(|line| line.contains("attached to control"));
         let json: Vec<_> = attached
             .map(|line| serde_json::from_str::<Value>(line).is_ok())
             .collect();
-        (json.len() == 2).then_some(json)
+        (json.len() == processes).then_some(json)
     })
-    .await;
-    assert_eq!(json, [false, true]);
+    .await
+}
+
+#[tokio::test]
+async fn settings_of_the_data_dir_hold_across_restarts() {
+    let mut plane = Settings::new(FPRS).arg("--cores").arg("1").start().await;
+    let token = plane.admin_token();
+    let settings = plane.data_dir().join("fprs.toml");
+    std::fs::write(settings, "log-format = \"json\"\n").unwrap();
+    assert_eq!(attached_in_json(&mut plane, 1).await, [false]);
+    plane.restart().await;
+    assert_eq!(plane.admin_token(), token);
+    assert_eq!(attached_in_json(&mut plane, 2).await, [false, true]);
 }
 
 async fn up(data: &Path) -> fprs_testkit::plane::Ran {

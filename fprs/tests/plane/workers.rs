@@ -113,13 +113,8 @@ async fn a_drained_worker_is_emptied_without_a_failed_exchange() {
     seen.assert_all_answered();
     println!("{} requests and {whole} streams, 0 failed", seen.answered);
 
-    fleet
-        .cli()
-        .run(&["scale", "web", "--min-replicas=0", "--max-replicas=2"])
-        .await
-        .succeeded();
     fleet.cli().run(&["worker", "resume", id]).await.succeeded();
-    let more = ["scale", "web", "--min-replicas=4", "--max-replicas=4"];
+    let more = ["scale", "web", "--min-replicas=6", "--max-replicas=6"];
     fleet.cli().run(&more).await.succeeded();
     until("it takes replicas again", SOON, async || {
         let replicas = fleet.replicas("web").await;
