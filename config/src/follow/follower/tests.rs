@@ -20,10 +20,12 @@ use crate::testing::{batch, broken, contents_after, server, server_with};
 /// Of paused time; far beyond every wait of a follower.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// A store that answers as it is told: snapshots and watches in turn; then it can't be reached.
+/// A store that answers as it is told: snapshots and watches in turn; then what is lasting, or it can't
+/// be reached.
 #[derive(Default)]
 struct Scripted {
     snapshots: Mutex<VecDeque<Contents>>,
+    lasting: Mutex<Option<Contents>>,
     watches: Mutex<VecDeque<mpsc::Receiver<WatchEvent>>>,
     asked: AtomicUsize,
 }
@@ -32,6 +34,11 @@ impl Scripted {
     fn snapshot_of(&self, batches: &[Batch]) {
         let contents = contents_after(batches);
         self.snapshots.lock().unwrap().push_back(contents);
+    }
+
+    /// However often it is asked.
+    fn lasting_snapshot_of(&self, batches: &[Batch]) {
+        *self.lasting.lock().unwrap() = Some(contents_after(batches));
     }
 
     fn watch_to_feed(&self) -> mpsc::Sender<WatchEvent> {
@@ -45,6 +52,7 @@ impl Store for Scripted {
     fn snapshot(&self) -> BoxFuture<'_, Result<Contents, StoreError>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let next = self.snapshots.lock().unwrap().pop_front();
+        let next = next.or_else(|| self.lasting.lock().unwrap().clone());
         Box::pin(async { next.ok_or_else(|| StoreError::Unavailable("it is away".to_owned())) })
     }
 
@@ -82,7 +90,10 @@ impl Running {
 
     async fn reached(&mut self, revision: u64) -> Arc<Snapshot> {
         let reached = self.view.reached(Revision(revision));
-        timeout(DEADLINE, reached).await.unwrap().unwrap()
+        match timeout(DEADLINE, reached).await {
+            Ok(snapshot) => snapshot.unwrap(),
+            Err(_) => panic!("{revision} is not reached: {:?}", self.status.report()),
+        }
     }
 
     /// Waits until the status is as wanted.
@@ -453,7 +464,7 @@ async fn servers_that_are_gone_at_once_stay_until_somebody_confirms() {
     assert!(report.refused[0].reason.starts_with("held"));
 
     // A whole snapshot without them is held too.
-    store.snapshot_of(&[filled.clone(), emptied.clone()]);
+    store.lasting_snapshot_of(&[filled.clone(), emptied.clone()]);
     feed.send(WatchEvent::Lost).await.unwrap();
     let held = |report: &StatusReport| {
         let trouble = report.trouble.as_deref();
@@ -462,7 +473,7 @@ async fn servers_that_are_gone_at_once_stay_until_somebody_confirms() {
     running.report(held).await;
     assert_eq!(running.view.load().len(), 40);
 
-    store.snapshot_of(&[filled, emptied, batch(3, Vec::new())]);
+    store.lasting_snapshot_of(&[filled, emptied, batch(3, Vec::new())]);
     running.status.confirm();
     assert_eq!(running.reached(3).await.len(), 0);
     running.stop().await;
