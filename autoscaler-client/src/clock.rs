@@ -8,5 +8,11 @@ static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Microseconds since the process first asked. Never goes back.
 pub fn now_us() -> u64 {
-    u64::try_from(ORIGIN.elapsed().as_micros()).unwrap_or(u64::MAX)
+    at_us(Instant::now())
+}
+
+/// The same of a moment that is known already; 0 of one before the first.
+pub fn at_us(at: Instant) -> u64 {
+    let since = at.saturating_duration_since(*ORIGIN);
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

@@ -30,6 +30,8 @@ pub struct Gauge {
 #[must_use = "the exchange ends when the guard is dropped"]
 pub struct Guard {
     gauge: Arc<Gauge>,
+    /// When it ended, of a caller who knows.
+    ended_us: Option<u64>,
 }
 
 /// One look at a gauge.
@@ -63,6 +65,7 @@ impl Gauge {
         self.count_begin(now_us);
         Guard {
             gauge: Arc::clone(self),
+            ended_us: None,
         }
     }
 
@@ -128,9 +131,17 @@ impl Default for Gauge {
     }
 }
 
+impl Guard {
+    /// Ends the exchange at `now_us` of [`clock::now_us`], for a caller that has just asked.
+    pub fn end_at(mut self, now_us: u64) {
+        self.ended_us = Some(now_us);
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.gauge.count_end(clock::now_us());
+        self.gauge
+            .count_end(self.ended_us.unwrap_or_else(clock::now_us));
     }
 }
 

@@ -32,6 +32,15 @@ const OURS_OR_THE_EDGES: [&str; 3] = [OURS, "x-forwarded-", "x-real-"];
 /// # Errors
 /// It is anything else.
 pub fn authority(bytes: &[u8]) -> Result<Authority, Malformed> {
+    check_authority(bytes)?;
+    Authority::try_from(bytes).map_err(|_| Malformed("the authority is not a host"))
+}
+
+/// [`authority`] of what is one already, as far as RFC 3986 goes.
+///
+/// # Errors
+/// It is anything but a host and perhaps a port.
+pub(crate) fn check_authority(bytes: &[u8]) -> Result<(), Malformed> {
     let (host, port) = match memchr::memrchr(b':', bytes) {
         Some(at) if bytes.last() != Some(&b']') => bytes.split_at(at),
         _ => (bytes, &b""[..]),
@@ -50,7 +59,7 @@ pub fn authority(bytes: &[u8]) -> Result<Authority, Malformed> {
     if !port.is_empty() && !is_port(port) {
         return Err(Malformed("the authority's port is not a port"));
     }
-    Authority::try_from(bytes).map_err(|_| Malformed("the authority is not a host"))
+    Ok(())
 }
 
 /// A colon and a number up to 65535.

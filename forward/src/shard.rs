@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use crate::deadlines::Deadlines;
 use crate::downstream::{self, Client, Downstream, Inbound};
 use crate::stall::Stalls;
-use crate::{limits, socket};
+use crate::{limits, socket, turn};
 
 /// What is done with a request; one value per core.
 pub trait Service: 'static {
@@ -122,12 +122,14 @@ impl<S: Service> Shards<S> {
             let runtime = move || {
                 Builder::new_current_thread()
                     .enable_all()
+                    .on_thread_unpark(turn::wake)
                     .build_local(LocalOptions::default())
             };
             std::thread::Builder::new()
                 .name(format!("{name}-{index}"))
                 .spawn(move || match runtime() {
                     Ok(runtime) => {
+                        turn::arm();
                         let stalls = Rc::new(Stalls::new(deadlines));
                         runtime.block_on(run(Rc::new(make(index)), received, counted, stalls));
                     }

@@ -5,6 +5,7 @@ pub mod access_log;
 pub mod admit;
 pub mod auth;
 pub mod balance;
+mod clock;
 pub mod forwarded;
 pub mod host;
 pub mod metrics;

@@ -23,7 +23,7 @@ use crate::message::{Body, Frame, Gone, Interim};
 use crate::shard::{Connected, Drain, Phase, Service};
 use crate::stall::Stalls;
 use crate::websocket::{is_other_connect, is_websocket};
-use crate::{canonical, fields, limits};
+use crate::{canonical, fields, limits, turn};
 
 /// Serves one connection to its end.
 pub async fn serve<S, T>(io: T, client: Rc<Client>, connected: Connected<S>)
@@ -79,6 +79,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     poll_fn(|cx| {
+        turn::look();
         if drain.poll(Phase::Draining, cx) {
             connection.graceful_shutdown();
         }
@@ -177,7 +178,7 @@ fn canonical(request: &mut Request<()>, ended: bool) -> Result<Body, Malformed> 
             return Err(Malformed(":authority and host differ"));
         }
         (Some(authority), _) => {
-            canonical::authority(authority.as_str().as_bytes())?;
+            canonical::check_authority(authority.as_str().as_bytes())?;
         }
         (None, Some(host)) => {
             let uri = with_authority(request.uri(), host.as_bytes())?;

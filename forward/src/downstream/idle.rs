@@ -95,8 +95,11 @@ impl Idle {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
-        self.0.since.set(Instant::now());
+        let open = self.0.open.get() - 1;
+        self.0.open.set(open);
+        if open == 0 {
+            self.0.since.set(Instant::now());
+        }
     }
 }
 

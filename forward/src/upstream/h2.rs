@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -17,17 +18,16 @@ use http::header::SEC_WEBSOCKET_ACCEPT;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::budget::{Credit, Window};
 use crate::downstream::h2::room;
 use crate::fields::leave_unindexed;
 use crate::h1::head::content_length;
-use crate::limits;
 use crate::message::{Body, Frame, Interim};
 use crate::upstream::dials::Dials;
 use crate::upstream::{Failure, Head, Upstream, dial};
 use crate::websocket::accept;
+use crate::{limits, turn};
 
 /// The connections of one core to one peer.
 #[derive(Debug)]
@@ -242,6 +242,7 @@ async fn drive(
     let mut granted = limits::STREAM_WINDOW;
     let mut told = None;
     let ended = poll_fn(|cx| {
+        turn::look();
         credit.wake_on_change(&mut told, cx);
         let window = credit.window();
         // One change at a time: the next is told once the peer has agreed to this one, which comes
@@ -293,7 +294,7 @@ impl Slot {
             response: Some(response),
             send,
             body: None,
-            opened: Instant::now(),
+            opened: turn::now(),
             slot: Some(self),
         })
     }
@@ -348,9 +349,10 @@ impl Drop for Stream {
             return;
         };
         let (opened, slot) = (self.opened, self.slot.take());
-        if opened.elapsed() < limits::RESET_AFTER {
+        let passed = turn::now().saturating_duration_since(opened);
+        if let Some(left) = limits::RESET_AFTER.checked_sub(passed) {
             tokio::task::spawn_local(async move {
-                tokio::time::sleep_until(opened + limits::RESET_AFTER).await;
+                tokio::time::sleep(left).await;
                 // What h2 resets the stream by: nobody holds it any more.
                 drop((response, slot));
             });

@@ -5,6 +5,7 @@
 mod line;
 mod note;
 mod output;
+mod stamp;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use std::{fmt, io};
 pub(in crate::proxy) use self::note::Note;
 use self::note::Noted;
 use self::output::Output;
+use self::stamp::Stamp;
 
 /// How often lines are taken: whoever looks on sees them as they come.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -129,6 +131,7 @@ pub struct Pen {
         reason = "a request holds its note boxed, and gives back the box"
     )]
     blanks: RefCell<Vec<Box<Noted>>>,
+    stamp: RefCell<Stamp>,
 }
 
 impl Pen {
@@ -140,6 +143,7 @@ impl Pen {
             shared,
             lines,
             blanks: RefCell::default(),
+            stamp: RefCell::default(),
         })
     }
 

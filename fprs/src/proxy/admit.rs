@@ -15,9 +15,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use fprs_autoscaler_client::clock;
 use fprs_forward::downstream::Client;
 use http::HeaderMap;
+
+use crate::proxy::clock;
 
 use self::lateness::Lateness;
 pub use self::metrics::Overload;

@@ -27,7 +27,10 @@ pub fn read<'a>(authority: &'a str, zone: &str) -> Host<'a> {
         .strip_suffix(zone)
         .and_then(|rest| rest.strip_suffix('.'))
     {
-        Some(server) if !server.is_empty() && !server.contains('.') => Host::Server(server),
+        // Bytes are faster looked through than characters.
+        Some(server) if !server.is_empty() && !server.as_bytes().contains(&b'.') => {
+            Host::Server(server)
+        }
         _ => Host::Other(host),
     }
 }

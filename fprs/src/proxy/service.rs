@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use fprs_autoscaler_client::clock;
 use fprs_forward::downstream::{Client, Inbound};
 use fprs_forward::exchange::{self, End, Outcome};
 use fprs_forward::fields;
@@ -20,16 +19,16 @@ use fprs_forward::{
     Account, Answer, Body, Budget, Downstream, Ledger, Observer, Owner, Reason, Rules, Sending,
     Service, Verdict, grpc,
 };
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use ipnet::IpNet;
 
 use crate::proxy::access_log::{AccessLog, Note, Pen};
 use crate::proxy::admit::{Gate, Overload};
 use crate::proxy::auth::Authenticator;
-use crate::proxy::forwarded;
 use crate::proxy::metrics::Core;
 use crate::proxy::peers::Peers;
 use crate::proxy::table::{Edit, Replica, Route, Table, Tables};
+use crate::proxy::{clock, forwarded};
 
 use self::admit::Turned;
 use self::choose::{Chosen, Offers, Refused};
@@ -176,11 +175,11 @@ impl Carrier {
                 }
                 Err(failure) => Ended::Refused(failure.into()),
             };
-            drop(counted);
+            counted.end_at(clock::now_us());
             match ended {
                 Ended::Refused(reason) if !last && holding.sending.rewind() => {
                     if reason != Reason::Overloaded {
-                        replica.eject(clock::now_us() / 1_000);
+                        replica.eject(clock::now_ms());
                     }
                     offers.refused(&replica, reason);
                     if let Some(latest) = Table::route(&self.tables.load(), &route.server) {
@@ -359,25 +358,48 @@ impl<'a> Reported<'a> {
 
 impl Observer for Reported<'_> {
     fn head(&mut self, response: &mut Response<()>) -> Verdict {
-        self.note.head(response.headers());
-        let reported = response.headers_mut().remove(fields::IN_FLIGHT);
-        let count = reported
-            .as_ref()
-            .and_then(|count| count.to_str().ok()?.parse::<u64>().ok());
-        if let Some(count) = count {
-            self.replica.report(count, clock::now_us() / 1_000);
+        let told = Told::take(response.headers_mut());
+        self.note.head(told.reason);
+        if let Some(count) = told.in_flight {
+            self.replica.report(count, clock::now_ms());
             // With its program's answer a relay never sends a reason.
             return Verdict::Pass;
         }
-        self.refusal = response
-            .headers()
-            .get(fields::REASON)
-            .and_then(|reason| Reason::of(reason.as_bytes()))
-            .filter(|reason| reason.is_before_program());
+        self.refusal = told.reason.filter(|reason| reason.is_before_program());
         match self.refusal {
             Some(_) => Verdict::Refused,
             None => Verdict::Pass,
         }
+    }
+}
+
+/// What a relay says of itself in an answer's head.
+#[derive(Default)]
+struct Told {
+    in_flight: Option<u64>,
+    reason: Option<Reason>,
+}
+
+impl Told {
+    /// Takes the count out; the reason is for the client too. Found in one pass, for asking by name
+    /// hashes, and most answers have one of the two at most.
+    fn take(fields: &mut HeaderMap) -> Self {
+        let mut told = Self::default();
+        let mut counted = false;
+        for (name, value) in &*fields {
+            match name.as_str() {
+                "x-fprs-in-flight" => {
+                    counted = true;
+                    told.in_flight = value.to_str().ok().and_then(|count| count.parse().ok());
+                }
+                "x-fprs-reason" => told.reason = Reason::of(value.as_bytes()),
+                _ => {}
+            }
+        }
+        if counted {
+            fields.remove(fields::IN_FLIGHT);
+        }
+        told
     }
 }
 

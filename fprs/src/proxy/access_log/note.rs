@@ -5,20 +5,18 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use fprs_autoscaler_client::clock;
 use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{End, Outcome};
-use fprs_forward::{Reason, fields};
+use fprs_forward::{Reason, fields, turn};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ipnet::IpNet;
 
 use super::Pen;
 use super::line::{Line, key};
-use crate::proxy::forwarded;
 use crate::proxy::table::{Replica, Route};
+use crate::proxy::{clock, forwarded};
 
 /// A note of one request.
 pub(in crate::proxy) struct Note(Option<(Rc<Pen>, Box<Noted>)>);
@@ -46,7 +44,7 @@ impl Note {
     pub(in crate::proxy) fn of(pen: Option<&Rc<Pen>>, inbound: &Inbound, edges: &[IpNet]) -> Self {
         Self(pen.map(|pen| {
             let mut noted = pen.blank();
-            noted.begin(inbound, edges);
+            noted.begin(pen, inbound, edges);
             (Rc::clone(pen), noted)
         }))
     }
@@ -74,11 +72,10 @@ impl Note {
     }
 
     /// The replica began to answer, or its relay for it, which gives a reason.
-    pub(in crate::proxy) fn head(&mut self, fields: &HeaderMap) {
+    pub(in crate::proxy) fn head(&mut self, reason: Option<Reason>) {
         if let Some((_, noted)) = &mut self.0 {
             noted.head_us = Some(clock::now_us());
-            let reason = fields.get(fields::REASON);
-            noted.reason = reason.and_then(|reason| Reason::of(reason.as_bytes()));
+            noted.reason = reason;
         }
     }
 
@@ -138,7 +135,7 @@ impl fmt::Debug for Note {
 
 /// docs/access-log.md says what the fields mean.
 impl Noted {
-    fn begin(&mut self, inbound: &Inbound, edges: &[IpNet]) {
+    fn begin(&mut self, pen: &Pen, inbound: &Inbound, edges: &[IpNet]) {
         *self = Self {
             line: std::mem::take(&mut self.line),
             began_us: clock::now_us(),
@@ -147,21 +144,20 @@ impl Noted {
         let (fields, uri) = (inbound.request.headers(), inbound.request.uri());
         let line = &mut self.line;
         line.begin();
-        let now = humantime::format_rfc3339_micros(SystemTime::now());
-        line.shown(key!("time"), now);
+        line.time(key!("time"), turn::wall(), &mut pen.stamp.borrow_mut());
         line.text(key!("request_id"), text(fields.get(forwarded::REQUEST_ID)));
         let client = forwarded::source_text(fields, &inbound.client, edges);
         line.text(key!("client"), client);
-        line.text(key!("method"), Some(inbound.request.method().as_str()));
+        line.word(key!("method"), Some(inbound.request.method().as_str()));
         line.text(key!("host"), uri.authority().map(Authority::as_str));
         line.text(key!("path"), Some(uri.path()));
     }
 
     fn admitted(&mut self, tenant: Option<&str>, token: Option<&str>, server: Option<&str>) {
         self.admitted = true;
-        self.line.text(key!("tenant"), tenant);
+        self.line.word(key!("tenant"), tenant);
         self.line.text(key!("token"), token);
-        self.line.text(key!("server"), server);
+        self.line.word(key!("server"), server);
     }
 
     fn end(&mut self) -> &[u8] {
@@ -170,13 +166,13 @@ impl Noted {
         }
         let since = |at: u64| at.saturating_sub(self.began_us);
         let line = &mut self.line;
-        line.text(key!("replica"), self.replica.as_deref());
+        line.word(key!("replica"), self.replica.as_deref());
         line.number(key!("offers"), Some(self.offers));
         let status = self.status.map(|status| status.as_u16().into());
         line.number(key!("status"), status);
-        line.text(key!("reason"), self.reason.map(Reason::name));
+        line.word(key!("reason"), self.reason.map(Reason::name));
         // What nobody ended, its client did.
-        line.text(key!("end"), Some(self.end.unwrap_or("left")));
+        line.word(key!("end"), Some(self.end.unwrap_or("left")));
         line.number(key!("received_bytes"), Some(self.received));
         line.number(key!("sent_bytes"), Some(self.sent));
         line.number(key!("connected_us"), self.connected_us.map(since));

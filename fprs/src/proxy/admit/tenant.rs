@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use fprs_autoscaler_client::clock;
 use fprs_config::Limits;
 use fprs_forward::upstream::dials::Dials;
 use fprs_forward::{Answer, Holder, Reason};
+
+use crate::proxy::clock;
 
 use super::rate::{Meter, Rate};
 use super::stripes::Stripes;

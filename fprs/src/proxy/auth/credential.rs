@@ -71,14 +71,13 @@ impl<'a> Credential<'a> {
             return None;
         }
         let (id, secret) = text.split_once('.')?;
-        match secret.split_once('.') {
-            None => Some(Self::Token {
-                id,
-                secret: secret.as_bytes(),
-            }),
-            Some((_, signature)) if !signature.contains('.') => Some(Self::Jwt(text)),
-            Some(_) => None,
+        // Bytes are faster looked through than characters, and nearly no secret has a dot.
+        if !secret.as_bytes().contains(&b'.') {
+            let secret = secret.as_bytes();
+            return Some(Self::Token { id, secret });
         }
+        let (_, signature) = secret.split_once('.')?;
+        (!signature.contains('.')).then_some(Self::Jwt(text))
     }
 }
 

@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use fprs_autoscaler_client::clock;
 use fprs_config::{Auth, WebSocketAuth};
 use fprs_forward::downstream::Client;
 use fprs_forward::{Answer, Reason, fields, websocket as sockets};
@@ -18,8 +16,8 @@ use crate::proxy::auth::credential::{strip, strip_pair};
 use crate::proxy::auth::verify::{Now, Source};
 use crate::proxy::auth::websocket::{Taken, take_subprotocol, take_ticket};
 use crate::proxy::auth::{Credential, Denied, Identity, View, preflight};
-use crate::proxy::forwarded;
 use crate::proxy::table::{Found, Route};
+use crate::proxy::{clock, forwarded};
 
 /// The request is not for a replica.
 pub(super) enum Turned {
@@ -106,8 +104,8 @@ impl Proxy {
         client: &Client,
     ) -> Result<Identity, Denied> {
         let now = Now {
-            unix_ms: unix_ms(),
-            steady_ms: clock::now_us() / 1_000,
+            unix_ms: clock::unix_ms(),
+            steady_ms: clock::now_ms(),
         };
         let taken = socket_credential(route, request);
         let fields = request.headers();
@@ -154,9 +152,4 @@ fn preflight(route: &Route, request: &Request<()>) -> Turned {
         Some(response) => Turned::Preflight(response),
         None => Reason::Unauthenticated.into(),
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }

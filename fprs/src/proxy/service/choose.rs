@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use fprs_autoscaler_client::{Guard, clock};
+use fprs_autoscaler_client::Guard;
 use fprs_forward::budget::Shed;
 use fprs_forward::exchange::unless_gone;
 use fprs_forward::message::Gone;
@@ -13,8 +13,8 @@ use fprs_forward::{Account, Answer, Downstream, Reason};
 use tokio::time::Instant;
 
 use super::Carrier;
-use crate::proxy::balance;
 use crate::proxy::table::{Replica, Route, Table};
+use crate::proxy::{balance, clock};
 
 /// Replicas one request is offered to before it is refused; the first and two more.
 const ATTEMPTS: usize = 3;
@@ -89,7 +89,8 @@ impl Carrier {
         downstream: &mut D,
     ) -> Result<Chosen, Refused> {
         while offers.tried.len() < ATTEMPTS {
-            let now_ms = clock::now_us() / 1_000;
+            let now_us = clock::now_us();
+            let now_ms = now_us / 1_000;
             let chosen = balance::choose(&route.ready, &offers.tried, now_ms, fastrand::u64(..));
             let Some(replica) = chosen.map(Arc::clone) else {
                 if offers.tried.is_empty() {
@@ -101,7 +102,7 @@ impl Carrier {
                 break;
             };
             // Counted before anything is awaited, so that those who choose meanwhile see it.
-            let counted = replica.gauge.begin();
+            let counted = replica.gauge.begin_at(now_us);
             let peer = self.peers.get(&replica);
             let slot = match peer.room() {
                 Some(slot) => Ok(slot),
