@@ -3,7 +3,7 @@
 use clap::Parser;
 use fprs::cli::{Cli, Command};
 use fprs::settings::{Role, Settings};
-use fprs_testkit::{Cli, TempDir};
+use fprs_testkit::TempDir;
 
 use crate::golden;
 
@@ -66,9 +66,9 @@ async fn the_helm_test_hook_passes_with_controls_token_and_fails_without() {
         .unwrap();
     let asked = line.iter_mut().find(|word| word.starts_with("--admin="));
     *asked.unwrap() = at;
-    let hook = Cli::new(binary).env("FPRS_ADMIN_TOKEN", token);
+    let hook = fprs_testkit::Cli::new(binary).env("FPRS_ADMIN_TOKEN", token);
     hook.run(&line).await.succeeded();
-    let wrong = Cli::new(binary).env("FPRS_ADMIN_TOKEN", "another-token-of-16");
+    let wrong = fprs_testkit::Cli::new(binary).env("FPRS_ADMIN_TOKEN", "another-token-of-16");
     wrong.run(&line).await.refused(1);
 }
 
