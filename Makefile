@@ -1,6 +1,6 @@
 # Two targets do all their set-up on a fresh Debian or Ubuntu machine with Rust: demo and test.
 
-.PHONY: demo test soak fuzz bench microbench gate baseline lint deny ci
+.PHONY: demo test soak rehearse newcomer fuzz bench microbench gate baseline lint deny ci
 
 # Starts a plane, deploys two servers, and shows scaling from zero and back. Cleans up after itself.
 demo:
@@ -16,6 +16,16 @@ test:
 soak:
 	@./.ci/need cc cmake python3 curl
 	@FPRS_SOAK=1 ./.ci/test
+
+# Rolls every role of a plane from the build of the commit before (FROM) to this one's and back.
+rehearse:
+	@./.ci/need cc cmake python3 envoy
+	@./.ci/rehearse $(FROM)
+
+# How long the first steps take from `git clone` on, with nothing downloaded.
+newcomer:
+	@./.ci/need cc cmake python3 curl
+	@./examples/newcomer.sh
 
 # Every fuzz target for FUZZ_SECONDS, one after the other; fuzz/README.md says what they hold to. Wants
 # a nightly toolchain and cargo-fuzz. What a target finds is written to fuzz/artifacts.

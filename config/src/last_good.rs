@@ -16,6 +16,7 @@ use prost::encoding;
 use crate::key::Revision;
 use crate::limits;
 use crate::store::{Contents, Entry};
+use crate::whole_file::{self, Outlives, Readers};
 
 /// Where the last good snapshot is kept.
 #[derive(Clone, Debug)]
@@ -110,24 +111,10 @@ impl LastGood {
         entries: impl IntoIterator<Item = Entry>,
         pace: Pace<'_>,
     ) -> Result<(), LastGoodError> {
-        self.replace(|file| encode(file, revision, entries, pace))
+        let write = |file: &mut fs::File| encode(file, revision, entries, pace);
+        // Manifests' `env` is in it.
+        whole_file::replace_by(&self.path, Readers::Owner, Outlives::Power, write)
             .map_err(|error| self.io("written", error))
-    }
-
-    fn replace(&self, write: impl FnOnce(&mut fs::File) -> io::Result<()>) -> io::Result<()> {
-        let mut draft = self.path.clone().into_os_string();
-        // Two processes keep the same file while one relieves the other.
-        draft.push(format!(".{}", std::process::id()));
-        let draft = PathBuf::from(draft);
-        let mut file = fs::File::create(&draft)?;
-        write(&mut file)?;
-        file.sync_all()?;
-        fs::rename(&draft, &self.path)?;
-        let directory = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::File::open(directory)?.sync_all()
     }
 
     fn io(&self, what: &'static str, error: io::Error) -> LastGoodError {

@@ -1,6 +1,7 @@
 //! What fprs runs by: records → checked types → snapshot, by one pure `apply`; and the stores that
 //! hold the records. `apply`, `record`, `snapshot`, `manifest` are PURE; `store`, `feed`, `follow`
-//! and `last_good` do the I/O around them. Only this crate knows a database.
+//! and `last_good` do the I/O around them. Only this crate knows a database. `whole_file` and `secret`
+//! are here because every crate that needs them may import this one.
 
 pub mod apply;
 mod backoff;
@@ -15,10 +16,12 @@ pub mod manifest;
 pub mod record;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
+pub mod secret;
 pub mod snapshot;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod whole_file;
 
 pub use apply::Applied;
 pub use follow::{Follower, Source, Status, StatusReport, View};
@@ -30,6 +33,7 @@ pub use record::{
     Limits, Millis, Mirror, MirrorKey, PublicKey, Record, Refusal, Replica, ReplicaState, Scaling,
     SecretHash, Server, Tenant, Token, TokenRole, Version, WebSocketAuth, Worker,
 };
+pub use secret::Secret;
 pub use snapshot::{Held, ServerView, Snapshot};
 #[cfg(feature = "etcd")]
 pub use store::Etcd;

@@ -1,10 +1,10 @@
-//! Small files that outlive a process: written whole or not at all, readable by their owner only.
+//! State in small files of JSON: what outlives the process, for its owner alone.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::Path;
 
+use fprs_config::whole_file::{self, Outlives, Readers};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,16 +17,8 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    // Of this process alone: another one that writes the same file replaces it whole, too.
-    let partial = path.with_extension(format!("{}.partial", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)?;
-    file.write_all(&text)?;
-    fs::rename(&partial, path)
+    // What it describes is the kernel's, and gone with the machine's power.
+    whole_file::replace(path, &text, Readers::Owner, Outlives::Process)
 }
 
 /// The value in the file; none if there is no file.

@@ -57,6 +57,12 @@ pub struct Outcome {
 pub trait Observer {
     /// The response's head, before it goes to the client.
     fn head(&mut self, response: &mut Response<()>) -> Verdict;
+
+    /// Whether whoever answers is about to end, and a tunnel with it; the task is woken when it is.
+    /// Asked of tunnels only.
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> bool {
+        false
+    }
 }
 
 /// What is done with a response's head.
@@ -80,7 +86,7 @@ pub struct Rules {
     pub grpc: bool,
     /// The request's body has an announced length, so the client is to go on sending it.
     pub announced: bool,
-    /// A WebSocket: it is closed when the process ends.
+    /// A WebSocket: it is closed when the process or the program ends.
     pub tunnel: bool,
 }
 
@@ -236,7 +242,7 @@ impl<'a, 'b> Exchange<'a, 'b> {
                 Err(end) => return Poll::Ready(end),
             };
             if matches!((request, response), (Step::Waits, Step::Waits)) {
-                return self.poll_waiting(cx, turn > 0, downstream, upstream);
+                return self.poll_waiting(cx, turn > 0, downstream, upstream, observer);
             }
         }
         // A busy exchange lets its neighbours on this core go first.
@@ -244,23 +250,24 @@ impl<'a, 'b> Exchange<'a, 'b> {
         if self.response.done {
             return self.poll_sent(cx, true, downstream, upstream);
         }
-        self.poll_waiting(cx, true, downstream, upstream)
+        self.poll_waiting(cx, true, downstream, upstream, observer)
     }
 
     /// Neither direction can go on: push out what was sent, and see whether anybody is left.
-    fn poll_waiting<D: Downstream, U: Upstream>(
+    fn poll_waiting<D: Downstream, U: Upstream, O: Observer>(
         &mut self,
         cx: &mut Context<'_>,
         moved: bool,
         downstream: &mut D,
         upstream: &mut U,
+        observer: &mut O,
     ) -> Poll<End> {
         if let Poll::Ready(gone) = downstream.poll_gone(cx) {
             return Poll::Ready(End::Client(gone));
         }
         if self.frames.as_ref().is_some_and(Frames::at_boundary)
             && self.status == Some(StatusCode::OK)
-            && downstream.poll_ending(cx)
+            && (downstream.poll_ending(cx) || observer.poll_ending(cx))
         {
             return self.close_tunnel(cx, downstream, upstream);
         }
@@ -280,7 +287,8 @@ impl<'a, 'b> Exchange<'a, 'b> {
         self.poll_stalled(cx, moved, downstream, upstream)
     }
 
-    /// The process ends, and no frame is half sent: tells the client in the tunnel's own words.
+    /// This process or the program ends, and no frame is half sent: tells the client in the tunnel's
+    /// own words.
     fn close_tunnel<D: Downstream, U: Upstream>(
         &mut self,
         cx: &mut Context<'_>,

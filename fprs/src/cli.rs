@@ -15,8 +15,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use fprs_config::Secret;
 
-use crate::secret::Secret;
 use crate::settings::{Given, GivenEdge, Role};
 
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};

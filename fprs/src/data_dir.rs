@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use fprs_config::Secret;
+use fprs_config::whole_file::{self, Outlives, Readers};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::secret::Secret;
 
 /// A data dir that exists and can be written to.
 #[derive(Clone, Debug)]
@@ -165,10 +166,7 @@ pub fn token(data_dir: &Path) -> Result<Option<String>, Failure> {
 /// The file can't be written.
 pub fn write_whole(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_vec(value).map_err(|error| unwritable(path, &error))?;
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    fs::write(&unfinished, text)
-        .and_then(|()| fs::rename(&unfinished, path))
+    whole_file::replace(path, &text, Readers::All, Outlives::Process)
         .map_err(|error| unwritable(path, &error))
 }
 

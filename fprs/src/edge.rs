@@ -4,7 +4,6 @@
 mod admin;
 pub mod certificates;
 pub mod exec;
-mod files;
 mod port;
 pub mod program;
 mod supervise;

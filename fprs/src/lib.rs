@@ -12,7 +12,6 @@ pub mod notify;
 pub mod process;
 pub mod proxy;
 pub mod roles;
-pub mod secret;
 pub mod settings;
 mod table;
 pub mod take_over;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use fprs_config::StoreAddress;
+use fprs_config::{Secret, StoreAddress};
 use fprs_control::PublicUrl;
 use fprs_forward::{Deadlines, limits};
 use ipnet::IpNet;
@@ -18,7 +18,6 @@ use serde::Deserialize;
 use crate::failure::Failure;
 use crate::proxy::access_log::Destination;
 use crate::proxy::mirror::HELD_BYTES;
-use crate::secret::Secret;
 
 pub use given::{Given, GivenEdge};
 pub use values::store;

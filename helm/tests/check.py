@@ -20,6 +20,9 @@ CASES = sorted((HERE / "cases").glob("*.yaml"))
 # The oldest that the chart allows, the newest that has schemas, and some between.
 KUBERNETES = ["1.27", "1.30", "1.33", "1.37"]
 
+# What is root on its machine, and nothing else is.
+ROOT = {"egress-gateway", "egress-agent"}
+
 # Not of Kubernetes itself.
 FOREIGN = {"ServiceMonitor"}
 
@@ -55,6 +58,14 @@ WRONG = [
     ({"edge": {"proxyProtocol": True, "http3": True}}, "/edge/http3"),
     ({"edge": {"accessLog": "/tmp/log"}}, "/edge/accessLog"),
     ({"workers": {"port": 65536}}, "/workers/port"),
+    ({"egress": {"gateways": {"enabled": True}}}, "/egress/image/repository"),
+    ({"egress": {"agents": {"enabled": True}}}, "/egress/image/repository"),
+    ({"egress": {"agents": {"enabled": True}, "image": {"repository": "a"}}}, "/egress/agents/nodeSelector"),
+    ({"egress": {"agents": {"directory": "etc"}}}, "/egress/agents/directory"),
+    ({"egress": {"gateways": {"replicas": 2}}}, "replicas"),
+    ({"egress": {"reconciler": {"enabled": True}}}, "/egress/reconciler/settingsSecret"),
+    ({"egress": {"reconciler": {"enabled": True, "settingsSecret": "a"}}}, "/egress/reconciler/gatewayCidrs"),
+    ({"egress": {"reconciler": {"gatewayPort": 0}}}, "/egress/reconciler/gatewayPort"),
     ({"workers": {"cidrs": ["10.8.0.0"]}}, "/workers/cidrs/0"),
     ({"network": {"family": "ipv4"}}, "/network/family"),
     ({"monitoring": {"serviceMonitor": {"interval": "often"}}}, "/monitoring/serviceMonitor/interval"),
@@ -165,6 +176,12 @@ def grace():
             for container in pod.get("containers", []) + pod.get("initContainers", []):
                 name = f"{case.name}: {container['name']}"
                 confined = container["securityContext"]
+                if found["metadata"]["labels"]["app.kubernetes.io/component"] in ROOT:
+                    if not confined["readOnlyRootFilesystem"] or pod["automountServiceAccountToken"]:
+                        wrong.append(f"{name} writes to its image or may ask Kubernetes")
+                    continue
+                if pod.get("hostNetwork") or confined.get("privileged"):
+                    wrong.append(f"{name} is on its machine")
                 if not confined["readOnlyRootFilesystem"] or confined["capabilities"]["drop"] != ["ALL"]:
                     wrong.append(f"{name} is not confined")
                 if not pod["securityContext"]["runAsNonRoot"] or pod["automountServiceAccountToken"]:

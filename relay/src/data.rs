@@ -4,8 +4,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 
 use fprs_forward::budget::Shed;
 use fprs_forward::downstream::Inbound;
@@ -18,6 +20,7 @@ use fprs_forward::{
     grpc,
 };
 use http::{HeaderValue, Method, Request, Response};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::replicas::{InFlight, NotServing, ReplicaTable, Running};
 
@@ -86,7 +89,7 @@ impl Data {
                     }
                 };
                 let mut upstream = slot.send(std::mem::take(request), *body)?;
-                let mut observer = Counting { replica };
+                let mut observer = Counting::new(replica);
                 Ok(exchange::run(
                     downstream,
                     &mut upstream,
@@ -115,7 +118,7 @@ impl Data {
             };
             let reused = connection.is_reused();
             let mut upstream = connection.send(request, body);
-            let mut observer = Counting { replica };
+            let mut observer = Counting::new(replica);
             let outcome = exchange::run(
                 downstream,
                 &mut upstream,
@@ -261,6 +264,17 @@ fn may_repeat(request: &Request<()>, body: Body, outcome: &Outcome) -> bool {
 /// Tells the proxy how busy the replica is, and keeps the program from speaking in our name.
 struct Counting<'a> {
     replica: &'a Running,
+    /// Made when a WebSocket first waits.
+    ending: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl<'a> Counting<'a> {
+    const fn new(replica: &'a Running) -> Self {
+        Self {
+            replica,
+            ending: None,
+        }
+    }
 }
 
 impl Observer for Counting<'_> {
@@ -272,5 +286,13 @@ impl Observer for Counting<'_> {
             HeaderValue::from(self.replica.in_flight()),
         );
         Verdict::Pass
+    }
+
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> bool {
+        let replica = self.replica;
+        let ending = self
+            .ending
+            .get_or_insert_with(|| Box::pin(replica.tunnels_end()));
+        ending.as_mut().poll(cx).is_ready()
     }
 }

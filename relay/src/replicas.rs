@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwap, Guard};
 use fprs_forward::Owner;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Every replica on this worker, by id.
 pub type Replicas = HashMap<Arc<str>, Arc<Running>>;
@@ -36,6 +37,8 @@ pub struct Running {
     word: AtomicU64,
     begun: AtomicU64,
     idle: Notify,
+    /// Cancelled when its WebSockets are to be closed.
+    tunnels: CancellationToken,
 }
 
 /// Where a replica stands, for the data path.
@@ -142,6 +145,7 @@ impl Running {
             word: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             idle: Notify::new(),
+            tunnels: CancellationToken::new(),
         })
     }
 
@@ -227,6 +231,16 @@ impl Running {
     /// No more exchanges may begin; those in flight go on. Can't be undone.
     pub fn close(&self) {
         self.word.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Its program is about to be stopped: WebSockets are closed, each between two frames.
+    pub fn end_tunnels(&self) {
+        self.tunnels.cancel();
+    }
+
+    /// Ready when WebSockets are to be closed.
+    pub fn tunnels_end(&self) -> WaitForCancellationFutureOwned {
+        self.tunnels.clone().cancelled_owned()
     }
 
     /// Waits until nothing is in flight. Only lasting once [`Self::close`] was called.

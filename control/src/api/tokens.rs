@@ -5,7 +5,9 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use fprs_config::{Key, Kind, Millis, Record, Snapshot, Token, TokenRole, limits};
+use fprs_config::{
+    Key, Kind, Millis, Record, Secret, SecretHash, Snapshot, Token, TokenRole, limits,
+};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use crate::access::Who;
 use crate::commit::Group;
 use crate::driver::unix_ms;
 use crate::problem::Problem;
-use crate::secret::{NoRandom, Secret, token_id};
+use crate::secret::{self, NoRandom, token_id};
 
 /// What a new token is to be.
 #[derive(Debug, Deserialize)]
@@ -134,14 +136,14 @@ async fn make(
     if !who.grants(role) || !who.changes(&tenant) {
         return Err(forbidden(who));
     }
-    let secret = Secret::new().map_err(no_random)?;
+    let secret = secret::secret().map_err(no_random)?;
     let now = unix_ms();
     let token = Token {
         id: token_id().map_err(no_random)?,
         tenant,
         server: wish.server,
         role,
-        secrets: vec![secret.hash()],
+        secrets: vec![hash(&secret)],
         created_unix_ms: now,
         expires_unix_ms: wish.ttl_ms.map(|ttl| now.saturating_add(ttl)),
     };
@@ -168,14 +170,14 @@ pub(super) async fn rotate(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Rotation { finish } = read("rotation", body)?;
-    let secret = Secret::new().map_err(no_random)?;
+    let secret = secret::secret().map_err(no_random)?;
     let what = format!("token/{id}");
     let rotated = |snapshot: &Snapshot| {
         let mut token = find(snapshot, &who, &id)?;
         if finish {
             token.secrets.truncate(1);
         } else {
-            token.secrets.insert(0, secret.hash());
+            token.secrets.insert(0, hash(&secret));
             token.secrets.truncate(limits::TOKEN_SECRETS);
         }
         Ok(token)
@@ -245,11 +247,16 @@ fn expired_tickets(snapshot: &Snapshot, now: Millis) -> Vec<String> {
     expired.take(SWEPT).map(|token| token.id.clone()).collect()
 }
 
+/// What is stored of a secret.
+fn hash(secret: &Secret) -> SecretHash {
+    SecretHash::of(secret.expose().as_bytes())
+}
+
 fn shown(token: &Token, secret: &Secret) -> Value {
     json!({
         "id": token.id,
-        "secret": secret.show(),
-        "token": format!("{}.{}", token.id, secret.show()),
+        "secret": secret.expose(),
+        "token": format!("{}.{}", token.id, secret.expose()),
         "role": token.role.name(),
         "tenant": token.tenant,
         "server": token.server,

@@ -35,6 +35,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
         settings,
         async |settings: &Settings, process: &mut Process| {
             let store = open_store(settings.store.as_ref(), &process.dir).await?;
+            let store = roles::counted(store, &process.registry)?;
             let following = Following::new(Arc::clone(&store), None);
             let (view, status) = (following.view(), following.status());
             following.start(&process.registry, &mut process.parts)?;

@@ -1,5 +1,6 @@
 //! `fprs up`: the whole plane in one process, on the embedded store.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,6 +98,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
     }
 
     let registry = roles::registry()?;
+    let store = roles::counted(store, &registry)?;
     let mut parts = Parts::default();
     let budget = roles::budget(settings.buffer_limit, &registry)?;
     let mut proxy = Proxying::start(&settings, &budget, &registry)?;
@@ -255,7 +257,7 @@ async fn deploy(admin: SocketAddr, token: &str, manifest: Manifest) -> Result<()
         .get("url")
         .and_then(serde_json::Value::as_str)
         .unwrap_or_default();
-    println!("  deployed   {url}");
+    say(format_args!("  deployed   {url}"));
     Ok(())
 }
 
@@ -303,25 +305,30 @@ fn relay_settings(
 
 fn banner(running: &Running, settings: &Settings, ca: Option<&Path>) {
     let listen = running.listen.unwrap_or(running.admin);
-    println!("fprs {} is up", env!("CARGO_PKG_VERSION"));
+    say(format_args!("fprs {} is up", env!("CARGO_PKG_VERSION")));
     if let (Some(edge), Some(ca)) = (running.edge, ca) {
-        println!(
+        say(format_args!(
             "  servers    https://<server>.{}:{}/\n  trust      {}\n  edge       {edge}",
             running.zone,
             edge.port(),
             ca.display()
-        );
+        ));
     } else {
-        println!(
+        say(format_args!(
             "  servers    http://<server>.{}:{}/",
             running.zone,
             listen.port()
-        );
+        ));
     }
-    println!(
+    say(format_args!(
         "  listen     {listen}\n  admin      http://{admin}/\n  data dir   {data_dir}\n  \
          deploy     fprs deploy MANIFEST",
         admin = running.admin,
         data_dir = settings.data_dir.display(),
-    );
+    ));
+}
+
+/// Tells whoever started it. That nobody reads it, or a disk is full, stops no plane.
+fn say(line: std::fmt::Arguments<'_>) {
+    writeln!(std::io::stdout(), "{line}").ok();
 }

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use fprs_config::whole_file::{self, Outlives, Readers};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
@@ -15,8 +16,6 @@ use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::parse_x509_pem;
-
-use super::files::{self, PRIVATE, PUBLIC};
 
 /// How long clients may trust the authority. Its end means trusting another one.
 const CA_VALID: Duration = Duration::from_secs(10 * 365 * DAY);
@@ -77,8 +76,8 @@ pub fn keep(dir: &Path, zone: &str, now: SystemTime) -> Result<bool, Certificate
     let (chain, key) = ca.sign(zone, now)?;
     let secret = fprs_envoy::yaml(&fprs_envoy::document::wildcard(&chain, &key))?;
     // Before the certificate that says that it is there.
-    replace(&watched(dir), &secret, PRIVATE)?;
-    replace(&dir.join("wildcard.pem"), &chain, PUBLIC)?;
+    replace(&watched(dir), &secret, Readers::Owner)?;
+    replace(&dir.join("wildcard.pem"), &chain, Readers::All)?;
     Ok(true)
 }
 
@@ -120,8 +119,8 @@ impl Authority {
         valid(&mut params, now, CA_VALID);
         let pem = params.self_signed(&key)?.pem();
         // The key first: a certificate without its key would be taken for spoiled.
-        replace(&dir.join("ca.key"), &key.serialize_pem(), PRIVATE)?;
-        replace(&dir.join("ca.pem"), &pem, PUBLIC)?;
+        replace(&dir.join("ca.key"), &key.serialize_pem(), Readers::Owner)?;
+        replace(&dir.join("ca.pem"), &pem, Readers::All)?;
         let issuer = Issuer::new(params, key);
         Ok(Self { pem, issuer })
     }
@@ -203,8 +202,9 @@ fn read(path: &Path) -> Result<Option<String>, CertificateError> {
     }
 }
 
-fn replace(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
-    files::replace(path, text, mode).map_err(|error| file(path, error))
+fn replace(path: &Path, text: &str, readers: Readers) -> Result<(), CertificateError> {
+    whole_file::replace(path, text.as_bytes(), readers, Outlives::Power)
+        .map_err(|error| file(path, error))
 }
 
 fn file(path: &Path, error: io::Error) -> CertificateError {

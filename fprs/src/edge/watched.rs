@@ -6,10 +6,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fprs_config::whole_file::{self, Outlives, Readers};
 use rcgen::{KeyPair, PublicKeyData};
 
 use super::certificates::with_certificate;
-use super::files::{self, PRIVATE};
 
 /// A certificate that no edge is given.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,8 @@ pub fn write(name: &str, chain: &Path, key: &Path, to: &Path) -> Result<(), Watc
     }
     let document = fprs_envoy::document::secret(name, &chain_pem, &key_pem);
     let text = fprs_envoy::yaml(&document)?;
-    files::replace(to, &text, PRIVATE).map_err(|error| file(to, error))
+    whole_file::replace(to, text.as_bytes(), Readers::Owner, Outlives::Power)
+        .map_err(|error| file(to, error))
 }
 
 fn read(path: &Path) -> Result<String, WatchedError> {

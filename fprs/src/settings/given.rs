@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fprs_config::Secret;
 use serde::Deserialize;
 
 use super::{DATA_DIR, LogFormat};
 use crate::failure::Failure;
-use crate::secret::Secret;
 
 /// What was given, by flag, environment or file; nothing is checked yet.
 #[derive(Args, Clone, Debug, Default, Deserialize)]

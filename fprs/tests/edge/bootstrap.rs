@@ -7,7 +7,7 @@ use fprs::edge::certificates;
 use fprs_testkit::{Cli, TempDir};
 
 use crate::FPRS;
-use crate::plane::envoy;
+use crate::envoy::envoy;
 
 /// Everything that can be had, with files in that directory.
 fn whole(dir: &Path, fleet: &str) -> String {

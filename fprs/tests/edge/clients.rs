@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::SOON;
 use crate::client::{Client, soak};
+use crate::envoy::envoy;
 use crate::install;
-use crate::plane::{envoy, settings};
+use crate::plane::settings;
 use crate::stage::{Stage, here};
 
 /// The program speaks h2c.

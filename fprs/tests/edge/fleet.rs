@@ -3,23 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use fprs::edge::certificates;
-use fprs_envoy::{Admin, Bootstrap, Certificate, Settings, document, yaml};
-use fprs_testkit::client::H2;
-use fprs_testkit::{Process, Role, eventually, ports, until};
+use fprs_testkit::{Role, eventually, until};
 
 use crate::SOON;
 use crate::client::soak;
 use crate::edge::Edge;
+use crate::envoy::envoy;
+use crate::front::Front;
 use crate::load::{CLIENTS, Load};
-use crate::plane::envoy;
-use crate::tls::Trust;
-use crate::world::{WEB, World};
+use crate::world::World;
 
 const PROXIES: usize = 3;
 
@@ -31,39 +26,27 @@ const SOAK: Duration = Duration::from_secs(300);
 struct Fleet {
     world: World,
     proxies: Vec<Role>,
-    dir: PathBuf,
+    front: Front,
     edge: Arc<Edge>,
-    _envoy: Process,
 }
 
 impl Fleet {
     /// `None`: skip.
     async fn start() -> Option<Self> {
-        let envoy = envoy()?;
+        envoy()?;
         let world = World::start().await;
         let mut proxies = Vec::new();
         for number in 0..PROXIES {
             proxies.push(proxy(&world, number, "127.0.0.1:0").await);
         }
-        let dir = world.path("edge");
-        certificates::keep(&dir, "region.localhost", SystemTime::now()).unwrap();
         let addresses: Vec<_> = proxies.iter().map(|it| it.address("listen")).collect();
-        announce(&dir, &addresses);
-        let address = ports::unused();
-        let envoy = start(&envoy, &dir, address);
-        let trust = Trust::new(address, &dir.join("ca.pem"));
-        let tunnel = trust.tunnel(WEB).await;
-        until("the edge serves", SOON, async || {
-            let client = H2::connect(tunnel.address()).await.ok()?;
-            (client.get(WEB, "/").await.ok()?.status == 200).then_some(())
-        })
-        .await;
+        let front = Front::start(world.path("edge"), &addresses).await?;
+        let edge = Edge::at(front.address());
         Some(Self {
             world,
             proxies,
-            dir,
-            edge: Edge::new(tunnel),
-            _envoy: envoy,
+            front,
+            edge,
         })
     }
 
@@ -137,7 +120,7 @@ async fn a_proxy_that_is_taken_off_the_list_gets_nothing_new_and_ends_what_it_ha
     };
     let load = Load::start(&fleet.edge);
     go_on(&load).await;
-    announce(&fleet.dir, &fleet.addresses()[1..]);
+    fleet.front.announce(&fleet.addresses()[1..]);
     let admin = fleet.proxies[0].address("admin");
     until("WebSockets alone are left on it", SOON, async || {
         let exchanges = crate::world::metric(admin, "fprs_proxy_exchanges_in_flight").await;
@@ -146,7 +129,7 @@ async fn a_proxy_that_is_taken_off_the_list_gets_nothing_new_and_ends_what_it_ha
     })
     .await;
     go_on(&load).await;
-    announce(&fleet.dir, &fleet.addresses());
+    fleet.front.announce(&fleet.addresses());
     go_on(&load).await;
     load.end().await;
     assert!(fleet.proxies[0].process().is_running());
@@ -178,34 +161,4 @@ async fn proxy(world: &World, number: usize, listen: &str) -> Role {
         "127.0.0.1",
     ];
     world.proxy(&format!("proxy-{number}"), &args).await
-}
-
-/// Says where proxies are, as whoever watches a fleet does: beside, then moved.
-fn announce(dir: &Path, addresses: &[SocketAddr]) {
-    let text = yaml(&document::endpoints(addresses)).unwrap();
-    let beside = dir.join("endpoints.new");
-    std::fs::write(&beside, text).unwrap();
-    std::fs::rename(beside, dir.join("endpoints.yaml")).unwrap();
-}
-
-fn start(envoy: &Path, dir: &Path, address: SocketAddr) -> Process {
-    let mut settings = Settings::new(
-        "region.localhost",
-        Certificate::Watched(certificates::watched(dir)),
-        fprs_envoy::Fleet::Watched(dir.join("endpoints.yaml")),
-        Admin::socket(&dir.join("admin.sock")).unwrap(),
-    );
-    settings.listeners.https = Some(address);
-    let file = dir.join("envoy.yaml");
-    std::fs::write(&file, yaml(&Bootstrap::new(&settings)).unwrap()).unwrap();
-    let mut command = Command::new(envoy);
-    command.arg("-c").arg(file);
-    command.args([
-        "--concurrency",
-        "1",
-        "--disable-hot-restart",
-        "-l",
-        "warning",
-    ]);
-    Process::spawn("envoy", command, &dir.join("envoy.log"))
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::plane::{Edged, WEB, envoy, settings};
+use crate::envoy::envoy;
+use crate::plane::{Edged, WEB, settings};
 
 #[tokio::test]
 async fn old_versions_of_tls_and_other_names_are_refused() {

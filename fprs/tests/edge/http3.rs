@@ -3,8 +3,9 @@
 use fprs_testkit::{program, until};
 
 use crate::SOON;
+use crate::envoy::envoy;
 use crate::install;
-use crate::plane::{Edged, WEB, envoy, settings};
+use crate::plane::{Edged, WEB, settings};
 
 /// What the client runs on.
 const REQUIREMENTS: &str = include_str!("requirements.txt");

@@ -13,7 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::custom::{self, SHOP};
-use crate::plane::{WEB, envoy};
+use crate::envoy::envoy;
+use crate::plane::WEB;
 use crate::tls::Trust;
 use crate::{FPRS, SOON, raw_program};
 

@@ -15,8 +15,9 @@ mod bootstrap;
 mod cleaning;
 mod clients;
 mod custom;
-mod edge;
+mod envoy;
 mod fleet;
+mod front;
 mod handshakes;
 mod hosts;
 mod http3;
@@ -45,6 +46,9 @@ mod stage;
 
 #[path = "../rolling/calls.rs"]
 mod calls;
+#[path = "../rolling/edge.rs"]
+#[allow(dead_code, reason = "readiness is polled by the real one")]
+mod edge;
 #[path = "../rolling/events.rs"]
 mod events;
 #[path = "../rolling/load.rs"]

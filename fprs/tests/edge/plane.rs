@@ -4,12 +4,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use fprs::edge::program::Program;
 use fprs_testkit::client::{H1, H2};
 use fprs_testkit::plane::Settings;
 use fprs_testkit::{Plane, program, until};
 use serde_json::Value;
 
+use crate::envoy::envoy;
 use crate::tls::{Trust, Tunnel};
 use crate::{FPRS, SOON};
 
@@ -22,22 +22,6 @@ pub(crate) struct Edged {
     pub(crate) plane: Plane,
     pub(crate) trust: Trust,
     tunnel: Tunnel,
-}
-
-/// Envoy's binary; `None`: skip.
-pub(crate) fn envoy() -> Option<PathBuf> {
-    let named = std::env::var_os("FPRS_ENVOY").map(PathBuf::from);
-    match Program::find(named.as_deref()) {
-        Ok(program) => Some(program.path().to_owned()),
-        Err(why) => {
-            assert!(
-                std::env::var_os("FPRS_REQUIRE_ENVOY").is_none_or(|value| value != "1"),
-                "{why}"
-            );
-            eprintln!("SKIPPED: {why}");
-            None
-        }
-    }
 }
 
 /// What `fprs up` is started with for an edge, on a port of its own.

@@ -6,7 +6,8 @@ use std::path::Path;
 use fprs_testkit::client::H2;
 use fprs_testkit::{Cli, TempDir, eventually, until};
 
-use crate::plane::{Edged, WEB, envoy, settings};
+use crate::envoy::envoy;
+use crate::plane::{Edged, WEB, settings};
 use crate::{FPRS, SOON};
 
 #[tokio::test]

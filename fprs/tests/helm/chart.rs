@@ -3,6 +3,7 @@
 use clap::Parser;
 use fprs::cli::{Cli, Command};
 use fprs::settings::{Role, Settings};
+use fprs_testkit::TempDir;
 
 use crate::golden;
 
@@ -20,7 +21,10 @@ fn the_binary_takes_every_command_line_of_the_chart() {
                 Command::Proxy { given, .. } => (given, Role::Proxy),
                 Command::Control { given } => (given, Role::Control),
                 Command::Autoscaler { given, .. } => (given, Role::Autoscaler),
-                Command::Edge(_) | Command::Servers { .. } | Command::Store { .. } => continue,
+                Command::Edge(_)
+                | Command::Egress(_)
+                | Command::Servers { .. }
+                | Command::Store { .. } => continue,
                 other => panic!("{file}: what does {other:?} do in the chart?"),
             };
             if given.store.as_deref().is_none_or(is_built_in) {
@@ -33,6 +37,39 @@ fn the_binary_takes_every_command_line_of_the_chart() {
     for role in [Role::Proxy, Role::Control, Role::Autoscaler] {
         assert!(roles.contains(&role), "the chart starts no {}", role.name());
     }
+}
+
+#[tokio::test]
+async fn the_helm_test_hook_passes_with_controls_token_and_fails_without() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("control");
+    let args = [
+        "--admin",
+        "127.0.0.1:0",
+        "--data-dir",
+        data.to_str().unwrap(),
+    ];
+    let token = "0123456789abcdef";
+    let env = [("FPRS_ADMIN_TOKEN", token)];
+    let binary = env!("CARGO_BIN_EXE_fprs");
+    let control = fprs_testkit::Role::start(binary, "control", args, &env).await;
+    let at = format!("--admin={}", control.address("admin"));
+    let golden = golden();
+    let (_, text) = golden
+        .iter()
+        .find(|(file, _)| file == "smallest.yaml")
+        .unwrap();
+    let (_, hook) = text.split_once("helm.sh/hook: test").unwrap();
+    let mut line = command_lines(&hook.replace("---", "image: none"))
+        .into_iter()
+        .next()
+        .unwrap();
+    let asked = line.iter_mut().find(|word| word.starts_with("--admin="));
+    *asked.unwrap() = at;
+    let hook = fprs_testkit::Cli::new(binary).env("FPRS_ADMIN_TOKEN", token);
+    hook.run(&line).await.succeeded();
+    let wrong = fprs_testkit::Cli::new(binary).env("FPRS_ADMIN_TOKEN", "another-token-of-16");
+    wrong.run(&line).await.refused(1);
 }
 
 /// Not every build has every store.

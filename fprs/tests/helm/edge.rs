@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use fprs::edge::certificates;
-use fprs::edge::program::Program;
 use fprs_testkit::eventually_blocking;
 use fprs_testkit::ports::unused;
 
+use crate::envoy::envoy;
 use crate::{golden, run};
 
 const ZONE: &str = "us-west.region.example";
@@ -227,20 +227,4 @@ fn fprs(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fprs"));
     command.args(args);
     command
-}
-
-/// Envoy's binary; `None`: skip.
-fn envoy() -> Option<PathBuf> {
-    let named = std::env::var_os("FPRS_ENVOY").map(PathBuf::from);
-    match Program::find(named.as_deref()) {
-        Ok(program) => Some(program.path().to_owned()),
-        Err(why) => {
-            assert!(
-                std::env::var_os("FPRS_REQUIRE_ENVOY").is_none_or(|value| value != "1"),
-                "{why}"
-            );
-            eprintln!("SKIPPED: {why}");
-            None
-        }
-    }
 }

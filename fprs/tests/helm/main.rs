@@ -12,6 +12,8 @@
 
 mod chart;
 mod edge;
+#[path = "../edge/envoy.rs"]
+mod envoy;
 #[path = "../clients/install.rs"]
 #[allow(dead_code, reason = "every suite installs what it needs")]
 mod install;
@@ -51,6 +53,15 @@ fn hadolint_has_nothing_to_say_of_the_image() {
     let Some(python) = helm() else { return };
     let hadolint = python.with_file_name("hadolint");
     run(Command::new(hadolint).arg(root().join("Dockerfile")));
+}
+
+#[test]
+fn the_image_is_built_by_the_pinned_toolchain() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let pinned = read("rust-toolchain.toml");
+    let mut quoted = pinned.split('"').skip(1);
+    let from = format!("FROM docker.io/library/rust:{}", quoted.next().unwrap());
+    assert!(read("Dockerfile").contains(&from), "not {from}");
 }
 
 /// Runs one check of `helm/tests/check.py`.

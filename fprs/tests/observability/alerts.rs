@@ -61,7 +61,7 @@ fn every_metric_in_an_alert_exists() {
     assert!(!used.is_empty());
 }
 
-fn alerts() -> BTreeSet<String> {
+pub(crate) fn alerts() -> BTreeSet<String> {
     let rules = read("observability/alerts.yaml");
     let names = rules
         .lines()

@@ -23,6 +23,7 @@ fn every_panel_asks_for_metrics_that_exist() {
     // Beside ones that say more.
     let beside = [
         "fprs_config_refusals_total",
+        "fprs_control_commits_total",
         "fprs_proxy_access_log_lines_lost_total",
         "fprs_proxy_in_flight",
         "fprs_relay_control_connected",

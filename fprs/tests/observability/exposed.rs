@@ -2,15 +2,12 @@
 //! its labels.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use fprs_testkit::client::H1;
 use fprs_testkit::plane::Settings;
 use fprs_testkit::{Plane, program, until};
 
-use crate::{Metric, documented};
-
-const SOON: Duration = Duration::from_secs(20);
+use crate::{Metric, SOON, documented};
 
 #[tokio::test]
 async fn the_documented_metrics_are_those_of_a_plane() {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use fprs_testkit::client::{ClientError, H1, get};
 use fprs_testkit::{Plane, eventually, program, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::traffic::Traffic;
 use crate::{FPRS, SOON, running_programs};
@@ -141,4 +143,36 @@ async fn a_deleted_server_ends_what_is_in_flight_and_takes_nothing_new() {
         (plane.run(&["replicas", "web"]).await.code == Some(1)).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_websocket_that_outlasts_the_grace_is_told_so_between_two_frames() {
+    let plane = Plane::start(FPRS).await;
+    let more = "h2 = true\nhold = \"10s\"\nexit_grace_period = \"300ms\"";
+    plane.deploy(&program::manifest("web", more, &[])).await;
+    let host = plane.host("web");
+    let mut socket = TcpStream::connect(plane.listen()).await.unwrap();
+    let request = format!(
+        "GET /echo HTTP/1.1\r\nhost: {host}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(socket.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"));
+    // A binary frame, masked with zeros, which leave it as it is.
+    let frame = [0x82, 0x84, 0, 0, 0, 0, 1, 2, 3, 4];
+    socket.write_all(&frame).await.unwrap();
+    let mut echo = [0; 10];
+    socket.read_exact(&mut echo).await.unwrap();
+    assert_eq!(echo, frame);
+
+    plane.run(&["delete", "web"]).await.succeeded();
+
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(SOON, socket.read_to_end(&mut rest)).await;
+    closed.unwrap().unwrap();
+    assert_eq!(rest, [0x88, 0x02, 0x03, 0xe9], "1001, going away");
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fprs_testkit::plane::Settings;
-use fprs_testkit::{Cli, Plane, TempDir, eventually, program, until};
+use fprs_testkit::{Cli, Plane, Role, TempDir, eventually, program, until};
 use serde_json::Value;
 
 use crate::{FPRS, SOON, running_programs};
@@ -138,4 +138,25 @@ async fn lasting(plane: &Plane) -> Vec<Value> {
         }
     }
     servers
+}
+
+#[tokio::test]
+async fn a_log_that_can_not_be_written_stops_nothing() {
+    let dir = TempDir::new().unwrap();
+    let script = dir.path().join("fprs.sh");
+    let text = format!("#!/bin/sh\nexec '{FPRS}' \"$@\" >/dev/full 2>&1\n");
+    std::fs::write(&script, text).unwrap();
+    let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, runs).unwrap();
+    let data = dir.path().join("data");
+    let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let args = [&ports[..], &["--data-dir", data.to_str().unwrap()]].concat();
+    let mut plane = Role::start(&script, "up", args, &[]).await;
+    let cli = Cli::new(FPRS).arg("--data-dir", &data);
+    // Each of these is a line of the log.
+    for name in ["one", "two"] {
+        let manifest = program::manifest(name, "", &[]);
+        cli.deploy(&manifest, dir.path()).await.succeeded();
+    }
+    assert!(plane.process().is_running());
 }

@@ -1,5 +1,5 @@
-//! Proxies that end and proxies that relieve each other, under load of every kind: nobody who talks to
-//! them notices. Small by default; `FPRS_SOAK=1` runs the same tests at full size.
+//! Proxies that end and proxies that relieve each other, and a whole plane that is rolled to another
+//! build, under load of every kind: nobody who talks to them notices. Small by default; `FPRS_SOAK=1` runs the same tests at full size.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,16 @@ mod load;
 mod requests;
 mod sockets;
 mod take_over;
+mod upgrade;
 mod world;
+
+#[path = "../edge/envoy.rs"]
+mod envoy;
+#[path = "../edge/front.rs"]
+#[allow(dead_code, reason = "proxies that move are another suite's")]
+mod front;
+#[path = "../edge/tls.rs"]
+mod tls;
 
 use std::time::Duration;
 
@@ -34,11 +43,12 @@ const FPRS: &str = env!("CARGO_BIN_EXE_fprs");
 /// For what takes milliseconds on an idle machine; tests share theirs with others.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Proxies that end in a test: the first, or the second with `FPRS_SOAK=1`.
+/// Proxies that end in a test.
 fn rounds() -> usize {
-    if std::env::var_os("FPRS_SOAK").is_some_and(|value| value == "1") {
-        20
-    } else {
-        2
-    }
+    if soak() { 20 } else { 2 }
+}
+
+/// At full size.
+fn soak() -> bool {
+    std::env::var_os("FPRS_SOAK").is_some_and(|value| value == "1")
 }

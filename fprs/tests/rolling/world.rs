@@ -19,8 +19,8 @@ pub(crate) const TOKEN: &str = "0123456789abcdef";
 
 pub(crate) struct World {
     pub(crate) control: Role,
-    autoscaler: Role,
-    relay: Role,
+    pub(crate) autoscaler: Role,
+    pub(crate) relay: Role,
     // Last: removed after the processes are gone.
     dir: TempDir,
 }
@@ -43,14 +43,19 @@ impl World {
 
     /// With more that control is started with.
     pub(crate) async fn start_with(more: &[&str]) -> Self {
+        Self::start_of(FPRS.as_ref(), more).await
+    }
+
+    /// Of that build, with more that control is started with.
+    pub(crate) async fn start_of(build: &Path, more: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
         let args = ["--admin", "127.0.0.1:0", "--data-dir", &path("control")];
-        let control = role("control", &[&args, more].concat()).await;
+        let control = role(build, "control", &[&args, more].concat()).await;
         let admin = control.address("admin").to_string();
         let follower = async |name: &str| {
             let args = ["--control", &admin, "--data-dir", &path(name)];
-            role(name, &args).await
+            role(build, name, &args).await
         };
         let (autoscaler, relay) = (follower("autoscaler").await, follower("relay").await);
         let world = Self {
@@ -67,7 +72,8 @@ impl World {
     pub(crate) async fn deploy(&self, name: &str, more: &str) {
         let record = self.record();
         let env = [("RECORD", record.to_str().unwrap())];
-        let more = format!("min_replicas = 2\nmax_replicas = 2\n{more}");
+        let pool = "min_replicas = 2\nmax_replicas = 2\nexit_grace_period = \"2s\"";
+        let more = format!("{pool}\n{more}");
         let manifest = program::manifest(name, &more, &env);
         self.cli()
             .deploy(&manifest, self.dir.path())
@@ -85,9 +91,14 @@ impl World {
 
     /// Starts a proxy in a data dir of that name.
     pub(crate) async fn proxy(&self, data: &str, args: &[&str]) -> Role {
+        self.proxy_of(FPRS.as_ref(), data, args).await
+    }
+
+    /// The same, of that build.
+    pub(crate) async fn proxy_of(&self, build: &Path, data: &str, args: &[&str]) -> Role {
         let args = self.proxy_args(data, args);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        role("proxy", &args).await
+        role(build, "proxy", &args).await
     }
 
     /// What `fprs proxy` is started with, after its role.
@@ -135,6 +146,16 @@ impl World {
     /// Waits until the relay and the autoscaler count nothing in flight, and programs have seen the
     /// end of all they saw begin.
     pub(crate) async fn settled(&self) {
+        self.idle().await;
+        until("programs saw the end of all", SOON, async || {
+            let (begun, ended) = self.seen();
+            (begun == ended).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the relay and the autoscaler count nothing in flight.
+    pub(crate) async fn idle(&self) {
         until("nothing is in flight at the relay", SOON, async || {
             let mut in_flight = 0;
             for server in ["web", "echo"] {
@@ -143,11 +164,6 @@ impl World {
                 }
             }
             (in_flight == 0).then_some(())
-        })
-        .await;
-        until("programs saw the end of all", SOON, async || {
-            let (begun, ended) = self.seen();
-            (begun == ended).then_some(())
         })
         .await;
         let autoscaler = self.autoscaler.address("admin");
@@ -206,8 +222,9 @@ pub(crate) async fn metric(admin: SocketAddr, name: &str) -> i64 {
         .unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
-async fn role(name: &str, args: &[&str]) -> Role {
-    Role::start(FPRS, name, args, &[("FPRS_ADMIN_TOKEN", TOKEN)]).await
+/// Starts a role of that build.
+pub(crate) async fn role(build: &Path, name: &str, args: &[&str]) -> Role {
+    Role::start(build, name, args, &[("FPRS_ADMIN_TOKEN", TOKEN)]).await
 }
 
 /// The processes' binary and environment, for those that never get ready.

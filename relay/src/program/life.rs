@@ -46,6 +46,8 @@ enum Startup {
 
 /// Launches when a program says that its port was taken, each on another port.
 const PORT_ATTEMPTS: u32 = 3;
+/// For WebSockets to be closed between two frames, once the grace is over.
+const CLOSING: Duration = Duration::from_secs(1);
 
 impl Life {
     /// Lives it to its end.
@@ -108,14 +110,23 @@ impl Life {
         tokio::select! {
             biased;
             () = self.replica.idle() => witness.drained(),
-            () = sleep(self.version.exit_grace) => tracing::info!(
-                replica = %self.replica.id(),
-                in_flight = self.replica.in_flight(),
-                "exit grace is over, stopping with exchanges in flight"
-            ),
+            () = self.grace() => {}
             _ = program.exited() => {}
         }
         stop(program).await
+    }
+
+    /// Ends when the program is to be stopped whatever it does: WebSockets, which may last for ever,
+    /// have been closed by then.
+    async fn grace(&self) {
+        sleep(self.version.exit_grace).await;
+        self.replica.end_tunnels();
+        sleep(CLOSING).await;
+        tracing::info!(
+            replica = %self.replica.id(),
+            in_flight = self.replica.in_flight(),
+            "exit grace is over, stopping with exchanges in flight"
+        );
     }
 
     fn last(&self) -> Vec<Arc<str>> {

@@ -1,4 +1,5 @@
-//! PURE. A secret on its way from where it was given to where it is sent. Printed as `Secret(…)`.
+//! PURE. A secret on its way from where it was made or given to where it is sent. Printed as
+//! `Secret(…)`.
 
 use std::convert::Infallible;
 use std::fmt;
