@@ -3,10 +3,12 @@
 //! kernel takes the address away soon after the process is gone.
 
 mod control;
+mod epochs;
 mod owner;
 mod peers;
 mod probes;
 pub mod settings;
+mod yielding;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,9 +21,10 @@ use tokio::task::JoinSet;
 use crate::announce::{AnnounceError, Announcer};
 use crate::network::{Class, Network, NetworkError};
 use crate::tls::TlsError;
+use crate::word::Seal;
 use crate::{command, kernel, tls};
 
-use self::owner::Epochs;
+use self::epochs::Epochs;
 use self::peers::{Peers, PeersHandle};
 use self::settings::GatewaySettings;
 
@@ -107,19 +110,31 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
     kernel::forwarding(&settings.uplink)?;
     shape_uplink(&network, uplink, &settings).await?;
     let mut parts = JoinSet::new();
-    let epochs = Epochs::new(settings.addresses.iter().map(|address| address.ip));
+    let epochs = Epochs::new(
+        settings.addresses.iter().map(|address| address.ip),
+        settings.state_dir.join("term.json"),
+    );
     let peers = open(&network, &settings, &mut parts).await?;
     for address in &settings.addresses {
         // What a process before this one may have owned is another gateway's by now.
         network.remove_address(uplink, address.ip).await?;
         if address.owned {
-            epochs.set(address.ip, Some(1));
+            epochs.own(address.ip);
         }
     }
     let announcer = Announcer::open(&settings.uplink)?;
-    let owner = owner::Owner::new(network, uplink, announcer, epochs.clone());
+    let seal = Seal::new(&settings.admin);
+    let socket = probes::serve(&settings, &epochs, &seal, &mut parts).await?;
+    let owner = owner::Owner {
+        network,
+        uplink,
+        announcer,
+        epochs: epochs.clone(),
+        seal,
+        node: settings.node,
+        socket,
+    };
     parts.spawn(owner.run());
-    probes::serve(&settings, &epochs, &mut parts).await?;
     let listener = listen(settings.control).await?;
     let control = control::Control {
         name: settings.name.clone(),
@@ -186,4 +201,4 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, GatewayError> {
 }
 
 /// How long a probe socket's datagram may be; longer ones are none.
-const PROBE_BUFFER: usize = crate::wire::Probe::BYTES + 1;
+const PROBE_BUFFER: usize = crate::word::Word::BYTES + 1;

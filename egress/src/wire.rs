@@ -44,7 +44,17 @@ pub struct Disconnect {
     pub static_ip: Ipv4Addr,
 }
 
-/// The reconciler says who owns a static IP.
+/// A reconciler says who owns which static IPs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ownerships {
+    /// Its term: an older one's word counts for nothing. 0 for one that holds no lease.
+    pub term: u64,
+    /// The static IPs.
+    pub static_ips: Vec<Ownership>,
+}
+
+/// Who owns one of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ownership {
@@ -52,6 +62,9 @@ pub struct Ownership {
     pub static_ip: Ipv4Addr,
     /// The epoch in which the asked gateway owns it; none: it does not.
     pub epoch: Option<u64>,
+    /// The other gateways that can hold it: they have let go of it before this one takes it.
+    #[serde(default)]
+    pub others: Vec<Ipv4Addr>,
 }
 
 /// Why something was refused.
@@ -69,6 +82,12 @@ pub struct Refusal {
 pub struct GatewayStatus {
     /// Its name.
     pub gateway: String,
+    /// The newest reconciler's term that it has heard of.
+    #[serde(default)]
+    pub term: u64,
+    /// A reconciler looked at it within the last second.
+    #[serde(default)]
+    pub led: bool,
     /// Its static IPs.
     pub static_ips: Vec<AddressStatus>,
 }

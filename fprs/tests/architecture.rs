@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fprs-relay", &["fprs-config", "fprs-forward", "fprs-proto"]),
     ("fprs-control", &["fprs-config", "fprs-proto"]),
     ("fprs-envoy", &[]),
-    ("fprs-egress", &[]),
+    ("fprs-egress", &["fprs-config"]),
     (
         "fprs",
         &[

@@ -266,6 +266,7 @@ impl Pool {
             key: self.key.clone(),
             address: tunnels.address,
             socket: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            engine: self.settings.engine.clone(),
         };
         let Some(link) = self.links.get_mut(tunnel) else {
             return Ok(());

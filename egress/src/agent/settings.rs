@@ -8,8 +8,9 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 
 use crate::credential::is_name;
-use crate::gateway::settings::{SettingsError, read, wrong};
+use crate::gateway::settings::{SettingsError, engine, read, wrong};
 use crate::ruleset::AGENT_DEVICES;
+use crate::tunnel::Engine;
 
 /// Checked settings of an agent.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct PoolSettings {
     pub direct: Vec<Ipv4Net>,
     /// Control of the gateways, the preferred one first.
     pub gateways: Vec<SocketAddr>,
+    /// Who encrypts.
+    pub engine: Engine,
 }
 
 impl PoolSettings {
@@ -70,6 +73,8 @@ struct FilePool {
     #[serde(default)]
     direct: Vec<Ipv4Net>,
     gateways: Vec<SocketAddr>,
+    /// The program that encrypts, where it is not this one.
+    daemon: Option<PathBuf>,
 }
 
 fn state_dir() -> PathBuf {
@@ -127,6 +132,7 @@ impl AgentSettings {
             table: pool.table,
             direct: pool.direct,
             gateways: pool.gateways,
+            engine: engine(pool.daemon.as_ref()),
         });
         Ok(Self {
             pools: pools.collect(),

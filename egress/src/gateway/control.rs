@@ -15,12 +15,12 @@ use prometheus::TextEncoder;
 use serde::de::DeserializeOwned;
 
 use super::Metrics;
-use super::owner::Epochs;
+use super::epochs::Epochs;
 use super::peers::{NotConnected, PeersHandle};
 use crate::allocate;
 use crate::credential::{Credentials, SecretHash};
 use crate::limits;
-use crate::wire::{AddressStatus, Connect, Disconnect, GatewayStatus, Ownership, Refusal};
+use crate::wire::{AddressStatus, Connect, Disconnect, GatewayStatus, Ownerships, Refusal};
 
 /// What requests are answered from.
 #[derive(Clone, Debug)]
@@ -91,14 +91,19 @@ async fn disconnect(State(control): State<Control>, request: Request) -> Respons
 async fn ownership(State(control): State<Control>, request: Request) -> Response {
     let done = async {
         control.operator(request.headers())?;
-        let asked: Vec<Ownership> = body(request).await?;
+        let asked: Ownerships = body(request).await?;
         // All or nothing: what is not this gateway's is a mistake of whoever asks.
-        for ownership in &asked {
+        for ownership in &asked.static_ips {
             control.peers_of(ownership.static_ip)?;
         }
-        for ownership in asked {
-            control.epochs.set(ownership.static_ip, ownership.epoch);
-        }
+        let set = control.epochs.set(asked.term, asked.static_ips);
+        set.map_err(|older| {
+            let error = format!(
+                "the reconciler of term {} was relieved by that of term {}",
+                asked.term, older.term
+            );
+            Refused::new(StatusCode::CONFLICT, "older_term", error)
+        })?;
         Ok(StatusCode::NO_CONTENT)
     };
     control.answer("ownership", done.await)
@@ -152,8 +157,11 @@ impl Control {
                 peers: peers.status().await,
             });
         }
+        let (term, led) = self.epochs.leader();
         GatewayStatus {
             gateway: self.name.clone(),
+            term,
+            led,
             static_ips,
         }
     }
@@ -233,6 +241,21 @@ fn exposition(status: &GatewayStatus) -> String {
     use std::fmt::Write as _;
 
     let mut text = String::new();
+    for (name, help, value) in [
+        ("term", "Newest term of a reconciler.", status.term),
+        (
+            "led",
+            "1 while a reconciler looks at this gateway.",
+            u64::from(status.led),
+        ),
+    ] {
+        let metric = format!("fprs_egress_{name}");
+        writeln!(
+            text,
+            "# HELP {metric} {help}\n# TYPE {metric} gauge\n{metric} {value}"
+        )
+        .ok();
+    }
     for (name, kind, help) in [
         (
             "epoch",

@@ -149,6 +149,7 @@ impl Peers {
             key: kept.key.clone(),
             address: address.gateway,
             socket: endpoint,
+            engine: address.engine.clone(),
         };
         let tunnel = Tunnel::open(network, settings).await?;
         let clients = address.block.net();

@@ -15,6 +15,7 @@ use crate::plan::Block;
 use crate::ruleset::GATEWAY_DEVICES;
 use crate::ruleset::gateway::{GatewayRules, RuledAddress};
 use crate::shaping::Rate;
+use crate::tunnel::Engine;
 
 /// Checked settings of a gateway.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub struct ServedAddress {
     pub device: String,
     /// Owned from the start, without a reconciler: the only gateway.
     pub owned: bool,
+    /// Who encrypts.
+    pub engine: Engine,
     /// How fast its clients together may send, and how fast they may be sent to.
     pub rate: Option<Rate>,
 }
@@ -116,6 +119,8 @@ struct FileAddress {
     owned: bool,
     /// Each way.
     megabits: Option<NonZeroU32>,
+    /// The program that encrypts, where it is not this one.
+    daemon: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -222,8 +227,14 @@ fn served(address: &FileAddress, number: u8) -> Result<ServedAddress, SettingsEr
         port: address.port,
         device: format!("{GATEWAY_DEVICES}{:08x}", address.ip.to_bits()),
         owned: address.owned,
+        engine: engine(address.daemon.as_ref()),
         rate: address.megabits.map(|rate| Rate::megabits(rate.get())),
     })
+}
+
+/// Who encrypts, as a file says it.
+pub(crate) fn engine(daemon: Option<&PathBuf>) -> Engine {
+    daemon.map_or(Engine::InProcess, |program| Engine::Daemon(program.clone()))
 }
 
 /// No two share an address, a port or a block.

@@ -1,6 +1,8 @@
 //! `fprs egress …`: runs a gateway, an agent, the reconciler or the CNI plugin, shows what a gateway
 //! holds, and makes its certificate.
 
+mod pools;
+
 use std::path::Path;
 
 use fprs_egress::agent::settings::AgentSettings;
@@ -35,6 +37,7 @@ pub(super) fn run(command: EgressCommand) -> Result<(), Failure> {
             let settings = ReconcilerSettings::read(&role.settings).map_err(Failure::new)?;
             serve(&role, async |ready| reconciler::run(settings, ready).await)
         }
+        EgressCommand::Pool(command) => pools::pool(command),
         EgressCommand::Cni => plugin(),
         EgressCommand::Status {
             gateway,

@@ -34,7 +34,8 @@ fn what_is_refused_is_counted_and_disturbs_nobody() {
         );
     }
     // An agent is no operator.
-    let own = json!([{ "static_ip": STATIC[0], "epoch": 99 }]).to_string();
+    let own = json!({ "term": 0, "static_ips": [{ "static_ip": STATIC[0], "epoch": 99 }] });
+    let own = own.to_string();
     assert_eq!(ask(&world, AGENT, "/v1/ownership", &own).0, 401);
     for (body, status) in [
         ("{".to_owned(), 400),
@@ -172,7 +173,7 @@ fn status(world: &World) -> String {
 }
 
 /// Status and body of the first gateway's answer. Without a body it is a GET.
-fn ask(world: &World, credential: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) fn ask(world: &World, credential: &str, path: &str, body: &str) -> (u16, String) {
     let mut stream = tls(world);
     let method = if body.is_empty() { "GET" } else { "POST" };
     let request = format!(

@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fprs_testkit::TempDir;
+use nix::ifaddrs::getifaddrs;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Where the server is.
@@ -30,6 +33,11 @@ pub(crate) const CONTAINERS: [Ipv4Addr; 2] =
     [Ipv4Addr::new(10, 88, 0, 2), Ipv4Addr::new(10, 88, 0, 3)];
 /// Where gateways' control listens.
 pub(crate) const CONTROL: u16 = 8443;
+/// Where control of the plane is.
+pub(crate) const STORE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 30)), 9090);
+/// Its admin token.
+pub(crate) const TOKEN: &str = "fprs-egress-tests";
 /// Longest wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -41,6 +49,8 @@ pub(crate) struct World {
     prefix: String,
     dir: TempDir,
     running: Vec<(String, Child)>,
+    /// Namespaces beside those that every world has.
+    more: Vec<String>,
 }
 
 /// A world, or none where there can't be one: said loudly, and a failure where it is required.
@@ -78,6 +88,7 @@ impl World {
             prefix: format!("fpe{}-{count}-", std::process::id()),
             dir: TempDir::new().unwrap(),
             running: Vec::new(),
+            more: Vec::new(),
         };
         for name in ["lan", "srv", "g1", "g2", "w", "rec", "c1", "c2"] {
             ip(&["netns", "add", &world.netns(name)]);
@@ -102,6 +113,14 @@ impl World {
         );
         world.settings();
         world
+    }
+
+    /// One more namespace on the link.
+    pub(crate) fn add_namespace(&mut self, name: &str, address: Ipv4Addr) {
+        ip(&["netns", "add", &self.netns(name)]);
+        self.more.push(name.to_owned());
+        self.ip(name, "link set lo up");
+        self.plug(name, address);
     }
 
     /// A namespace on the link.
@@ -159,6 +178,12 @@ impl World {
 
     /// Starts a process of egress and waits until it serves.
     pub(crate) fn start(&mut self, name: &str, role: &str) {
+        let settings = self.path(&format!("{name}.toml"));
+        self.start_in(name, name, &["egress", role, settings.to_str().unwrap()]);
+    }
+
+    /// Starts a process in that namespace and waits until it serves.
+    pub(crate) fn start_in(&mut self, name: &str, netns: &str, args: &[&str]) {
         let ready = self.path(&format!("{name}.ready"));
         std::fs::remove_file(&ready).ok();
         let log = File::options()
@@ -167,9 +192,9 @@ impl World {
             .open(self.path(&format!("{name}.log")))
             .unwrap();
         let child = self
-            .command(name, env!("CARGO_BIN_EXE_fprs"))
-            .args(["egress", role])
-            .arg(self.path(&format!("{name}.toml")))
+            .command(netns, env!("CARGO_BIN_EXE_fprs"))
+            .env("FPRS_ADMIN_TOKEN", TOKEN)
+            .args(args)
             .arg("--ready-file")
             .arg(&ready)
             .stderr(log)
@@ -185,6 +210,65 @@ impl World {
         self.start("g2", "gateway");
         self.start("rec", "reconciler");
         self.start("w", "agent");
+        self.settle();
+    }
+
+    /// Starts control, in the reconciler's namespace.
+    pub(crate) fn start_control(&mut self) {
+        let (data, admin) = (self.path("control"), STORE.to_string());
+        let data = data.to_str().unwrap();
+        std::fs::write(self.path("token"), TOKEN).unwrap();
+        let args = ["control", "--data-dir", data, "--admin", &admin];
+        self.start_in("control", "rec", &args);
+    }
+
+    /// What users type, beside control; what it prints.
+    pub(crate) fn fprs(&self, args: &[&str]) -> String {
+        let output = self
+            .command("rec", env!("CARGO_BIN_EXE_fprs"))
+            .env("FPRS_ADMIN_TOKEN", TOKEN)
+            .env("FPRS_ADMIN", STORE.to_string())
+            .args(args)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "fprs {}: {said}", args.join(" "));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Both static IPs as pools of the store.
+    pub(crate) fn add_pools(&self) {
+        let [g1, g2] = GATEWAYS;
+        for (pool, ip) in POOLS.iter().zip(STATIC) {
+            self.fprs(&[
+                "egress",
+                "pool",
+                "add",
+                pool,
+                "--ip",
+                &ip.to_string(),
+                "--gateway",
+                &format!("g1={g1}:{CONTROL}"),
+                "--gateway",
+                &format!("g2={g2}:{CONTROL}"),
+            ]);
+        }
+    }
+
+    /// Starts a reconciler that has its pools and its lease in the store, in that namespace.
+    pub(crate) fn start_candidate(&mut self, name: &str, netns: &str, more: &str) {
+        let settings = self.path(&format!("{name}.toml"));
+        let text = format!(
+            "admin_secret_file = \"admin\"\nauthority = \"ca.pem\"\ncontrol = [\"{STORE}\"]\n\
+             token_file = \"token\"\nholder = \"{name}\"\n{more}"
+        );
+        std::fs::write(&settings, text).unwrap();
+        let settings = settings.to_str().unwrap().to_owned();
+        self.start_in(name, netns, &["egress", "reconciler", &settings]);
+    }
+
+    /// Waits until what was started carries traffic.
+    pub(crate) fn settle(&self) {
         wait("both tunnels of both pools", || {
             self.log("w").matches("INFO connected").count() >= 4
         });
@@ -198,6 +282,13 @@ impl World {
         });
     }
 
+    /// Stops a process of ours where it is, or lets it go on.
+    pub(crate) fn signal(&self, name: &str, signal: Signal) {
+        let running = self.running.iter().find(|(running, _)| running == name);
+        let pid = running.unwrap().1.id().cast_signed();
+        kill(Pid::from_raw(pid), signal).unwrap();
+    }
+
     /// Ends a process of ours at once, as a crash does.
     pub(crate) fn kill(&mut self, name: &str) {
         let running = self.running.iter_mut().find(|(running, _)| running == name);
@@ -209,14 +300,18 @@ impl World {
 
     /// Which gateway owns that static IP, as its kernel has it.
     pub(crate) fn owner(&self, static_ip: Ipv4Addr) -> Option<usize> {
-        (0..GATEWAYS.len()).find(|n| {
-            let output = self.output(
-                &format!("g{}", n + 1),
-                "ip",
-                &["-4", "addr", "show", "dev", "eth0"],
-            );
-            output.contains(&format!("{static_ip}/32"))
-        })
+        (0..GATEWAYS.len()).find(|n| self.holds(*n, static_ip))
+    }
+
+    /// Whether that gateway's kernel has that static IP.
+    pub(crate) fn holds(&self, gateway: usize, static_ip: Ipv4Addr) -> bool {
+        let all = self.inside(&format!("g{}", gateway + 1), || {
+            getifaddrs()
+                .unwrap()
+                .filter_map(|found| Some(found.address?.as_sockaddr_in()?.ip()))
+                .collect::<Vec<Ipv4Addr>>()
+        });
+        all.contains(&static_ip)
     }
 
     /// What the agent keeps of a pool.
@@ -370,7 +465,7 @@ impl World {
         ip(&args);
     }
 
-    fn nft(&self, name: &str, text: &str) {
+    pub(crate) fn nft(&self, name: &str, text: &str) {
         let path = self.path("host.nft");
         std::fs::write(&path, text).unwrap();
         let nft = self.command(name, "nft").arg("-f").arg(path).status();
@@ -419,7 +514,8 @@ impl Drop for World {
                 eprintln!("--- {name}\n{log}");
             }
         }
-        for name in ["lan", "srv", "g1", "g2", "w", "rec", "c1", "c2"] {
+        let all = ["lan", "srv", "g1", "g2", "w", "rec", "c1", "c2"];
+        for name in all.into_iter().chain(self.more.iter().map(String::as_str)) {
             let netns = format!("{}{name}", self.prefix);
             Command::new("ip")
                 .args(["netns", "del", &netns])
@@ -525,7 +621,7 @@ pub(crate) fn reconciler(drained: &str) -> String {
     text
 }
 
-fn sha256(text: &str) -> String {
+pub(crate) fn sha256(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest
         .as_ref()
