@@ -3,6 +3,7 @@
 //! kernel takes the address away soon after the process is gone.
 
 mod control;
+mod discovery;
 mod epochs;
 mod owner;
 mod peers;
@@ -10,7 +11,7 @@ mod probes;
 pub mod settings;
 mod yielding;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -117,7 +118,12 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
     let peers = open(&network, &settings, &mut parts).await?;
     for address in &settings.addresses {
         // What a process before this one may have owned is another gateway's by now.
-        network.remove_address(uplink, address.ip).await?;
+        // A cloud says by itself who gets the packets: what it maps them to is always here.
+        if address.local == address.ip {
+            network.remove_address(uplink, address.ip).await?;
+        } else {
+            network.add_address(uplink, address.local, None).await?;
+        }
         if address.owned {
             epochs.own(address.ip);
         }
@@ -133,14 +139,22 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
         seal,
         node: settings.node,
         socket,
+        mapped: mapped(&settings),
     };
     parts.spawn(owner.run());
+    let interfaces = discovery::start(settings.cloud.clone(), &mut parts);
     let listener = listen(settings.control).await?;
     let control = control::Control {
         name: settings.name.clone(),
         agents: settings.agents.clone(),
         admin: settings.admin,
         peers: Arc::new(peers),
+        locals: settings
+            .addresses
+            .iter()
+            .map(|address| (address.ip, address.local))
+            .collect(),
+        interfaces,
         epochs,
         metrics: metrics.clone(),
     };
@@ -161,6 +175,13 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
     );
     let ended = parts.join_next().await;
     Err(GatewayError::Ended(format!("{ended:?}")))
+}
+
+/// The static IPs that a cloud maps to an address of this gateway's own.
+fn mapped(settings: &GatewaySettings) -> BTreeSet<Ipv4Addr> {
+    let all = settings.addresses.iter();
+    let mapped = all.filter(|address| address.local != address.ip);
+    mapped.map(|address| address.ip).collect()
 }
 
 /// What clients send: each static IP's in its class, and what else the host sends as it was.
@@ -187,8 +208,14 @@ async fn open(
     let mut all = BTreeMap::new();
     for address in &settings.addresses {
         let path = settings.state_dir.join(format!("{}.json", address.ip));
-        let opened = Peers::open(network, address.clone(), settings.node, path).await;
-        let (peers, handle) = opened?;
+        let opened = Peers::open(
+            network,
+            address.clone(),
+            settings.node,
+            Arc::clone(&settings.tenants),
+            path,
+        );
+        let (peers, handle) = opened.await?;
         parts.spawn(peers.run());
         all.insert(address.ip, handle);
     }

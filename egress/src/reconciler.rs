@@ -3,6 +3,7 @@
 //! hangs on a message, and a new reconciler learns from them who owns what. Of several, the one that
 //! holds the lease acts; the others look, so that they are warm.
 
+mod clouds;
 mod leader;
 mod settings;
 
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::client::GatewayClient;
+use crate::cloud::Ec2;
 use crate::credential::SecretHash;
 use crate::gateway::settings::SettingsError;
 use crate::ownership::{GatewayName, Health, Owner, claimed, corrections, moves};
@@ -58,6 +60,8 @@ struct Reconciler {
     /// The store, where there is one.
     following: Option<Following>,
     pools: Pools,
+    /// What the cloud is to know, where there is one.
+    cloud: Option<clouds::Wanted>,
     secret: String,
     seal: Seal,
     /// The term that this reconciler leads in, and the newest that gateways know.
@@ -96,7 +100,12 @@ pub async fn run(
         Some(store) => Some(Following::start(store)?),
         None => None,
     };
+    let cloud = match settings.cloud.clone() {
+        Some(cloud) => Some(clouds::start(Ec2::new(cloud)?)),
+        None => None,
+    };
     let mut reconciler = Reconciler {
+        cloud,
         pools: settings.pools.clone(),
         following,
         seal: Seal::new(&SecretHash::of("")),
@@ -273,9 +282,28 @@ impl Reconciler {
             };
             wrong.entry(gateway).or_default().push(ownership);
         }
+        self.tell_cloud(term);
         for (gateway, static_ips) in wrong {
             self.correct(gateway, Ownerships { term, static_ips });
         }
+    }
+
+    /// Says where the cloud is to answer for what it moves.
+    fn tell_cloud(&self, term: u64) {
+        let Some(cloud) = &self.cloud else { return };
+        let owned = self.owners.iter();
+        let owned = owned.filter(|(ip, _)| self.pools.clouded.contains(*ip));
+        let owned = owned.filter_map(|(ip, owner)| {
+            let gateway = self.pools.gateways.get(&owner.gateway)?;
+            Some((*ip, gateway.control))
+        });
+        let wanted = clouds::Owned {
+            term,
+            secret: self.secret.clone(),
+            tls: Arc::clone(&self.tls),
+            gateways: owned.collect(),
+        };
+        cloud.want(wanted);
     }
 
     /// Tells a gateway, unless that is under way.

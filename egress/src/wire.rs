@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::PublicKey;
 use crate::plan::Ports;
+use crate::usage::UsageRecord;
 
 /// An agent asks for its place at a static IP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,8 +100,16 @@ pub struct AddressStatus {
     pub static_ip: Ipv4Addr,
     /// The epoch in which this gateway owns it, 0 if it does not.
     pub epoch: u64,
+    /// The address that stands for it here.
+    pub local: Ipv4Addr,
+    /// The cloud's name of the interface that has that address, where there is one.
+    #[serde(default)]
+    pub interface: Option<String>,
     /// Its clients.
     pub peers: Vec<PeerStatus>,
+    /// What each tenant has used of it, since the gateway was set up.
+    #[serde(default)]
+    pub usage: Vec<UsageRecord>,
 }
 
 /// One client.

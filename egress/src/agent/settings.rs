@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::credential::is_name;
 use crate::gateway::settings::{SettingsError, engine, read, wrong};
-use crate::ruleset::AGENT_DEVICES;
+use crate::ruleset::{AGENT_DEVICES, mark};
 use crate::tunnel::Engine;
 
 /// Checked settings of an agent.
@@ -84,8 +84,8 @@ fn state_dir() -> PathBuf {
 impl AgentSettings {
     /// Gateways of one pool; more would only add tunnels that nobody uses.
     const GATEWAYS: usize = 2;
-    /// The kernel's own tables.
-    const RESERVED_TABLES: u32 = 256;
+    /// The kernel's own tables are below; what is above has no mark of its own.
+    const TABLES: std::ops::Range<u32> = 256..mark::TABLES;
 
     /// Reads and checks the file; paths in it are relative to it.
     ///
@@ -113,10 +113,11 @@ impl AgentSettings {
                     "the pool `{name}` has one or two `gateways`"
                 )));
             }
-            if pool.table < Self::RESERVED_TABLES {
+            if !Self::TABLES.contains(&pool.table) {
                 return Err(wrong(format!(
-                    "the pool `{name}` has table {}; use one above 255 that nobody else uses",
-                    pool.table
+                    "the pool `{name}` has table {}; use one from 256 to {} that nobody else uses",
+                    pool.table,
+                    Self::TABLES.end - 1
                 )));
             }
             let new = seen.0.insert(name) && seen.1.insert(pool.table);
@@ -184,6 +185,7 @@ mod tests {
         for (from, to) in [
             ("51902", "51901"),
             ("51902", "254"),
+            ("51902", "536870912"),
             ("\"search\"", "\"payments\""),
             ("\"search\"", "\"a b\""),
             ("113.102", "113.101"),

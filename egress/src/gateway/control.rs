@@ -15,6 +15,7 @@ use prometheus::TextEncoder;
 use serde::de::DeserializeOwned;
 
 use super::Metrics;
+use super::discovery::Interfaces;
 use super::epochs::Epochs;
 use super::peers::{NotConnected, PeersHandle};
 use crate::allocate;
@@ -29,6 +30,8 @@ pub(super) struct Control {
     pub(super) agents: Credentials,
     pub(super) admin: SecretHash,
     pub(super) peers: Arc<BTreeMap<Ipv4Addr, PeersHandle>>,
+    pub(super) locals: BTreeMap<Ipv4Addr, Ipv4Addr>,
+    pub(super) interfaces: Interfaces,
     pub(super) epochs: Epochs,
     pub(super) metrics: Metrics,
 }
@@ -151,10 +154,15 @@ impl Control {
     async fn status(&self) -> GatewayStatus {
         let mut static_ips = Vec::new();
         for (static_ip, peers) in self.peers.iter() {
+            let (peers, usage) = peers.status().await;
+            let local = self.locals.get(static_ip).copied().unwrap_or(*static_ip);
             static_ips.push(AddressStatus {
+                local,
+                interface: self.interfaces.borrow().get(&local).cloned(),
                 static_ip: *static_ip,
                 epoch: self.epochs.of(*static_ip),
-                peers: peers.status().await,
+                peers,
+                usage,
             });
         }
         let (term, led) = self.epochs.leader();
@@ -255,6 +263,18 @@ fn exposition(status: &GatewayStatus) -> String {
             "# HELP {metric} {help}\n# TYPE {metric} gauge\n{metric} {value}"
         )
         .ok();
+    }
+    let metric = "fprs_egress_usage_bytes_total";
+    let help = "Bytes of a tenant's agents, by direction, over all their sessions.";
+    writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} counter").ok();
+    for address in &status.static_ips {
+        for used in &address.usage {
+            for (way, bytes) in [("in", used.received), ("out", used.sent)] {
+                let (ip, tenant) = (address.static_ip, &used.tenant);
+                let labels = format!("static_ip=\"{ip}\",tenant=\"{tenant}\",way=\"{way}\"");
+                writeln!(text, "{metric}{{{labels}}} {bytes}").ok();
+            }
+        }
     }
     for (name, kind, help) in [
         (

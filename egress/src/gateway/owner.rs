@@ -2,7 +2,7 @@
 //! kernel for a few seconds at a time, so a dead process owns nothing for long; what another gateway
 //! may still hold is taken once it has let go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub(super) struct Owner {
     pub(super) epochs: Epochs,
     pub(super) seal: Seal,
     pub(super) node: Ipv4Addr,
+    /// These are answered for by whom a cloud says: the kernel and the link have no part in that.
+    pub(super) mapped: BTreeSet<Ipv4Addr>,
     /// Where the other gateways' answers come in.
     pub(super) socket: Arc<UdpSocket>,
 }
@@ -85,7 +87,8 @@ impl Owner {
 
     /// Puts what changed in force, or all of it again.
     async fn apply(&self, held: &mut BTreeMap<Ipv4Addr, Held>, again: bool) {
-        let all = self.epochs.all();
+        let mut all = self.epochs.all();
+        all.retain(|(ip, _)| !self.mapped.contains(ip));
         for (ip, _) in all.iter().filter(|(_, owned)| owned.epoch == 0) {
             if held.contains_key(ip) {
                 match self.network.remove_address(self.uplink, *ip).await {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fprs_config::{EgressProvider, Snapshot};
 use serde::Deserialize;
 
+use crate::cloud::{Ec2Settings, Imds};
 use crate::credential::is_name;
 use crate::gateway::settings::{SettingsError, read, wrong};
 use crate::limits;
@@ -20,6 +21,8 @@ pub struct ReconcilerSettings {
     pub(super) admin_secret_file: PathBuf,
     pub(super) authority: PathBuf,
     pub(super) fence: FenceBy,
+    /// The address API that moves what ARP does not.
+    pub(super) cloud: Option<Ec2Settings>,
     /// Where the pools are; otherwise the file has them.
     pub(super) store: Option<StoreSettings>,
     pub(super) pools: Pools,
@@ -40,6 +43,8 @@ pub(super) struct StoreSettings {
 pub(super) struct Pools {
     pub(super) gateways: BTreeMap<GatewayName, KnownGateway>,
     pub(super) addresses: Vec<Address>,
+    /// Those of them that a cloud moves.
+    pub(super) clouded: BTreeSet<Ipv4Addr>,
 }
 
 /// A gateway, as the reconciler finds it.
@@ -85,10 +90,30 @@ struct File {
     control: Vec<String>,
     token_file: Option<PathBuf>,
     holder: Option<String>,
+    cloud: Option<FileCloud>,
     #[serde(default)]
     gateways: BTreeMap<String, KnownGateway>,
     #[serde(default)]
     static_ips: Vec<FileAddress>,
+}
+
+/// The address API of AWS. What is left out is as an instance finds it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileCloud {
+    provider: CloudName,
+    /// `host:port` of the metadata service.
+    metadata: Option<String>,
+    /// `host:port` of the API.
+    endpoint: Option<String>,
+    /// Who signs the API's certificate; `""`: nobody, it speaks plain HTTP.
+    authorities: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CloudName {
+    Aws,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +121,24 @@ struct File {
 struct FileAddress {
     ip: Ipv4Addr,
     gateways: Vec<String>,
+    #[serde(default)]
+    cloud: bool,
+}
+
+/// Where Debian and most others have the authorities that everybody knows.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+impl FileCloud {
+    fn settings(self) -> Ec2Settings {
+        let CloudName::Aws = self.provider;
+        let authorities = self.authorities.unwrap_or_else(|| AUTHORITIES.into());
+        let metadata = self.metadata.as_deref();
+        Ec2Settings {
+            imds: metadata.map_or_else(Imds::default, Imds::at),
+            endpoint: self.endpoint,
+            authorities: (!authorities.as_os_str().is_empty()).then_some(authorities),
+        }
+    }
 }
 
 impl ReconcilerSettings {
@@ -136,6 +179,7 @@ impl ReconcilerSettings {
             admin_secret_file: beside.join(file.admin_secret_file),
             authority: beside.join(file.authority),
             fence: file.fence,
+            cloud: file.cloud.map(FileCloud::settings),
             store,
             pools,
         })
@@ -164,6 +208,8 @@ fn pools(
             "the gateway `{name}` is not letters, digits, `-` and `_`"
         )));
     }
+    let clouded = static_ips.iter().filter(|address| address.cloud);
+    let clouded = clouded.map(|address| address.ip).collect();
     let addresses = static_ips.into_iter().map(|address| Address {
         ip: address.ip,
         gateways: address.gateways.into_iter().map(Into::into).collect(),
@@ -175,17 +221,18 @@ fn pools(
             .map(|(name, gateway)| (name.into(), gateway))
             .collect(),
         addresses: addresses.collect(),
+        clouded,
     })
 }
 
 impl Pools {
-    /// Those of the store whose addresses this reconciler can move.
+    /// Those of the store.
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let mut pools = Self::default();
-        let movable = snapshot
-            .egress_pools()
-            .filter(|pool| pool.provider == EgressProvider::Link);
-        for pool in movable {
+        for pool in snapshot.egress_pools() {
+            if pool.provider == EgressProvider::Aws {
+                pools.clouded.extend(&pool.static_ips);
+            }
             let mut names = Vec::new();
             let mut draining = BTreeSet::new();
             for gateway in &pool.gateways {

@@ -156,5 +156,26 @@ fn show(status: &GatewayStatus, json: bool) -> Result<(), Failure> {
         }
     }
     println!("{table}");
+    println!("{}", used(status));
     Ok(())
+}
+
+/// What each tenant has used of each static IP.
+fn used(status: &GatewayStatus) -> Table<4> {
+    let mut table = Table::new(&["TENANT", "STATIC IP", "BYTES IN", "BYTES OUT"]);
+    for address in &status.static_ips {
+        for used in &address.usage {
+            let tenant = match &*used.tenant {
+                "" => "(none)",
+                tenant => tenant,
+            };
+            table.row([
+                tenant.to_owned(),
+                address.static_ip.to_string(),
+                used.received.to_string(),
+                used.sent.to_string(),
+            ]);
+        }
+    }
+    table
 }

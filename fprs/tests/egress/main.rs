@@ -11,6 +11,7 @@
 )]
 
 mod binding;
+mod clouding;
 mod cni;
 mod control;
 mod failover;

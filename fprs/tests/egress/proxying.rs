@@ -119,6 +119,8 @@ fn seen(world: &World) -> Vec<Ipv4Addr> {
                 .ok()
         })
         .collect();
+    // The plane's own proxy has its connections, too.
+    all.retain(|from| *from != STORE.ip());
     all.sort_unstable();
     all.dedup();
     all

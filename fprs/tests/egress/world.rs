@@ -36,6 +36,10 @@ pub(crate) const CONTROL: u16 = 8443;
 /// Where control of the plane is.
 pub(crate) const STORE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 30)), 9090);
+/// Runs a program that sees no WireGuard sockets but its own: names of devices are another namespace's,
+/// too.
+const OWN_SOCKETS: &str = "mkdir -p /var/run/wireguard && mount -t tmpfs own /var/run/wireguard && \
+                           exec \"$@\"";
 /// Its admin token.
 pub(crate) const TOKEN: &str = "fprs-egress-tests";
 /// Longest wait for anything.
@@ -51,6 +55,8 @@ pub(crate) struct World {
     running: Vec<(String, Child)>,
     /// Namespaces beside those that every world has.
     more: Vec<String>,
+    /// Bound containers that have a rule each.
+    map_above: usize,
 }
 
 /// A world, or none where there can't be one: said loudly, and a failure where it is required.
@@ -89,6 +95,7 @@ impl World {
             dir: TempDir::new().unwrap(),
             running: Vec::new(),
             more: Vec::new(),
+            map_above: 256,
         };
         for name in ["lan", "srv", "g1", "g2", "w", "rec", "c1", "c2"] {
             ip(&["netns", "add", &world.netns(name)]);
@@ -192,7 +199,8 @@ impl World {
             .open(self.path(&format!("{name}.log")))
             .unwrap();
         let child = self
-            .command(netns, env!("CARGO_BIN_EXE_fprs"))
+            .command(netns, "sh")
+            .args(["-c", OWN_SOCKETS, "sh", env!("CARGO_BIN_EXE_fprs")])
             .env("FPRS_ADMIN_TOKEN", TOKEN)
             .args(args)
             .arg("--ready-file")
@@ -267,6 +275,15 @@ impl World {
         self.start_in(name, netns, &["egress", "reconciler", &settings]);
     }
 
+    /// Everything, where no kernel shows who owns what.
+    pub(crate) fn start_all_but_owners(&mut self) {
+        self.start("g1", "gateway");
+        self.start("g2", "gateway");
+        self.start("rec", "reconciler");
+        self.start("w", "agent");
+        wait("a route", || self.pool(POOLS[0])["active"].is_number());
+    }
+
     /// Waits until what was started carries traffic.
     pub(crate) fn settle(&self) {
         wait("both tunnels of both pools", || {
@@ -327,6 +344,11 @@ impl World {
         assert!(done, "{printed}");
     }
 
+    /// From now on so many bound containers have a rule each, and more a map.
+    pub(crate) fn map_above(&mut self, map_above: usize) {
+        self.map_above = map_above;
+    }
+
     /// Calls the plugin.
     pub(crate) fn cni(
         &self,
@@ -365,6 +387,7 @@ impl World {
             "type": "fprs-egress",
             "pool": pool,
             "stateDir": self.state_dir(),
+            "mapAbove": self.map_above,
             "cni.dev/valid-attachments": valid,
         });
         if let Some(previous) = previous {
@@ -517,6 +540,14 @@ impl Drop for World {
         let all = ["lan", "srv", "g1", "g2", "w", "rec", "c1", "c2"];
         for name in all.into_iter().chain(self.more.iter().map(String::as_str)) {
             let netns = format!("{}{name}", self.prefix);
+            // What those that were killed have left: programs of tunnels and of replicas.
+            let left = Command::new("ip").args(["netns", "pids", &netns]).output();
+            let left = left.map(|output| output.stdout).unwrap_or_default();
+            for pid in String::from_utf8_lossy(&left).lines() {
+                if let Ok(pid) = pid.trim().parse() {
+                    kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+                }
+            }
             Command::new("ip")
                 .args(["netns", "del", &netns])
                 .status()
