@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::epochs::Epochs;
 use super::settings::GatewaySettings;
+use super::yielding;
 use super::{GatewayError, PROBE_BUFFER};
 use crate::limits;
 use crate::wire::Probe;
@@ -30,7 +31,8 @@ pub(super) async fn serve(
         parts.spawn(answer(socket, epochs.clone(), None));
     }
     let socket = listen(settings.node).await?;
-    let node = answer(Arc::clone(&socket), epochs.clone(), Some(seal.clone()));
+    let words = Some((seal.clone(), settings.node));
+    let node = answer(Arc::clone(&socket), epochs.clone(), words);
     parts.spawn(node);
     Ok(socket)
 }
@@ -42,8 +44,8 @@ async fn listen(address: Ipv4Addr) -> Result<Arc<UdpSocket>, GatewayError> {
     Ok(Arc::new(socket))
 }
 
-/// `seal`: words are taken too. They are the node's alone, since clients reach tunnels' addresses.
-async fn answer(socket: Arc<UdpSocket>, epochs: Epochs, seal: Option<Seal>) {
+/// `words`: they are taken too. They are the node's alone, since clients reach tunnels' addresses.
+async fn answer(socket: Arc<UdpSocket>, epochs: Epochs, words: Option<(Seal, Ipv4Addr)>) {
     let mut buffer = [0; PROBE_BUFFER];
     loop {
         // Errors are about datagrams before: an answer that nobody took.
@@ -52,9 +54,10 @@ async fn answer(socket: Arc<UdpSocket>, epochs: Epochs, seal: Option<Seal>) {
             continue;
         };
         let datagram = buffer.get(..length).unwrap_or_default();
-        let word = seal.as_ref().and_then(|seal| seal.decode(datagram));
-        if let (Some(word), Some(seal)) = (word, &seal) {
-            if let Some(answer) = hear(&epochs, word) {
+        if let Some((seal, node)) = &words
+            && let Some(word) = seal.decode(datagram)
+        {
+            if let Some(answer) = hear(&epochs, *node, word) {
                 socket.try_send_to(&seal.encode(answer), from).ok();
             }
             continue;
@@ -74,7 +77,11 @@ async fn answer(socket: Arc<UdpSocket>, epochs: Epochs, seal: Option<Seal>) {
 }
 
 /// The answer to a word, if there is one.
-fn hear(epochs: &Epochs, word: Word) -> Option<Word> {
+fn hear(epochs: &Epochs, node: Ipv4Addr, word: Word) -> Option<Word> {
+    // Somebody sends this gateway its own word, which it once said to another.
+    if word.kind == Kind::Yield && word.nonce >> 32 == yielding::of(node) >> 32 {
+        return None;
+    }
     let (term, led) = epochs.leader();
     let value = match (word.kind, word.answer) {
         (Kind::Renew, false) => {

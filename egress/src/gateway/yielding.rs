@@ -39,7 +39,7 @@ async fn one(
     let began = Instant::now();
     let mut open: BTreeMap<u64, Taken> = taken
         .into_iter()
-        .map(|taken| (fastrand::u64(..), taken))
+        .map(|taken| (of(node) | u64::from(fastrand::u32(..)), taken))
         .collect();
     let mut newer = Vec::new();
     // Connected, so that a port that nobody listens on is told at once.
@@ -89,6 +89,12 @@ async fn one(
         }
     }
     newer
+}
+
+/// Whose word it is: in the upper half of its nonce, so that a word which comes back to who said it is
+/// known.
+pub(super) fn of(node: Ipv4Addr) -> u64 {
+    u64::from(node.to_bits()) << 32
 }
 
 /// Nobody listens there.

@@ -65,13 +65,13 @@ impl Peer {
         Self::made(address, None, None)
     }
 
-    /// A peer with no connection yet, that is dialled in its turn among others of the same tenant.
-    pub fn among(address: SocketAddr, dials: &Arc<Dials>) -> Rc<Self> {
-        Self::made(address, Some(Arc::clone(dials)), None)
-    }
-
-    /// A peer like that, which is dialled from that address alone, if there is one.
-    pub fn from(address: SocketAddr, dials: &Arc<Dials>, source: Option<&Arc<Source>>) -> Rc<Self> {
+    /// A peer with no connection yet, that is dialled in its turn among others of the same tenant, and
+    /// from that address alone, if there is one.
+    pub fn among(
+        address: SocketAddr,
+        dials: &Arc<Dials>,
+        source: Option<&Arc<Source>>,
+    ) -> Rc<Self> {
         Self::made(address, Some(Arc::clone(dials)), source.map(Arc::clone))
     }
 

@@ -42,7 +42,7 @@ impl Peers {
         {
             return Rc::clone(peer);
         }
-        let peer = Peer::from(replica.address, &replica.dials, source);
+        let peer = Peer::among(replica.address, &replica.dials, source);
         if replica.is_gone() {
             // Nobody would tell us again to let it go.
             return peer;
