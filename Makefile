@@ -1,6 +1,6 @@
 # Two targets do all their set-up on a fresh Debian or Ubuntu machine with Rust: demo and test.
 
-.PHONY: demo test soak rehearse newcomer fuzz bench microbench gate baseline lint deny ci
+.PHONY: demo test test-egress soak rehearse newcomer fuzz bench microbench gate baseline lint deny ci
 
 # Starts a plane, deploys two servers, and shows scaling from zero and back. Cleans up after itself.
 demo:
@@ -11,6 +11,12 @@ demo:
 test:
 	@./.ci/need cc cmake python3 curl
 	@./.ci/test
+
+# Static-IP egress in network namespaces, at full size; wants root. Prints what it measures.
+test-egress:
+	@./.ci/need cc cmake python3 curl ip nft ss wireguard-go
+	@FPRS_REQUIRE_NETNS=1 FPRS_SOAK=1 cargo nextest run --locked -P soak -p fprs --features fprs/stores \
+		--test egress --success-output immediate
 
 # The same tests at full size: gigabytes and hours instead of megabytes and seconds.
 soak:

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fprs_config::{Applied, SharedStore, View};
+use fprs_config::{Applied, Candidate, SharedStore, View};
 use fprs_proto::demand::demand_server::DemandServer;
 use tokio::sync::mpsc;
 
-use crate::controller::Controller;
+use crate::controller::{Controller, LEASE};
 use crate::explain::Explained;
-use crate::lease::Candidate;
 use crate::service::{self, Reports};
 use crate::shared::Shared;
 use crate::trace::Line;
@@ -69,7 +68,7 @@ impl Autoscaler {
 
     /// Decides while it holds the lease; stands by otherwise. Runs until dropped, and only once.
     pub async fn run(self) {
-        let candidate = Candidate::new(self.settings.holder, self.settings.address);
+        let candidate = Candidate::new(LEASE, self.settings.holder, self.settings.address);
         let controller = Controller::new(
             self.store,
             self.view,

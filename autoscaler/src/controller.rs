@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fprs_config::candidate::{self, Candidate};
 use fprs_config::{
     CommitError, Expectation, Key, Kind, Lease, Millis, Record, Revision, SharedStore, Snapshot,
     View,
@@ -15,10 +16,12 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::crosscheck::{Crosscheck, Disagreement};
 use crate::demand::{Demand, Load, ORIGIN_LEASE_MS};
-use crate::lease::{self, Candidate};
 use crate::scaler::{Outcome, Pass, Scaler};
 use crate::shared::Shared;
 use crate::write::Writes;
+
+/// The lease of whoever decides.
+pub(crate) const LEASE: &str = "autoscaler";
 
 /// Writes in one commit before the next begins: a record that changed meanwhile holds up only those
 /// it was committed with, until the next tick.
@@ -95,8 +98,8 @@ impl Controller {
         loop {
             ticks.tick().await;
             let snapshot = self.view.load();
-            let key = Key::new(Kind::Lease, lease::NAME);
-            let known = snapshot.lease(lease::NAME).map(Arc::as_ref);
+            let key = Key::new(Kind::Lease, LEASE);
+            let known = snapshot.lease(LEASE).map(Arc::as_ref);
             let known = known.zip(snapshot.written(&key));
             let now_ms = self.shared.now_ms();
             let Some(lease) = self.candidate.take(known, now_ms, unix_ms()) else {
@@ -291,7 +294,7 @@ impl Controller {
                 self.commit(leading, std::mem::take(&mut writes)).await?;
             }
         }
-        let due = self.shared.now_ms().saturating_sub(leading.renewed_ms) >= lease::RENEW_MS;
+        let due = self.shared.now_ms().saturating_sub(leading.renewed_ms) >= candidate::RENEW_MS;
         if due || !writes.is_empty() {
             self.commit(leading, writes).await?;
         }

@@ -9,7 +9,6 @@ mod crosscheck;
 pub mod decide;
 pub mod demand;
 pub mod explain;
-mod lease;
 pub mod plan;
 mod recorders;
 mod relays;

@@ -45,8 +45,12 @@ impl Writes {
                     let revision = snapshot.written(&key);
                     self.expectations.push(Expectation { key, revision });
                 }
+                let spec = snapshot
+                    .server(server)
+                    .and_then(|view| view.server.as_ref());
+                let egress: Arc<str> = spec.map_or("", |spec| &spec.egress).into();
                 for _ in 0..*count {
-                    let replica = requested(server, *generation, now_unix_ms);
+                    let replica = requested(server, *generation, &egress, now_unix_ms);
                     self.put(replica, None);
                 }
             }
@@ -102,7 +106,12 @@ impl Writes {
     }
 }
 
-fn requested(server: &Arc<str>, generation: u64, now_unix_ms: Millis) -> Replica {
+fn requested(
+    server: &Arc<str>,
+    generation: u64,
+    egress: &Arc<str>,
+    now_unix_ms: Millis,
+) -> Replica {
     let random: String = (0..RANDOM)
         .filter_map(|_| fastrand::choice(ALPHABET))
         .collect();
@@ -117,6 +126,7 @@ fn requested(server: &Arc<str>, generation: u64, now_unix_ms: Millis) -> Replica
         reason: String::new(),
         startup_ms: 0,
         weight: 1,
+        egress: Arc::clone(egress),
     }
 }
 
@@ -132,7 +142,7 @@ mod tests {
 
     /// A snapshot of one replica, written at revision 7.
     fn snapshot(state: ReplicaState) -> Arc<Snapshot> {
-        let mut replica = requested(&SERVER.into(), 1, 5);
+        let mut replica = requested(&SERVER.into(), 1, &"".into(), 5);
         replica.id = "r".into();
         replica.state = state;
         let batch = Batch {

@@ -19,6 +19,8 @@ impl fmt::Display for Revision {
 pub enum Kind {
     /// A custom host name bound to a server.
     Domain,
+    /// Static addresses and the gateways that hold them.
+    EgressPool,
     /// Whose JWTs are believed.
     Issuer,
     /// A role that one process holds at a time.
@@ -39,8 +41,9 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Domain,
+        Self::EgressPool,
         Self::Issuer,
         Self::Lease,
         Self::Mirror,
@@ -55,6 +58,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Domain => "domain",
+            Self::EgressPool => "egress_pool",
             Self::Issuer => "issuer",
             Self::Lease => "lease",
             Self::Mirror => "mirror",

@@ -5,6 +5,7 @@
 
 pub mod apply;
 mod backoff;
+pub mod candidate;
 #[cfg(any(test, feature = "conformance"))]
 pub mod engines;
 pub mod feed;
@@ -24,14 +25,16 @@ mod testing;
 pub mod whole_file;
 
 pub use apply::Applied;
+pub use candidate::Candidate;
 pub use follow::{Follower, Source, Status, StatusReport, View};
 pub use key::{Key, Kind, Revision};
 pub use last_good::LastGood;
 pub use manifest::{Manifest, ScalingChange};
 pub use record::{
-    Algorithm, Auth, Capture, Compare, Cors, DEFAULT_TENANT, Domain, Issuer, Jwk, Jwks, Lease,
-    Limits, Millis, Mirror, MirrorKey, PublicKey, Record, Refusal, Replica, ReplicaState, Scaling,
-    SecretHash, Server, Tenant, Token, TokenRole, Version, WebSocketAuth, Worker,
+    Algorithm, Auth, Capture, Compare, Cors, DEFAULT_TENANT, Domain, EgressGateway, EgressPolicy,
+    EgressPool, EgressProvider, Issuer, Jwk, Jwks, Lease, Limits, Millis, Mirror, MirrorKey,
+    PublicKey, Record, Refusal, Replica, ReplicaState, Scaling, SecretHash, Server, Tenant, Token,
+    TokenRole, Version, WebSocketAuth, Worker,
 };
 pub use secret::Secret;
 pub use snapshot::{Held, ServerView, Snapshot};

@@ -58,6 +58,14 @@ pub const TENANT_WEIGHT: u32 = 1000;
 
 /// Mirrors of one server: each is looked at for each of its requests.
 pub const MIRRORS_PER_SERVER: usize = 16;
+/// Static addresses of one egress pool.
+pub const EGRESS_POOL_ADDRESSES: usize = 64;
+/// Gateways of one egress pool.
+pub const EGRESS_POOL_GATEWAYS: usize = 7;
+/// Egress pools of a plane.
+pub const EGRESS_POOLS: usize = 1000;
+/// Fastest rate of an egress pool's address, megabits a second.
+pub const EGRESS_MEGABITS: u32 = 100_000;
 /// Parts that a mirror's key is spread over: hundredths of a percent.
 pub const BASIS_POINTS: u32 = 10_000;
 /// Longest name of a header or cookie that a mirror goes by, bytes.

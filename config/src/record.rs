@@ -4,6 +4,7 @@
 mod check;
 mod cors;
 mod domain;
+mod egress_pool;
 mod issuer;
 mod lease;
 mod mirror;
@@ -19,6 +20,7 @@ pub use check::Invalid;
 pub(crate) use check::host as check_host;
 pub use cors::Cors;
 pub use domain::Domain;
+pub use egress_pool::{EgressGateway, EgressPolicy, EgressPool, EgressProvider};
 pub use issuer::{Algorithm, Issuer, Jwk, Jwks, PublicKey};
 pub use lease::Lease;
 pub use mirror::{Capture, Compare, Mirror, MirrorKey, SECRETS};
@@ -47,6 +49,8 @@ pub type Millis = u64;
 pub enum Record {
     /// A custom host name.
     Domain(Domain),
+    /// Static addresses and the gateways that hold them.
+    EgressPool(EgressPool),
     /// Whose JWTs are believed.
     Issuer(Issuer),
     /// A role one process holds.
@@ -94,6 +98,7 @@ impl Record {
             .ok_or_else(|| format!("this build knows no kind `{}`", key.kind))?;
         let record = match kind {
             Kind::Domain => Self::Domain(wire(value).and_then(Domain::try_from_wire)?),
+            Kind::EgressPool => Self::EgressPool(wire(value).and_then(EgressPool::try_from_wire)?),
             Kind::Issuer => Self::Issuer(wire(value).and_then(Issuer::try_from_wire)?),
             Kind::Lease => Self::Lease(wire(value).and_then(Lease::try_from_wire)?),
             Kind::Mirror => Self::Mirror(wire(value).and_then(Mirror::try_from_wire)?),
@@ -122,6 +127,7 @@ impl Record {
     pub fn check(&self) -> Result<(), Invalid> {
         match self {
             Self::Domain(domain) => domain.check(),
+            Self::EgressPool(pool) => pool.check(),
             Self::Issuer(issuer) => issuer.check(),
             Self::Lease(lease) => lease.check(),
             Self::Mirror(mirror) => mirror.check(),
@@ -137,6 +143,7 @@ impl Record {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Domain(_) => Kind::Domain,
+            Self::EgressPool(_) => Kind::EgressPool,
             Self::Issuer(_) => Kind::Issuer,
             Self::Lease(_) => Kind::Lease,
             Self::Mirror(_) => Kind::Mirror,
@@ -152,6 +159,7 @@ impl Record {
     pub fn name(&self) -> &str {
         match self {
             Self::Domain(domain) => &domain.host,
+            Self::EgressPool(pool) => &pool.name,
             Self::Issuer(issuer) => &issuer.name,
             Self::Lease(lease) => &lease.name,
             Self::Mirror(mirror) => &mirror.name,
@@ -172,6 +180,7 @@ impl Record {
     pub fn change(&self) -> Change {
         let value = match self {
             Self::Domain(domain) => domain.to_wire().encode_to_vec(),
+            Self::EgressPool(pool) => pool.to_wire().encode_to_vec(),
             Self::Issuer(issuer) => issuer.to_wire().encode_to_vec(),
             Self::Lease(lease) => lease.to_wire().encode_to_vec(),
             Self::Mirror(mirror) => mirror.to_wire().encode_to_vec(),

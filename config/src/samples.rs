@@ -2,18 +2,18 @@
 //! test cares (`Server { hold, ..samples::server("s") }`).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::record::{
-    Algorithm, Auth, Capture, Compare, Issuer, Jwks, Limits, Mirror, Replica, ReplicaState,
-    Scaling, SecretHash, Server, Tenant, Token, TokenRole, Version, Worker,
+    Algorithm, Auth, Capture, Compare, EgressGateway, EgressPolicy, EgressPool, EgressProvider,
+    Issuer, Jwks, Limits, Mirror, Replica, ReplicaState, Scaling, SecretHash, Server, Tenant,
+    Token, TokenRole, Version, Worker,
 };
 
 /// Where every sample worker and replica is.
-pub const ADDRESS: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);
+pub const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
 
 /// A public server of one version, not yet proven, that scales from 0 to 4 at 8 each.
 pub fn server(name: &str) -> Server {
@@ -79,6 +79,7 @@ pub fn replica(id: &str, server: &str, state: ReplicaState) -> Replica {
         reason: String::new(),
         startup_ms: 0,
         weight: 1,
+        egress: "".into(),
     }
 }
 
@@ -91,6 +92,7 @@ pub fn worker(id: &str) -> Worker {
         capacity: 100,
         epoch: 1,
         draining: false,
+        egress: String::new(),
     }
 }
 
@@ -154,6 +156,25 @@ pub fn mirror(name: &str, server: &str, shadow: &str) -> Mirror {
             query: true,
         }),
         ..Mirror::new(name, server, shadow)
+    }
+}
+
+/// A pool of one static address that either of two gateways can hold, on a link they share.
+pub fn egress_pool(name: &str) -> EgressPool {
+    let gateway = |number: u8| EgressGateway {
+        name: format!("g{number}"),
+        node: Ipv4Addr::new(203, 0, 113, number),
+        control: SocketAddr::from(([203, 0, 113, number], 8443)),
+        draining: false,
+    };
+    EgressPool {
+        name: name.into(),
+        static_ips: vec![Ipv4Addr::new(203, 0, 113, 101)],
+        gateways: vec![gateway(1), gateway(2)],
+        provider: EgressProvider::Link,
+        policy: EgressPolicy::Strict,
+        megabits: None,
+        tenant: String::new(),
     }
 }
 

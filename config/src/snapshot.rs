@@ -11,7 +11,7 @@ use imbl::{GenericHashMap, OrdMap};
 
 use crate::key::{Key, Kind, Revision};
 use crate::record::{
-    Domain, Issuer, Lease, Mirror, Record, Replica, Server, Tenant, Token, Worker,
+    Domain, EgressPool, Issuer, Lease, Mirror, Record, Replica, Server, Tenant, Token, Worker,
 };
 use crate::store::{Change, Contents, Entry};
 
@@ -61,6 +61,7 @@ pub struct Snapshot {
     pub(crate) tokens: Map<Token>,
     pub(crate) issuers: Map<Issuer>,
     pub(crate) mirrors: Map<Mirror>,
+    pub(crate) egress_pools: Map<EgressPool>,
 }
 
 /// A server with what points up to it; it exists as long as anything does. It can hold replicas of a
@@ -189,11 +190,22 @@ impl Snapshot {
         self.mirrors.values().map(|held| &held.value)
     }
 
+    /// The egress pool of that name.
+    pub fn egress_pool(&self, name: &str) -> Option<&Arc<EgressPool>> {
+        self.egress_pools.get(name).map(|held| &held.value)
+    }
+
+    /// Every egress pool, in no order.
+    pub fn egress_pools(&self) -> impl Iterator<Item = &Arc<EgressPool>> {
+        self.egress_pools.values().map(|held| &held.value)
+    }
+
     /// The record in force under that key, and the commit that wrote it.
     pub fn record(&self, key: &Key) -> Option<(Record, Revision)> {
         let name = &*key.name;
         let record = match Kind::from_name(&key.kind)? {
             Kind::Domain => Record::Domain((**self.domain(name)?).clone()),
+            Kind::EgressPool => Record::EgressPool((**self.egress_pool(name)?).clone()),
             Kind::Issuer => Record::Issuer((**self.issuer(name)?).clone()),
             Kind::Lease => Record::Lease((**self.lease(name)?).clone()),
             Kind::Mirror => Record::Mirror((**self.mirror(name)?).clone()),
@@ -247,6 +259,7 @@ impl Snapshot {
             .chain(records(&self.tokens, Record::Token))
             .chain(records(&self.issuers, Record::Issuer))
             .chain(records(&self.mirrors, Record::Mirror))
+            .chain(records(&self.egress_pools, Record::EgressPool))
             .filter_map(|(record, revision)| {
                 let Change { key, value } = record.change();
                 Some(Entry {
@@ -262,6 +275,7 @@ impl Snapshot {
         let name = &*key.name;
         match Kind::from_name(&key.kind)? {
             Kind::Domain => self.domains.get(name).map(|held| held.written),
+            Kind::EgressPool => self.egress_pools.get(name).map(|held| held.written),
             Kind::Issuer => self.issuers.get(name).map(|held| held.written),
             Kind::Lease => self.leases.get(name).map(|held| held.written),
             Kind::Mirror => self.mirrors.get(name).map(|held| held.written),

@@ -84,6 +84,10 @@ pub(crate) fn issuer(name: &str) -> Record {
     Record::Issuer(samples::issuer(name, "acme"))
 }
 
+pub(crate) fn egress_pool(name: &str) -> Record {
+    Record::EgressPool(samples::egress_pool(name))
+}
+
 pub(crate) fn mirror(name: &str, server: &str) -> Record {
     Record::Mirror(samples::mirror(name, server, "shadow"))
 }

@@ -35,13 +35,14 @@ pub(crate) enum Access {
 const WORKERS: &str = "/fprs.worker.v1.Workers/";
 
 /// The paths of what belongs to tenants; handlers look at whose it is.
-const OF_TENANTS: [&str; 7] = [
+const OF_TENANTS: [&str; 8] = [
     "/v1/servers",
     "/v1/tokens",
     "/v1/tickets",
     "/v1/tenants",
     "/v1/issuers",
     "/v1/mirrors",
+    "/v1/egress",
     "/v1/status",
 ];
 

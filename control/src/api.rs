@@ -2,6 +2,7 @@
 //! cost the store nothing; a write answers once the view holds it.
 
 mod autoscaler;
+mod egress_pools;
 mod issuers;
 mod logs;
 pub(crate) mod mirrors;
@@ -76,6 +77,19 @@ pub(crate) fn router(api: Api) -> Router {
         .route(
             "/v1/issuers/{name}",
             put(issuers::put).delete(issuers::delete),
+        )
+        .route("/v1/egress/pools", get(egress_pools::list))
+        .route(
+            "/v1/egress/pools/{name}",
+            put(egress_pools::put).delete(egress_pools::delete),
+        )
+        .route(
+            "/v1/egress/pools/{name}/gateways/{gateway}/drain",
+            post(egress_pools::drain),
+        )
+        .route(
+            "/v1/egress/pools/{name}/gateways/{gateway}/resume",
+            post(egress_pools::resume),
         )
         .route("/v1/mirrors", get(mirrors::list))
         .route(

@@ -41,6 +41,10 @@ impl DeployError {
                  another host name"
             ),
             Self::Invalid(_) => "correct the manifest and deploy again".to_owned(),
+            Self::Missing {
+                field: "egress", ..
+            } => "choose one of `fprs egress pool list`, or remove `egress`, and deploy again"
+                .to_owned(),
             Self::Missing { field, .. } => format!("remove `{field}` and deploy again"),
             Self::TooLong(_) => "choose a shorter name".to_owned(),
         }
@@ -56,7 +60,7 @@ pub(crate) fn deploy(
 ) -> Result<Group, DeployError> {
     let view = snapshot.server(manifest.name()).map(AsRef::as_ref);
     let server = manifest.server_in(view, unix_ms);
-    check(zone, manifest, &server)?;
+    check(snapshot, zone, manifest, &server)?;
     let mut group = Group::default();
     let domains = manifest.domains();
     for domain in &domains {
@@ -100,7 +104,12 @@ pub(crate) fn delete(snapshot: &Snapshot, name: &str) -> Option<Group> {
     Some(group)
 }
 
-fn check(zone: &str, manifest: &Manifest, server: &fprs_config::Server) -> Result<(), DeployError> {
+fn check(
+    snapshot: &Snapshot,
+    zone: &str,
+    manifest: &Manifest,
+    server: &fprs_config::Server,
+) -> Result<(), DeployError> {
     manifest.check_zone(zone)?;
     let host = format!("{}.{zone}", server.name);
     if host.len() > limits::HOST_BYTES {
@@ -112,7 +121,8 @@ fn check(zone: &str, manifest: &Manifest, server: &fprs_config::Server) -> Resul
             what: "an executor for container images".to_owned(),
         });
     }
-    if !server.egress.is_empty() {
+    let pool = snapshot.egress_pool(&server.egress);
+    if !server.egress.is_empty() && pool.is_none_or(|pool| !pool.serves(server.tenant())) {
         return Err(DeployError::Missing {
             field: "egress",
             what: format!("the egress pool `{}`", server.egress),

@@ -123,6 +123,12 @@ impl Places {
         self.by_key.get(key).copied()
     }
 
+    /// Whose that key is.
+    pub fn identity(&self, key: &PublicKey) -> Option<&Arc<str>> {
+        let client = self.taken.get(self.by_key.get(key)?)?;
+        Some(&client.identity)
+    }
+
     /// Everybody who has a place, in no order.
     pub fn clients(&self) -> impl Iterator<Item = (Place, &Client)> {
         self.taken.iter().map(|(place, client)| (*place, client))

@@ -77,7 +77,7 @@ async fn add(network: &Network, call: &Call, config: &Config) -> Result<Value, F
     // Before anything is looked up there.
     let closed = agent::close_table(network, pool.table, &pool.direct).await;
     closed.map_err(Failed::io)?;
-    let mut bindings = Bindings::lock(&config.state_dir)
+    let mut bindings = Bindings::lock(&config.state_dir, config.map_above)
         .await
         .map_err(Failed::bindings)?;
     let direct = direct(config, &bindings, &pool);
@@ -88,7 +88,7 @@ async fn add(network: &Network, call: &Call, config: &Config) -> Result<Value, F
 
 async fn del(network: &Network, call: &Call, config: &Config) -> Result<(), Failed> {
     let attachment = call.attachment()?;
-    let mut bindings = Bindings::lock(&config.state_dir)
+    let mut bindings = Bindings::lock(&config.state_dir, config.map_above)
         .await
         .map_err(Failed::bindings)?;
     let kept = |binding: &Binding| {
@@ -98,7 +98,7 @@ async fn del(network: &Network, call: &Call, config: &Config) -> Result<(), Fail
 }
 
 async fn gc(network: &Network, config: &Config) -> Result<(), Failed> {
-    let mut bindings = Bindings::lock(&config.state_dir)
+    let mut bindings = Bindings::lock(&config.state_dir, config.map_above)
         .await
         .map_err(Failed::bindings)?;
     let kept = |binding: &Binding| {
@@ -130,7 +130,7 @@ async fn unbind(
 
 async fn check(network: &Network, call: &Call, config: &Config) -> Result<(), Failed> {
     let attachment = call.attachment()?;
-    let bindings = Bindings::lock(&config.state_dir)
+    let bindings = Bindings::lock(&config.state_dir, config.map_above)
         .await
         .map_err(Failed::bindings)?;
     let holds = bindings.holds(network, &attachment, &config.pool).await;

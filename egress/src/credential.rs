@@ -49,6 +49,11 @@ impl SecretHash {
         Ok(Self(hash))
     }
 
+    /// The hash.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Whether it is that of `secret`.
     pub fn fits(&self, secret: &str) -> bool {
         verify_slices_are_equal(&self.0, &Self::of(secret).0).is_ok()

@@ -3,12 +3,15 @@
 //! kernel takes the address away soon after the process is gone.
 
 mod control;
+mod discovery;
+mod epochs;
 mod owner;
 mod peers;
 mod probes;
 pub mod settings;
+mod yielding;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -19,9 +22,10 @@ use tokio::task::JoinSet;
 use crate::announce::{AnnounceError, Announcer};
 use crate::network::{Class, Network, NetworkError};
 use crate::tls::TlsError;
+use crate::word::Seal;
 use crate::{command, kernel, tls};
 
-use self::owner::Epochs;
+use self::epochs::Epochs;
 use self::peers::{Peers, PeersHandle};
 use self::settings::GatewaySettings;
 
@@ -107,25 +111,50 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
     kernel::forwarding(&settings.uplink)?;
     shape_uplink(&network, uplink, &settings).await?;
     let mut parts = JoinSet::new();
-    let epochs = Epochs::new(settings.addresses.iter().map(|address| address.ip));
+    let epochs = Epochs::new(
+        settings.addresses.iter().map(|address| address.ip),
+        settings.state_dir.join("term.json"),
+    );
     let peers = open(&network, &settings, &mut parts).await?;
     for address in &settings.addresses {
         // What a process before this one may have owned is another gateway's by now.
-        network.remove_address(uplink, address.ip).await?;
+        // A cloud says by itself who gets the packets: what it maps them to is always here.
+        if address.local == address.ip {
+            network.remove_address(uplink, address.ip).await?;
+        } else {
+            network.add_address(uplink, address.local, None).await?;
+        }
         if address.owned {
-            epochs.set(address.ip, Some(1));
+            epochs.own(address.ip);
         }
     }
     let announcer = Announcer::open(&settings.uplink)?;
-    let owner = owner::Owner::new(network, uplink, announcer, epochs.clone());
+    let seal = Seal::new(&settings.admin);
+    let socket = probes::serve(&settings, &epochs, &seal, &mut parts).await?;
+    let owner = owner::Owner {
+        network,
+        uplink,
+        announcer,
+        epochs: epochs.clone(),
+        seal,
+        node: settings.node,
+        socket,
+        mapped: mapped(&settings),
+    };
     parts.spawn(owner.run());
-    probes::serve(&settings, &epochs, &mut parts).await?;
+    let interfaces = discovery::start(settings.cloud.clone(), &mut parts);
     let listener = listen(settings.control).await?;
     let control = control::Control {
         name: settings.name.clone(),
         agents: settings.agents.clone(),
         admin: settings.admin,
         peers: Arc::new(peers),
+        locals: settings
+            .addresses
+            .iter()
+            .map(|address| (address.ip, address.local))
+            .collect(),
+        interfaces,
         epochs,
         metrics: metrics.clone(),
     };
@@ -146,6 +175,13 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
     );
     let ended = parts.join_next().await;
     Err(GatewayError::Ended(format!("{ended:?}")))
+}
+
+/// The static IPs that a cloud maps to an address of this gateway's own.
+fn mapped(settings: &GatewaySettings) -> BTreeSet<Ipv4Addr> {
+    let all = settings.addresses.iter();
+    let mapped = all.filter(|address| address.local != address.ip);
+    mapped.map(|address| address.ip).collect()
 }
 
 /// What clients send: each static IP's in its class, and what else the host sends as it was.
@@ -172,8 +208,14 @@ async fn open(
     let mut all = BTreeMap::new();
     for address in &settings.addresses {
         let path = settings.state_dir.join(format!("{}.json", address.ip));
-        let opened = Peers::open(network, address.clone(), settings.node, path).await;
-        let (peers, handle) = opened?;
+        let opened = Peers::open(
+            network,
+            address.clone(),
+            settings.node,
+            Arc::clone(&settings.tenants),
+            path,
+        );
+        let (peers, handle) = opened.await?;
         parts.spawn(peers.run());
         all.insert(address.ip, handle);
     }
@@ -186,4 +228,4 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, GatewayError> {
 }
 
 /// How long a probe socket's datagram may be; longer ones are none.
-const PROBE_BUFFER: usize = crate::wire::Probe::BYTES + 1;
+const PROBE_BUFFER: usize = crate::word::Word::BYTES + 1;

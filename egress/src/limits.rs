@@ -70,6 +70,9 @@ pub const TUNNEL_MTU: u32 = 1420;
 pub const NAME_BYTES: usize = 63;
 /// Containers that one host may bind.
 pub const BINDINGS: usize = 10_000;
+/// Bound containers that have a rule each: the kernel tries them one after the other, 22 ns each. More
+/// share a rule for each pool, and a map says which are whose.
+pub const RULED_BINDINGS: usize = 256;
 /// Longest wait for the lock of the bindings; a plugin that holds it longer hangs.
 pub const LOCK: Duration = Duration::from_secs(10);
 /// Longest run of `nft`.
@@ -79,3 +82,21 @@ pub const COMMAND: Duration = Duration::from_secs(10);
 pub const RECONCILE_EVERY: Duration = PROBE_EVERY;
 /// Looks without an answer after which a gateway is dead.
 pub const RECONCILE_LOST: u32 = 3;
+
+/// What a gateway owns by a reconciler's word is its own for so long after an answer that a leader heard.
+/// Longer than a change of leaders takes.
+pub const OWNED_FOR: Duration = Duration::from_secs(3);
+/// A gateway that a leader looked at less than this ago is led.
+pub const LED_FOR: Duration = Duration::from_secs(1);
+/// For so long a gateway that nobody renews waits for the others' word, and for so long that holds.
+pub const COMPANY_FOR: Duration = Duration::from_secs(1);
+/// How often it asks them, and how often a gateway looks whether it may go on.
+pub const FENCE_EVERY: Duration = Duration::from_millis(250);
+/// Longest wait for the other gateways to let go of an address, before it is taken: those that can be
+/// reached answer in a tenth of that.
+pub const YIELD: Duration = Duration::from_millis(100);
+/// How often they are asked in that time.
+pub const YIELD_EVERY: Duration = Duration::from_millis(30);
+/// With `fence = "lease"` a gateway that does not answer is given so many looks: as long as it may hold
+/// addresses that nobody renews, and as long again as its kernel takes to let go of them.
+pub const RECONCILE_LOST_LEASE: u32 = 44;

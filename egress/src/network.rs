@@ -63,13 +63,31 @@ pub enum Way {
     Throw,
 }
 
-/// One of our rules: what has this source is looked up in that table.
+/// What a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum By {
+    /// Packets with that source.
+    Source(Ipv4Addr),
+    /// Packets with that mark.
+    Mark(u32),
+}
+
+/// One of our rules: such packets are looked up in that table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rule {
-    /// The source.
-    pub from: Ipv4Addr,
+    /// Which packets.
+    pub by: By,
     /// The table.
     pub table: u32,
+}
+
+impl std::fmt::Display for By {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Source(from) => write!(f, "{from}"),
+            Self::Mark(mark) => write!(f, "mark {mark:#x}"),
+        }
+    }
 }
 
 impl Network {
@@ -193,7 +211,7 @@ impl Network {
         done.map_err(|error| refused(format!("route {to} in table {table}"), error))
     }
 
-    /// Looks what has that source up in that table.
+    /// Looks such packets up in that table.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -202,7 +220,7 @@ impl Network {
         fill(request.message_mut(), rule);
         let done = request.execute().await;
         done.or_else(present)
-            .map_err(|error| refused(format!("look {} up in {}", rule.from, rule.table), error))
+            .map_err(|error| refused(format!("look {} up in {}", rule.by, rule.table), error))
     }
 
     /// Takes a rule away; it need not be there.
@@ -215,7 +233,7 @@ impl Network {
         fill(&mut message, rule);
         let done = self.0.rule().del(message).execute().await;
         done.or_else(absent)
-            .map_err(|error| refused(format!("forget the rule of {}", rule.from), error))
+            .map_err(|error| refused(format!("forget the rule of {}", rule.by), error))
     }
 
     /// Our rules, as the kernel has them.
@@ -302,9 +320,18 @@ fn queueing(index: u32, parent: TcHandle, handle: TcHandle, options: Vec<u8>) ->
 
 fn fill(message: &mut RuleMessage, rule: Rule) {
     message.header.action = RuleAction::ToTable;
-    message.header.src_len = 32;
+    match rule.by {
+        By::Source(from) => {
+            message.header.src_len = 32;
+            let from = RuleAttribute::Source(IpAddr::V4(from));
+            message.attributes.push(from);
+        }
+        By::Mark(mark) => {
+            let mark = RuleAttribute::FwMark(mark);
+            message.attributes.push(mark);
+        }
+    }
     message.attributes.extend([
-        RuleAttribute::Source(IpAddr::V4(rule.from)),
         RuleAttribute::Table(rule.table),
         RuleAttribute::Priority(RULE_PRIORITY),
         RuleAttribute::Protocol(PROTOCOL),
@@ -314,15 +341,16 @@ fn fill(message: &mut RuleMessage, rule: Rule) {
 fn ours(message: &RuleMessage) -> Option<Rule> {
     let attributes = || message.attributes.iter();
     attributes().find(|attribute| **attribute == RuleAttribute::Protocol(PROTOCOL))?;
-    let from = attributes().find_map(|attribute| match attribute {
-        RuleAttribute::Source(IpAddr::V4(from)) => Some(*from),
+    let by = attributes().find_map(|attribute| match attribute {
+        RuleAttribute::Source(IpAddr::V4(from)) => Some(By::Source(*from)),
+        RuleAttribute::FwMark(mark) => Some(By::Mark(*mark)),
         _ => None,
     })?;
     let table = attributes().find_map(|attribute| match attribute {
         RuleAttribute::Table(table) => Some(*table),
         _ => None,
     })?;
-    Some(Rule { from, table })
+    Some(Rule { by, table })
 }
 
 /// What is there already is as wanted.

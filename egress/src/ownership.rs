@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use crate::limits;
-
 /// A gateway's name.
 pub type GatewayName = Arc<str>;
 
@@ -42,8 +40,8 @@ impl Health {
         }
     }
 
-    const fn alive(self) -> bool {
-        self.seen && self.lost < limits::RECONCILE_LOST
+    const fn alive(self, lost: u32) -> bool {
+        self.seen && self.lost < lost
     }
 
     /// One lost look is no reason to leave it, and a reason not to go there.
@@ -59,13 +57,17 @@ pub struct Address {
     pub ip: Ipv4Addr,
     /// In the order of preference.
     pub gateways: Vec<GatewayName>,
+    /// Those of them that are not to own it.
+    pub draining: BTreeSet<GatewayName>,
 }
 
-/// The static IPs that move, with their new owners.
+/// The static IPs that move, with their new owners. A gateway that did not answer `lost` looks in a row
+/// is dead.
 pub fn moves(
     addresses: &[Address],
     owners: &BTreeMap<Ipv4Addr, Owner>,
     health: &BTreeMap<GatewayName, Health>,
+    lost: u32,
 ) -> Vec<(Ipv4Addr, Owner)> {
     let of = |name: &GatewayName| health.get(name).copied().unwrap_or_default();
     let mut held: BTreeMap<&GatewayName, BTreeSet<Ipv4Addr>> = BTreeMap::new();
@@ -78,13 +80,15 @@ pub fn moves(
         if owner.is_some_and(|owner| {
             let health = of(&owner.gateway);
             // One that was never seen may be older than this process: it gets the same three looks.
-            let waits = !health.seen && health.lost < limits::RECONCILE_LOST;
+            let waits = !health.seen && health.lost < lost;
             let listed = address.gateways.contains(&owner.gateway);
-            listed && !health.draining && (health.alive() || waits)
+            let drained = health.draining || address.draining.contains(&owner.gateway);
+            listed && !drained && (health.alive(lost) || waits)
         }) {
             continue;
         }
-        let to = address.gateways.iter().filter(|name| of(name).fit());
+        let to = address.gateways.iter();
+        let to = to.filter(|name| of(name).fit() && !address.draining.contains(*name));
         let to = to.min_by_key(|name| held.get(name).map_or(0, BTreeSet::len));
         let Some(to) = to else { continue };
         held.entry(to).or_default().insert(address.ip);

@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod bound;
 pub mod gateway;
+pub mod mark;
 
 use std::fmt::{Display, Write as _};
 

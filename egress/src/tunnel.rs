@@ -1,24 +1,31 @@
-//! A WireGuard device inside this process: a TUN interface on one side, a UDP socket on the other. It
-//! ends with the process, and the interface with it, so a restart finds nothing left over.
+//! A WireGuard device, whatever encrypts in it: an interface on one side, a UDP socket on the other. The
+//! backends differ in who does the work; what they are asked is the same.
 
-use std::io;
+mod in_process;
+mod uapi;
+
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use gotatun::device::{Device, DeviceBuilder, Peer};
-use gotatun::tun::tun_async_device::TunDevice;
-use gotatun::udp::socket::{SockOpt, UdpSocket};
-use gotatun::udp::{UdpTransportFactory, UdpTransportFactoryParams};
-use gotatun::x25519;
+use futures_util::future::BoxFuture;
 use ipnet::Ipv4Net;
-use ipnetwork::{IpNetwork, Ipv4Network};
 
 use crate::key::{PrivateKey, PublicKey};
 use crate::network::{Network, NetworkError};
 use crate::{kernel, limits};
 
-/// What the kernel holds for a device whose process is busy, bytes: 30 ms at 1 Gbit/s.
-const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+/// Who encrypts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// This process: the interface ends with it, so a restart finds nothing left over.
+    #[default]
+    InProcess,
+    /// A program that is started for each device as `<program> -f <device>` and told by its socket
+    /// `/var/run/wireguard/<device>.sock`: wireguard-go and what is made like it. One that runs already is
+    /// taken over.
+    Daemon(PathBuf),
+}
 
 /// How a tunnel is made.
 #[derive(Clone, Debug)]
@@ -29,8 +36,11 @@ pub struct TunnelSettings {
     pub key: PrivateKey,
     /// Its address.
     pub address: Ipv4Addr,
-    /// Where it sends from and listens: always that address, whatever the routes say.
+    /// Where it sends from and listens. In this process always that address, whatever the routes say; a
+    /// daemon is told the port only.
     pub socket: SocketAddr,
+    /// Who encrypts.
+    pub engine: Engine,
 }
 
 /// What a tunnel is told of a peer.
@@ -77,6 +87,16 @@ pub enum TunnelError {
     /// The device.
     #[error("the tunnel failed: {0}")]
     Device(#[from] gotatun::device::Error),
+    /// The program that encrypts.
+    #[error("the program `{program}` makes no tunnel `{device}`: {why}", program = program.display())]
+    Daemon {
+        /// Which program.
+        program: PathBuf,
+        /// The device.
+        device: String,
+        /// Why.
+        why: String,
+    },
     /// Its address or MTU.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -85,9 +105,23 @@ pub enum TunnelError {
     Switch(#[from] kernel::SwitchError),
 }
 
+/// What encrypts in one device. Peers are changed in batches; handshakes are told by their age, since
+/// clocks of programs differ.
+trait Backend: Send + Sync {
+    /// Adds or changes peers, all of them at once.
+    fn set_peers<'a>(&'a self, peers: &'a [PeerSettings])
+    -> BoxFuture<'a, Result<(), TunnelError>>;
+
+    /// Removes peers; they need not be there.
+    fn remove_peers<'a>(&'a self, keys: &'a [PublicKey]) -> BoxFuture<'a, Result<(), TunnelError>>;
+
+    /// Every peer.
+    fn peers(&self) -> BoxFuture<'_, Vec<PeerState>>;
+}
+
 /// A WireGuard device.
 pub struct Tunnel {
-    device: Device<(BoundUdp, TunDevice, TunDevice)>,
+    backend: Box<dyn Backend>,
     index: u32,
 }
 
@@ -103,25 +137,19 @@ impl Tunnel {
     /// # Errors
     /// This is not root, the name or the port is taken.
     pub async fn open(network: &Network, settings: TunnelSettings) -> Result<Self, TunnelError> {
-        let name = settings.device;
-        let tun = TunDevice::from_name(&name).map_err(|error| TunnelError::Interface {
-            device: name.clone(),
-            error,
-        })?;
-        let index = network.index(&name).await?;
-        kernel::loose_reverse_path(&name)?;
-        kernel::forwarding(&name)?;
-        network.add_address(index, settings.address, None).await?;
-        network.up(index, limits::TUNNEL_MTU).await?;
-        let device = DeviceBuilder::new()
-            .with_udp(BoundUdp(settings.socket))
-            .with_ip(tun)
-            .with_private_key(settings.key.secret())
-            .build()
-            .await?;
-        // Without a peer the socket is not opened before something is changed.
-        device.clear_peers().await?;
-        Ok(Self { device, index })
+        let (backend, index): (Box<dyn Backend>, u32) = match &settings.engine {
+            Engine::InProcess => {
+                let interface = in_process::interface(&settings.device)?;
+                let index = prepare(network, &settings).await?;
+                let device = in_process::InProcess::open(interface, &settings).await?;
+                (Box::new(device), index)
+            }
+            Engine::Daemon(program) => {
+                let daemon = uapi::Daemon::open(program, &settings).await?;
+                (Box::new(daemon), prepare(network, &settings).await?)
+            }
+        };
+        Ok(Self { backend, index })
     }
 
     /// The interface's number.
@@ -129,16 +157,12 @@ impl Tunnel {
         self.index
     }
 
-    /// Adds or changes peers, all under one lock of the device.
+    /// Adds or changes peers, all of them at once.
     ///
     /// # Errors
     /// The device failed.
     pub async fn set_peers(&self, peers: &[PeerSettings]) -> Result<(), TunnelError> {
-        let peers: Vec<Peer> = peers.iter().map(peer).collect();
-        let set = async |device: &mut gotatun::device::configure::DeviceWrite<'_, _>| {
-            device.add_or_update_peers(peers).await;
-        };
-        Ok(self.device.write(set).await?)
+        self.backend.set_peers(peers).await
     }
 
     /// Removes peers; they need not be there.
@@ -146,58 +170,22 @@ impl Tunnel {
     /// # Errors
     /// The device failed.
     pub async fn remove_peers(&self, keys: &[PublicKey]) -> Result<(), TunnelError> {
-        for key in keys {
-            self.device
-                .remove_peer(&x25519::PublicKey::from(key.0))
-                .await?;
-        }
-        Ok(())
+        self.backend.remove_peers(keys).await
     }
 
     /// Every peer.
     pub async fn peers(&self) -> Vec<PeerState> {
-        let peers = self.device.peers().await;
-        let peers = peers.iter().map(|known| PeerState {
-            key: PublicKey(known.peer.public_key.to_bytes()),
-            endpoint: known.peer.endpoint,
-            last_handshake: known.stats.last_handshake,
-            received: known.stats.rx_bytes as u64,
-            sent: known.stats.tx_bytes as u64,
-        });
-        peers.collect()
+        self.backend.peers().await
     }
 }
 
-fn peer(settings: &PeerSettings) -> Peer {
-    let net = settings.addresses;
-    let mut peer = Peer::new(x25519::PublicKey::from(settings.key.0));
-    if let Ok(net) = Ipv4Network::new(net.network(), net.prefix_len()) {
-        peer = peer.with_allowed_ip(IpNetwork::V4(net));
-    }
-    peer.endpoint = settings.endpoint;
-    peer.keepalive = settings.keepalive;
-    peer
-}
-
-/// Listens at one address, so that answers leave by the address that was asked.
-#[derive(Debug)]
-struct BoundUdp(SocketAddr);
-
-impl UdpTransportFactory for BoundUdp {
-    type Send = UdpSocket;
-    type Recv = UdpSocket;
-
-    async fn bind(
-        &mut self,
-        params: &UdpTransportFactoryParams,
-    ) -> io::Result<(UdpSocket, UdpSocket)> {
-        let options = SockOpt {
-            fwmark: params.fwmark,
-            recv_buffer_size: Some(SOCKET_BUFFER),
-            send_buffer_size: Some(SOCKET_BUFFER),
-            only_v6: None,
-        };
-        let socket = UdpSocket::bind(self.0, options)?;
-        Ok((socket.clone(), socket))
-    }
+/// What an interface needs before anything comes out of it.
+async fn prepare(network: &Network, settings: &TunnelSettings) -> Result<u32, TunnelError> {
+    let name = &settings.device;
+    let index = network.index(name).await?;
+    kernel::loose_reverse_path(name)?;
+    kernel::forwarding(name)?;
+    network.add_address(index, settings.address, None).await?;
+    network.up(index, limits::TUNNEL_MTU).await?;
+    Ok(index)
 }

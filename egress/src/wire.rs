@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::PublicKey;
 use crate::plan::Ports;
+use crate::usage::UsageRecord;
 
 /// An agent asks for its place at a static IP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +45,17 @@ pub struct Disconnect {
     pub static_ip: Ipv4Addr,
 }
 
-/// The reconciler says who owns a static IP.
+/// A reconciler says who owns which static IPs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ownerships {
+    /// Its term: an older one's word counts for nothing. 0 for one that holds no lease.
+    pub term: u64,
+    /// The static IPs.
+    pub static_ips: Vec<Ownership>,
+}
+
+/// Who owns one of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ownership {
@@ -52,6 +63,9 @@ pub struct Ownership {
     pub static_ip: Ipv4Addr,
     /// The epoch in which the asked gateway owns it; none: it does not.
     pub epoch: Option<u64>,
+    /// The other gateways that can hold it: they have let go of it before this one takes it.
+    #[serde(default)]
+    pub others: Vec<Ipv4Addr>,
 }
 
 /// Why something was refused.
@@ -69,6 +83,12 @@ pub struct Refusal {
 pub struct GatewayStatus {
     /// Its name.
     pub gateway: String,
+    /// The newest reconciler's term that it has heard of.
+    #[serde(default)]
+    pub term: u64,
+    /// A reconciler looked at it within the last second.
+    #[serde(default)]
+    pub led: bool,
     /// Its static IPs.
     pub static_ips: Vec<AddressStatus>,
 }
@@ -80,8 +100,16 @@ pub struct AddressStatus {
     pub static_ip: Ipv4Addr,
     /// The epoch in which this gateway owns it, 0 if it does not.
     pub epoch: u64,
+    /// The address that stands for it here.
+    pub local: Ipv4Addr,
+    /// The cloud's name of the interface that has that address, where there is one.
+    #[serde(default)]
+    pub interface: Option<String>,
     /// Its clients.
     pub peers: Vec<PeerStatus>,
+    /// What each tenant has used of it, since the gateway was set up.
+    #[serde(default)]
+    pub usage: Vec<UsageRecord>,
 }
 
 /// One client.

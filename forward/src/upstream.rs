@@ -4,6 +4,7 @@ pub(crate) mod dial;
 pub mod dials;
 pub mod h1;
 pub mod h2;
+pub mod source;
 
 use std::task::{Context, Poll};
 

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod mirror;
 pub mod peers;
 pub mod service;
+pub mod sources;
 pub mod table;
 #[cfg(test)]
 mod testing;

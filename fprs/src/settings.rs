@@ -82,6 +82,10 @@ pub struct Settings {
     pub mirror_limit: usize,
     /// Where the proxy writes what mirrors capture, if anywhere.
     pub capture_dir: Option<PathBuf>,
+    /// Where the egress agent of this machine keeps its state.
+    pub egress_state_dir: PathBuf,
+    /// The egress pool by which proxies reach this worker; empty: by none.
+    pub reached_by: String,
     /// Where the proxy writes a line for each request, if anywhere.
     pub access_log: Option<Destination>,
     /// What clients of the proxy are held to.
@@ -134,6 +138,7 @@ impl Role {
 }
 
 const DATA_DIR: &str = "./.fprs";
+const EGRESS_STATE_DIR: &str = "/run/fprs-egress";
 
 impl Settings {
     /// Puts together what was given and the settings file, and checks it.
@@ -187,6 +192,10 @@ impl Settings {
             )?,
             mirror_limit: bytes("mirror-limit", given.mirror_limit.as_deref(), HELD_BYTES)?,
             capture_dir: given.capture_dir,
+            egress_state_dir: given
+                .egress_state_dir
+                .unwrap_or_else(|| EGRESS_STATE_DIR.into()),
+            reached_by: given.reached_by.unwrap_or_default(),
             access_log: given.access_log.map(destination),
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),

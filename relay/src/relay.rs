@@ -91,6 +91,7 @@ impl Relay {
             capacity: settings.capacity,
             epoch: epoch(),
             draining: false,
+            egress: settings.reached_by,
         };
         let site = Worksite {
             ports: Ports::default(),

@@ -16,6 +16,8 @@ pub struct RelaySettings {
     pub compute_region: String,
     /// Replicas it can run; at least 1.
     pub capacity: u32,
+    /// The egress pool by which proxies reach this relay; empty: by none.
+    pub reached_by: String,
     /// Admin addresses of control processes, `host:port` or URL; at least one.
     pub control: Vec<String>,
     /// The plane's admin token.
@@ -43,6 +45,7 @@ impl fmt::Debug for RelaySettings {
             .field("data_address", &self.data_address)
             .field("compute_region", &self.compute_region)
             .field("capacity", &self.capacity)
+            .field("reached_by", &self.reached_by)
             .field("control", &self.control)
             .field("token", &"(secret)")
             .field("state_dir", &self.state_dir)

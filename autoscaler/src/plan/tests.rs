@@ -24,6 +24,7 @@ pub(crate) fn replica(id: &str, generation: u64, state: ReplicaState) -> Replica
         reason: String::new(),
         startup_ms: 0,
         weight: 1,
+        egress: "".into(),
     }
 }
 

@@ -404,6 +404,7 @@ impl World {
             reason: String::new(),
             startup_ms: 0,
             weight: 1,
+            egress: "".into(),
         }
     }
 

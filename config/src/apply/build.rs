@@ -75,6 +75,10 @@ impl Builder {
                 let name = lease.name.as_str().into();
                 hold(&mut self.snapshot.leases, name, lease, written)
             }
+            Record::EgressPool(pool) => {
+                let name = pool.name.as_str().into();
+                hold(&mut self.snapshot.egress_pools, name, pool, written)
+            }
             Record::Tenant(tenant) => {
                 let name: Arc<str> = tenant.name.as_str().into();
                 self.tenants.insert(Arc::clone(&name));
@@ -207,6 +211,7 @@ impl Builder {
             },
             Kind::Worker => self.snapshot.workers.remove(name).is_some(),
             Kind::Lease => self.snapshot.leases.remove(name).is_some(),
+            Kind::EgressPool => self.snapshot.egress_pools.remove(name).is_some(),
             Kind::Tenant => {
                 self.tenants.insert(Arc::clone(name));
                 self.snapshot.tenants.remove(name).is_some()

@@ -371,6 +371,7 @@ fn replicas_of_a_deleted_server_never_pass_for_the_new_ones() {
         reason: String::new(),
         startup_ms: 0,
         weight: 1,
+        egress: "".into(),
     };
     let mut view = ServerView::default();
     view.put(Arc::new(replica), Revision(1));

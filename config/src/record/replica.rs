@@ -50,6 +50,8 @@ pub struct Replica {
     pub startup_ms: Millis,
     /// Its share beside its siblings; at least 1.
     pub weight: u32,
+    /// The egress pool by which proxies reach it; empty: by their own address.
+    pub egress: Arc<str>,
 }
 
 impl Replica {
@@ -60,6 +62,7 @@ impl Replica {
             check::id("worker", worker)?;
         }
         check::text("reason", &self.reason, limits::REASON_BYTES)?;
+        check::optional_label("egress", &self.egress)?;
         if self.generation == 0 {
             return Err(Invalid::new("generation", "is 0: deploys count from 1"));
         }
@@ -112,6 +115,7 @@ impl Replica {
             reason: wire.reason,
             startup_ms: wire.startup_ms,
             weight: wire.weight.max(1),
+            egress: wire.egress.into(),
         };
         replica.check()?;
         Ok(replica)
@@ -140,6 +144,7 @@ impl Replica {
             reason: self.reason.clone(),
             startup_ms: self.startup_ms,
             weight: self.weight,
+            egress: self.egress.to_string(),
         }
     }
 }

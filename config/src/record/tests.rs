@@ -5,11 +5,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::samples;
-use crate::testing::{domain, issuer, lease, mirror, replica, server, tenant, token, worker};
+use crate::testing::{
+    domain, egress_pool, issuer, lease, mirror, replica, server, tenant, token, worker,
+};
 
 fn all() -> Vec<Record> {
     vec![
         domain("a.example.com", "a"),
+        egress_pool("payments"),
         issuer("idp"),
         lease("autoscaler"),
         mirror("m1", "a"),

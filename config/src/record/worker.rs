@@ -22,12 +22,15 @@ pub struct Worker {
     pub epoch: u64,
     /// It takes no more replicas; those it has are replaced elsewhere. Its relay never says so.
     pub draining: bool,
+    /// The egress pool by which proxies reach it; empty: by their own address.
+    pub egress: String,
 }
 
 impl Worker {
     pub(super) fn check(&self) -> Result<(), Invalid> {
         check::id("id", &self.id)?;
         check::label("compute_region", &self.compute_region)?;
+        check::optional_label("egress", &self.egress)?;
         if self.capacity == 0 || self.capacity > limits::WORKER_CAPACITY {
             return Err(Invalid::new(
                 "capacity",
@@ -50,14 +53,16 @@ impl Worker {
             capacity,
             epoch,
             draining: _,
+            egress,
         } = self;
-        (id, address, compute_region, capacity, epoch)
+        (id, address, compute_region, capacity, epoch, egress)
             == (
                 &offer.id,
                 &offer.address,
                 &offer.compute_region,
                 &offer.capacity,
                 &offer.epoch,
+                &offer.egress,
             )
     }
 
@@ -76,6 +81,7 @@ impl Worker {
             capacity: wire.capacity,
             epoch: wire.epoch,
             draining: wire.draining,
+            egress: wire.egress,
         };
         worker.check()?;
         Ok(worker)
@@ -90,6 +96,7 @@ impl Worker {
             capacity: self.capacity,
             epoch: self.epoch,
             draining: self.draining,
+            egress: self.egress.clone(),
         }
     }
 }

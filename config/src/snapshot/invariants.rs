@@ -38,7 +38,8 @@ impl Snapshot {
                 + self.tenants.len()
                 + self.tokens.len()
                 + self.issuers.len()
-                + self.mirrors.len(),
+                + self.mirrors.len()
+                + self.egress_pools.len(),
             "every record in force is counted once"
         );
         for entry in self.contents().entries {

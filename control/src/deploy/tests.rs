@@ -1,4 +1,4 @@
-use fprs_config::{Domain, ReplicaState};
+use fprs_config::{Domain, ReplicaState, samples};
 
 use super::*;
 use crate::testing::{Records, manifest, replica, server};
@@ -94,6 +94,17 @@ fn what_this_plane_can_not_do_is_refused_not_ignored() {
     let refused =
         |store: &mut Records, lines: &str| deploy_to(store, lines).unwrap_err().to_string();
     assert!(refused(&mut store, "egress = \"pool-1\"").contains("egress pool `pool-1`"));
+    let pool = |tenant: &str| {
+        Record::EgressPool(fprs_config::EgressPool {
+            tenant: tenant.into(),
+            ..samples::egress_pool("pool-1")
+        })
+    };
+    store.put(&pool("somebody-else"));
+    assert!(refused(&mut store, "egress = \"pool-1\"").contains("egress pool `pool-1`"));
+    store.put(&pool(""));
+    deploy_to(&mut store, "egress = \"pool-1\"").unwrap();
+    assert_eq!(store.server("hello").egress, "pool-1");
     let zone = refused(&mut store, "domains = [\"x.region.localhost\"]");
     assert!(zone.contains("under the zone"), "{zone}");
     let long = format!("{}.example", "x".repeat(250));

@@ -184,6 +184,9 @@ impl<'a> Planner<'a> {
         let mut placed = replica.clone();
         placed.worker = Some(Arc::clone(worker));
         placed.address = Some(offer.address);
+        if placed.egress.is_empty() {
+            placed.egress = offer.egress.as_str().into();
+        }
         match phase {
             Phase::Starting => {
                 placed.state = ReplicaState::Starting;

@@ -57,6 +57,26 @@ fn a_replica_goes_from_requested_to_ready_and_proves_its_version() {
 }
 
 #[test]
+fn a_replica_is_reached_as_its_worker_is_unless_its_server_says_how() {
+    let mut world = World::new(&[Record::Server(server("hello", 1))]);
+    let offer = Worker {
+        egress: "away".into(),
+        ..worker("w1", 1)
+    };
+    assert!(world.attach_as(offer));
+    world.settle();
+    let own = Replica {
+        egress: "own".into(),
+        ..replica("r2", "hello", ReplicaState::Requested)
+    };
+    world.request("r1");
+    world.put(own);
+    world.settle();
+    let egress = |id: &str| world.store.replica(id).map(|replica| &*replica.egress);
+    assert_eq!((egress("r1"), egress("r2")), (Some("away"), Some("own")));
+}
+
+#[test]
 fn a_replica_ready_before_its_placement_is_written_is_written_as_ready() {
     let mut world = World::ready();
     world.request("r1");

@@ -8,6 +8,8 @@ mod callers;
 #[cfg(test)]
 mod channel;
 #[cfg(test)]
+mod egress;
+#[cfg(test)]
 mod feed;
 #[cfg(test)]
 mod latency;

@@ -179,6 +179,7 @@ pub(crate) fn requested(id: &str, server: &str) -> Replica {
         reason: String::new(),
         startup_ms: 0,
         weight: 1,
+        egress: "".into(),
     }
 }
 

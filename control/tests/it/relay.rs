@@ -29,6 +29,7 @@ pub(crate) fn offer(id: &str, epoch: u64) -> record::Worker {
         capacity: 100,
         epoch,
         draining: false,
+        egress: String::new(),
     }
 }
 

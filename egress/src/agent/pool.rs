@@ -16,7 +16,7 @@ use super::settings::{AgentSettings, PoolSettings};
 use super::{AgentError, KnownTunnels, PoolState, Rules, save, state_path};
 use crate::failover::{Failover, Look, Step};
 use crate::key::PrivateKey;
-use crate::network::{EVERYWHERE, Network, Rule, Way};
+use crate::network::{By, EVERYWHERE, Network, Rule, Way};
 use crate::ruleset::agent::AgentTunnels;
 use crate::tunnel::{PeerSettings, Tunnel, TunnelError, TunnelSettings};
 use crate::wire::{Connected, Probe};
@@ -266,6 +266,7 @@ impl Pool {
             key: self.key.clone(),
             address: tunnels.address,
             socket: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            engine: self.settings.engine.clone(),
         };
         let Some(link) = self.links.get_mut(tunnel) else {
             return Ok(());
@@ -301,7 +302,7 @@ impl Pool {
         self.rules.put(&self.settings.name, rules).await?;
         // Whoever binds to the tunnel address goes by the tunnels.
         let rule = Rule {
-            from: tunnels.address,
+            by: By::Source(tunnels.address),
             table: self.settings.table,
         };
         Ok(self.network.add_rule(rule).await?)

@@ -8,8 +8,9 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 
 use crate::credential::is_name;
-use crate::gateway::settings::{SettingsError, read, wrong};
-use crate::ruleset::AGENT_DEVICES;
+use crate::gateway::settings::{SettingsError, engine, read, wrong};
+use crate::ruleset::{AGENT_DEVICES, mark};
+use crate::tunnel::Engine;
 
 /// Checked settings of an agent.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct PoolSettings {
     pub direct: Vec<Ipv4Net>,
     /// Control of the gateways, the preferred one first.
     pub gateways: Vec<SocketAddr>,
+    /// Who encrypts.
+    pub engine: Engine,
 }
 
 impl PoolSettings {
@@ -70,6 +73,8 @@ struct FilePool {
     #[serde(default)]
     direct: Vec<Ipv4Net>,
     gateways: Vec<SocketAddr>,
+    /// The program that encrypts, where it is not this one.
+    daemon: Option<PathBuf>,
 }
 
 fn state_dir() -> PathBuf {
@@ -79,8 +84,8 @@ fn state_dir() -> PathBuf {
 impl AgentSettings {
     /// Gateways of one pool; more would only add tunnels that nobody uses.
     const GATEWAYS: usize = 2;
-    /// The kernel's own tables.
-    const RESERVED_TABLES: u32 = 256;
+    /// The kernel's own tables are below; what is above has no mark of its own.
+    const TABLES: std::ops::Range<u32> = 256..mark::TABLES;
 
     /// Reads and checks the file; paths in it are relative to it.
     ///
@@ -108,10 +113,11 @@ impl AgentSettings {
                     "the pool `{name}` has one or two `gateways`"
                 )));
             }
-            if pool.table < Self::RESERVED_TABLES {
+            if !Self::TABLES.contains(&pool.table) {
                 return Err(wrong(format!(
-                    "the pool `{name}` has table {}; use one above 255 that nobody else uses",
-                    pool.table
+                    "the pool `{name}` has table {}; use one from 256 to {} that nobody else uses",
+                    pool.table,
+                    Self::TABLES.end - 1
                 )));
             }
             let new = seen.0.insert(name) && seen.1.insert(pool.table);
@@ -127,6 +133,7 @@ impl AgentSettings {
             table: pool.table,
             direct: pool.direct,
             gateways: pool.gateways,
+            engine: engine(pool.daemon.as_ref()),
         });
         Ok(Self {
             pools: pools.collect(),
@@ -178,6 +185,7 @@ mod tests {
         for (from, to) in [
             ("51902", "51901"),
             ("51902", "254"),
+            ("51902", "536870912"),
             ("\"search\"", "\"payments\""),
             ("\"search\"", "\"a b\""),
             ("113.102", "113.101"),

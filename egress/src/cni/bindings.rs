@@ -2,6 +2,7 @@
 //! bound and behind it when it is unbound, so what the kernel has is always in the file, and whoever
 //! was killed is made up for by the next call.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::call::Attachment;
 use crate::agent::PoolState;
-use crate::network::{Network, NetworkError, Rule};
+use crate::network::{By, Network, NetworkError, Rule};
 use crate::ruleset::bound::{self, Port};
+use crate::ruleset::mark;
 use crate::{command, files, limits};
 
 /// One interface of one container, bound to a pool.
@@ -32,6 +34,8 @@ pub(super) struct Binding {
 pub(super) struct Bindings {
     path: PathBuf,
     all: Vec<Binding>,
+    /// Above so many each has no rule of its own, but a place in a map.
+    map_above: usize,
     _lock: Flock<File>,
 }
 
@@ -65,7 +69,7 @@ pub enum BindingsError {
 
 impl Bindings {
     /// Waits for the lock, and reads.
-    pub(super) async fn lock(state_dir: &Path) -> Result<Self, BindingsError> {
+    pub(super) async fn lock(state_dir: &Path, map_above: usize) -> Result<Self, BindingsError> {
         let file = |path: &Path, error| BindingsError::File {
             path: path.to_owned(),
             error,
@@ -93,6 +97,7 @@ impl Bindings {
         Ok(Self {
             all: all.unwrap_or_default(),
             path,
+            map_above,
             _lock: lock,
         })
     }
@@ -125,13 +130,11 @@ impl Bindings {
         // One that the attachment had and has no longer goes as if by DEL.
         self.keep(network, |other| !same(other) || *other == binding, direct)
             .await?;
-        let rule = rule(&binding);
         if !self.all.contains(&binding) {
             self.all.push(binding);
             self.save()?;
         }
-        self.apply(direct).await?;
-        Ok(network.add_rule(rule).await?)
+        self.apply(network, &[], direct).await
     }
 
     /// Unbinds what is not kept.
@@ -146,10 +149,7 @@ impl Bindings {
         if gone.is_empty() {
             return Ok(());
         }
-        for binding in &gone {
-            network.remove_rule(rule(binding)).await?;
-        }
-        self.apply(direct).await?;
+        self.apply(network, &gone, direct).await?;
         self.save()
     }
 
@@ -161,10 +161,13 @@ impl Bindings {
         pools: &[PoolState],
     ) -> Result<(), BindingsError> {
         for found in network.rules().await? {
-            let bound = self.all.iter().any(|binding| rule(binding) == found);
+            let bound = self
+                .all
+                .iter()
+                .any(|binding| rule(binding) == found || marked(binding) == found);
             let own = pools.iter().any(|pool| {
                 let address = pool.tunnels.map(|tunnels| tunnels.address);
-                pool.table == found.table && address == Some(found.from)
+                pool.table == found.table && address.map(By::Source) == Some(found.by)
             });
             if !bound && !own {
                 network.remove_rule(found).await?;
@@ -188,16 +191,54 @@ impl Bindings {
         let Some(binding) = binding else {
             return Ok(false);
         };
-        Ok(network.rules().await?.contains(&rule(binding)))
+        let rules = network.rules().await?;
+        Ok(rules.contains(&rule(binding)) || rules.contains(&marked(binding)))
     }
 
-    async fn apply(&self, direct: &[Ipv4Net]) -> Result<(), BindingsError> {
-        let ports: Vec<Port> = self
-            .all
-            .iter()
-            .map(|binding| binding.port.clone())
+    /// Puts the bindings in force. What is new is there before what it replaces goes, so that no packet
+    /// of a bound container finds nothing.
+    async fn apply(
+        &self,
+        network: &Network,
+        gone: &[Binding],
+        direct: &[Ipv4Net],
+    ) -> Result<(), BindingsError> {
+        let known: BTreeSet<Rule> = network.rules().await?.into_iter().collect();
+        let was = known.iter().any(|rule| matches!(rule.by, By::Mark(_)));
+        // Half as many again before it goes back: a host at the border must not change all the time.
+        let least = if was {
+            self.map_above / 2
+        } else {
+            self.map_above
+        };
+        let mapped = self.all.len() > least;
+        let all = || self.all.iter();
+        let wanted: BTreeSet<Rule> = if mapped {
+            all().map(marked).collect()
+        } else {
+            all().map(rule).collect()
+        };
+        let marks: Vec<(Ipv4Addr, u32)> = all()
+            .filter(|_| mapped)
+            .map(|binding| (binding.port.address, mark::of(binding.table)))
             .collect();
-        Ok(command::nft(&bound::text(&ports, direct)).await?)
+        for rule in wanted.difference(&known) {
+            network.add_rule(*rule).await?;
+        }
+        // Those that are gone leave nothing, not even a rule that holds somebody else's new address.
+        for binding in gone {
+            network.remove_rule(rule(binding)).await?;
+        }
+        let ports: Vec<Port> = all().map(|binding| binding.port.clone()).collect();
+        command::nft(&bound::text(&ports, direct, &marks)).await?;
+        let own: BTreeSet<Rule> = all().map(rule).collect();
+        let over = known
+            .difference(&wanted)
+            .filter(|rule| own.contains(rule) || matches!(rule.by, By::Mark(_)));
+        for rule in over {
+            network.remove_rule(*rule).await?;
+        }
+        Ok(())
     }
 
     fn save(&self) -> Result<(), BindingsError> {
@@ -210,7 +251,15 @@ impl Bindings {
 
 const fn rule(binding: &Binding) -> Rule {
     Rule {
-        from: binding.port.address,
+        by: By::Source(binding.port.address),
+        table: binding.table,
+    }
+}
+
+/// The rule that it shares with all of its pool, where there is a map.
+const fn marked(binding: &Binding) -> Rule {
+    Rule {
+        by: By::Mark(mark::of(binding.table)),
         table: binding.table,
     }
 }

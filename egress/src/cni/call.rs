@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::bindings::BindingsError;
 use crate::credential::is_name;
 use crate::gateway::settings::is_interface;
+use crate::limits;
 use crate::network::Network;
 use crate::ruleset::bound::Port;
 
@@ -51,6 +52,7 @@ pub(super) struct Config {
     pub(super) version: String,
     pub(super) pool: String,
     pub(super) state_dir: PathBuf,
+    pub(super) map_above: usize,
     previous: Option<Value>,
     pub(super) valid: Vec<Attachment>,
 }
@@ -63,6 +65,7 @@ struct Input {
     #[serde(default)]
     pool: String,
     state_dir: Option<PathBuf>,
+    map_above: Option<usize>,
     prev_result: Option<Value>,
     #[serde(default, rename = "cni.dev/valid-attachments")]
     valid: Vec<InputAttachment>,
@@ -140,6 +143,7 @@ impl Config {
             },
             pool: input.pool,
             state_dir: input.state_dir.unwrap_or_else(|| STATE_DIR.into()),
+            map_above: input.map_above.unwrap_or(limits::RULED_BINDINGS),
             previous: input.prev_result,
             valid: valid.collect(),
         })

@@ -15,12 +15,13 @@ use prometheus::TextEncoder;
 use serde::de::DeserializeOwned;
 
 use super::Metrics;
-use super::owner::Epochs;
+use super::discovery::Interfaces;
+use super::epochs::Epochs;
 use super::peers::{NotConnected, PeersHandle};
 use crate::allocate;
 use crate::credential::{Credentials, SecretHash};
 use crate::limits;
-use crate::wire::{AddressStatus, Connect, Disconnect, GatewayStatus, Ownership, Refusal};
+use crate::wire::{AddressStatus, Connect, Disconnect, GatewayStatus, Ownerships, Refusal};
 
 /// What requests are answered from.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Control {
     pub(super) agents: Credentials,
     pub(super) admin: SecretHash,
     pub(super) peers: Arc<BTreeMap<Ipv4Addr, PeersHandle>>,
+    pub(super) locals: BTreeMap<Ipv4Addr, Ipv4Addr>,
+    pub(super) interfaces: Interfaces,
     pub(super) epochs: Epochs,
     pub(super) metrics: Metrics,
 }
@@ -91,14 +94,19 @@ async fn disconnect(State(control): State<Control>, request: Request) -> Respons
 async fn ownership(State(control): State<Control>, request: Request) -> Response {
     let done = async {
         control.operator(request.headers())?;
-        let asked: Vec<Ownership> = body(request).await?;
+        let asked: Ownerships = body(request).await?;
         // All or nothing: what is not this gateway's is a mistake of whoever asks.
-        for ownership in &asked {
+        for ownership in &asked.static_ips {
             control.peers_of(ownership.static_ip)?;
         }
-        for ownership in asked {
-            control.epochs.set(ownership.static_ip, ownership.epoch);
-        }
+        let set = control.epochs.set(asked.term, asked.static_ips);
+        set.map_err(|older| {
+            let error = format!(
+                "the reconciler of term {} was relieved by that of term {}",
+                asked.term, older.term
+            );
+            Refused::new(StatusCode::CONFLICT, "older_term", error)
+        })?;
         Ok(StatusCode::NO_CONTENT)
     };
     control.answer("ownership", done.await)
@@ -146,14 +154,22 @@ impl Control {
     async fn status(&self) -> GatewayStatus {
         let mut static_ips = Vec::new();
         for (static_ip, peers) in self.peers.iter() {
+            let (peers, usage) = peers.status().await;
+            let local = self.locals.get(static_ip).copied().unwrap_or(*static_ip);
             static_ips.push(AddressStatus {
+                local,
+                interface: self.interfaces.borrow().get(&local).cloned(),
                 static_ip: *static_ip,
                 epoch: self.epochs.of(*static_ip),
-                peers: peers.status().await,
+                peers,
+                usage,
             });
         }
+        let (term, led) = self.epochs.leader();
         GatewayStatus {
             gateway: self.name.clone(),
+            term,
+            led,
             static_ips,
         }
     }
@@ -233,6 +249,33 @@ fn exposition(status: &GatewayStatus) -> String {
     use std::fmt::Write as _;
 
     let mut text = String::new();
+    for (name, help, value) in [
+        ("term", "Newest term of a reconciler.", status.term),
+        (
+            "led",
+            "1 while a reconciler looks at this gateway.",
+            u64::from(status.led),
+        ),
+    ] {
+        let metric = format!("fprs_egress_{name}");
+        writeln!(
+            text,
+            "# HELP {metric} {help}\n# TYPE {metric} gauge\n{metric} {value}"
+        )
+        .ok();
+    }
+    let metric = "fprs_egress_usage_bytes_total";
+    let help = "Bytes of a tenant's agents, by direction, over all their sessions.";
+    writeln!(text, "# HELP {metric} {help}\n# TYPE {metric} counter").ok();
+    for address in &status.static_ips {
+        for used in &address.usage {
+            for (way, bytes) in [("in", used.received), ("out", used.sent)] {
+                let (ip, tenant) = (address.static_ip, &used.tenant);
+                let labels = format!("static_ip=\"{ip}\",tenant=\"{tenant}\",way=\"{way}\"");
+                writeln!(text, "{metric}{{{labels}}} {bytes}").ok();
+            }
+        }
+    }
     for (name, kind, help) in [
         (
             "epoch",

@@ -1,64 +1,28 @@
-//! Which static IPs this gateway owns, and that the kernel and the link know. What is owned is given
-//! to the kernel for a few seconds at a time, so a dead process owns nothing for long.
+//! Puts in force what this gateway owns: the kernel and the link know it. What is owned is given to the
+//! kernel for a few seconds at a time, so a dead process owns nothing for long; what another gateway
+//! may still hold is taken once it has let go.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::net::UdpSocket;
 
+use super::epochs::{Epochs, Owned};
+use super::yielding;
 use crate::announce::Announcer;
+use crate::limits;
 use crate::network::Network;
+use crate::word::{Kind, Seal, Word};
 
 /// How long the kernel keeps an address that it isn't told of again.
 const VALID: Duration = Duration::from_secs(4);
-/// How often it is told.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How often it is told, in looks at whether it may be held at all.
+const AGAIN: u32 = 4;
 /// A new owner says so this often, a second apart, since a frame may be lost and caches hold on to what they just
 /// learned.
 const ANNOUNCEMENTS: u32 = 3;
-
-/// The epoch in which each static IP is owned here, 0 where it isn't.
-#[derive(Clone, Debug)]
-pub(super) struct Epochs(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    epochs: BTreeMap<Ipv4Addr, AtomicU64>,
-    changed: Notify,
-}
-
-impl Epochs {
-    /// Of these, none of which is owned.
-    pub(super) fn new(all: impl IntoIterator<Item = Ipv4Addr>) -> Self {
-        let epochs = all.into_iter().map(|ip| (ip, AtomicU64::new(0)));
-        Self(Arc::new(Shared {
-            epochs: epochs.collect(),
-            changed: Notify::new(),
-        }))
-    }
-
-    /// The epoch in which it is owned here.
-    pub(super) fn of(&self, ip: Ipv4Addr) -> u64 {
-        let epoch = self.0.epochs.get(&ip);
-        epoch.map_or(0, |epoch| epoch.load(Ordering::Acquire))
-    }
-
-    /// Owns it from now on, or no longer. `false`: it is none of this gateway's.
-    pub(super) fn set(&self, ip: Ipv4Addr, epoch: Option<u64>) -> bool {
-        let Some(known) = self.0.epochs.get(&ip) else {
-            return false;
-        };
-        let epoch = epoch.unwrap_or(0);
-        if known.swap(epoch, Ordering::AcqRel) != epoch {
-            tracing::info!(static_ip = %ip, epoch, "ownership of a static IP changed");
-            self.0.changed.notify_one();
-        }
-        true
-    }
-}
 
 /// What the kernel was told of a static IP.
 #[derive(Clone, Copy, Debug)]
@@ -70,66 +34,117 @@ struct Held {
 
 /// Puts the epochs in force.
 pub(super) struct Owner {
-    network: Network,
-    uplink: u32,
-    announcer: Announcer,
-    epochs: Epochs,
-    held: BTreeMap<Ipv4Addr, Held>,
+    pub(super) network: Network,
+    pub(super) uplink: u32,
+    pub(super) announcer: Announcer,
+    pub(super) epochs: Epochs,
+    pub(super) seal: Seal,
+    pub(super) node: Ipv4Addr,
+    /// These are answered for by whom a cloud says: the kernel and the link have no part in that.
+    pub(super) mapped: BTreeSet<Ipv4Addr>,
+    /// Where the other gateways' answers come in.
+    pub(super) socket: Arc<UdpSocket>,
 }
 
 impl Owner {
-    pub(super) const fn new(
-        network: Network,
-        uplink: u32,
-        announcer: Announcer,
-        epochs: Epochs,
-    ) -> Self {
-        Self {
-            network,
-            uplink,
-            announcer,
-            epochs,
-            held: BTreeMap::new(),
+    pub(super) async fn run(self) {
+        let mut fence = tokio::time::interval(limits::FENCE_EVERY);
+        let mut held = BTreeMap::new();
+        let mut looks: u32 = 0;
+        loop {
+            let again = tokio::select! {
+                _ = fence.tick() => {
+                    self.fence();
+                    looks = looks.wrapping_add(1);
+                    looks.is_multiple_of(AGAIN)
+                }
+                () = self.epochs.changed() => false,
+            };
+            self.apply(&mut held, again).await;
         }
     }
 
-    pub(super) async fn run(mut self) {
-        let mut again = tokio::time::interval(AGAIN);
-        loop {
-            let all = tokio::select! {
-                _ = again.tick() => true,
-                () = self.epochs.0.changed.notified() => false,
+    /// Asks the others, where no reconciler renews what is held.
+    fn fence(&self) {
+        let Some((others, nonce)) = self.epochs.fence() else {
+            return;
+        };
+        let (term, _) = self.epochs.leader();
+        for other in others {
+            let word = Word {
+                kind: Kind::Led,
+                answer: false,
+                static_ip: Ipv4Addr::UNSPECIFIED,
+                nonce,
+                term,
+                value: 0,
             };
-            self.apply(all).await;
+            let to = SocketAddr::new(IpAddr::V4(other), limits::PROBE_PORT);
+            // One that can't be sent is one that is not answered.
+            self.socket.try_send_to(&self.seal.encode(word), to).ok();
         }
     }
 
     /// Puts what changed in force, or all of it again.
-    async fn apply(&mut self, again: bool) {
-        let all: Vec<Ipv4Addr> = self.epochs.0.epochs.keys().copied().collect();
-        for ip in all {
-            let epoch = self.epochs.of(ip);
-            let held = self.held.get(&ip).copied();
-            if epoch != 0 {
-                if again || held.is_none_or(|held| held.epoch != epoch) {
-                    self.hold(ip, epoch, held).await;
-                }
-            } else if held.is_some() {
-                match self.network.remove_address(self.uplink, ip).await {
-                    Ok(()) => _ = self.held.remove(&ip),
+    async fn apply(&self, held: &mut BTreeMap<Ipv4Addr, Held>, again: bool) {
+        let mut all = self.epochs.all();
+        all.retain(|(ip, _)| !self.mapped.contains(ip));
+        for (ip, _) in all.iter().filter(|(_, owned)| owned.epoch == 0) {
+            if held.contains_key(ip) {
+                match self.network.remove_address(self.uplink, *ip).await {
+                    Ok(()) => {
+                        held.remove(ip);
+                        self.epochs.released(*ip);
+                    }
                     Err(error) => tracing::error!(%error, "a static IP is not given up"),
                 }
             }
         }
+        let new: Vec<&(Ipv4Addr, Owned)> = all
+            .iter()
+            .filter(|(ip, owned)| owned.epoch != 0 && !held.contains_key(ip))
+            .collect();
+        self.others_yield(&new).await;
+        for (ip, owned) in all.iter().filter(|(_, owned)| owned.epoch != 0) {
+            let known = held.get(ip).copied();
+            let changed = known.is_none_or(|held| held.epoch != owned.epoch);
+            // It may be another one's by now; who asks from here on waits until the kernel lets go.
+            if (again || changed) && self.epochs.hold(*ip, owned.epoch) {
+                self.hold(held, *ip, owned.epoch, known).await;
+            }
+        }
     }
 
-    async fn hold(&mut self, ip: Ipv4Addr, epoch: u64, held: Option<Held>) {
+    async fn others_yield(&self, new: &[&(Ipv4Addr, Owned)]) {
+        let mut asked: BTreeMap<Ipv4Addr, Vec<yielding::Taken>> = BTreeMap::new();
+        for (ip, owned) in new {
+            for other in &owned.others {
+                asked.entry(*other).or_default().push((*ip, owned.epoch));
+            }
+        }
+        let (term, _) = self.epochs.leader();
+        for (ip, newest) in yielding::ask(&self.seal, self.node, term, asked).await {
+            tracing::warn!(static_ip = %ip, newest, "another gateway has a static IP by a newer word");
+            self.epochs.lost(ip, newest);
+        }
+    }
+
+    async fn hold(
+        &self,
+        held: &mut BTreeMap<Ipv4Addr, Held>,
+        ip: Ipv4Addr,
+        epoch: u64,
+        known: Option<Held>,
+    ) {
         let given = self.network.add_address(self.uplink, ip, Some(VALID)).await;
         if let Err(error) = given {
             tracing::error!(%error, "a static IP is not held");
+            if known.is_none() {
+                self.epochs.released(ip);
+            }
             return;
         }
-        let known = held.filter(|held| held.epoch == epoch);
+        let known = known.filter(|held| held.epoch == epoch);
         let announced = known.map_or(0, |held| held.announced);
         if announced < ANNOUNCEMENTS
             && let Err(error) = self.announcer.announce(ip)
@@ -137,6 +152,6 @@ impl Owner {
             tracing::warn!(%error, static_ip = %ip, "the link was not told of the new owner");
         }
         let announced = announced.saturating_add(1);
-        self.held.insert(ip, Held { epoch, announced });
+        held.insert(ip, Held { epoch, announced });
     }
 }

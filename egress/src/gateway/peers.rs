@@ -19,7 +19,11 @@ use crate::key::{PrivateKey, PublicKey};
 use crate::limits;
 use crate::network::{Network, Way};
 use crate::tunnel::{PeerSettings, PeerState, Tunnel, TunnelError, TunnelSettings};
+use crate::usage::{Meter, UsageRecord};
 use crate::wire::{Connected, PeerStatus};
+
+/// Whose agents the identities are.
+pub(super) type Tenants = Arc<HashMap<Arc<str>, Arc<str>>>;
 
 /// Asks the peers' task.
 #[derive(Clone, Debug)]
@@ -48,7 +52,7 @@ enum Ask {
         identity: Arc<str>,
         answer: oneshot::Sender<()>,
     },
-    Status(oneshot::Sender<Vec<PeerStatus>>),
+    Status(oneshot::Sender<(Vec<PeerStatus>, Vec<UsageRecord>)>),
 }
 
 /// What outlives a restart: with it, agents' tunnels find their peer again.
@@ -56,6 +60,8 @@ enum Ask {
 struct Kept {
     key: PrivateKey,
     peers: Vec<KeptPeer>,
+    #[serde(default)]
+    usage: Vec<UsageRecord>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,6 +100,8 @@ pub(super) struct Peers {
     places: Places,
     /// Since when each peer is one of this process.
     known: HashMap<PublicKey, Instant>,
+    meter: Meter,
+    tenants: Tenants,
     key: PrivateKey,
     path: PathBuf,
     began: Instant,
@@ -125,10 +133,11 @@ impl PeersHandle {
         self.0.try_send(ask).is_ok() && answered.await.is_ok()
     }
 
-    pub(super) async fn status(&self) -> Vec<PeerStatus> {
+    /// The peers, and what each tenant has used.
+    pub(super) async fn status(&self) -> (Vec<PeerStatus>, Vec<UsageRecord>) {
         let (answer, answered) = oneshot::channel();
         if self.0.try_send(Ask::Status(answer)).is_err() {
-            return Vec::new();
+            return Default::default();
         }
         answered.await.unwrap_or_default()
     }
@@ -140,6 +149,7 @@ impl Peers {
         network: &Network,
         address: ServedAddress,
         node: Ipv4Addr,
+        tenants: Tenants,
         path: PathBuf,
     ) -> Result<(Self, PeersHandle), PeersError> {
         let kept = read(&path)?;
@@ -149,6 +159,7 @@ impl Peers {
             key: kept.key.clone(),
             address: address.gateway,
             socket: endpoint,
+            engine: address.engine.clone(),
         };
         let tunnel = Tunnel::open(network, settings).await?;
         let clients = address.block.net();
@@ -165,6 +176,8 @@ impl Peers {
             tunnel,
             places: Places::new(limits::ADDRESS_COOL_DOWN),
             known: HashMap::new(),
+            meter: Meter::new(kept.usage),
+            tenants,
             key: kept.key,
             path,
             began: Instant::now(),
@@ -179,6 +192,7 @@ impl Peers {
     /// Serves until every handle is gone.
     pub(super) async fn run(mut self) {
         let mut idle = tokio::time::interval(limits::IDLE_EVERY);
+        let mut keep = tokio::time::interval(KEEP_USAGE);
         let mut batch = Vec::new();
         loop {
             tokio::select! {
@@ -189,6 +203,11 @@ impl Peers {
                     self.answer(std::mem::take(&mut batch)).await;
                 }
                 _ = idle.tick() => self.remove_idle().await,
+                _ = keep.tick() => {
+                    if let Err(error) = self.save() {
+                        tracing::error!(%error, "a restart would not know what was used");
+                    }
+                }
             }
         }
     }
@@ -213,6 +232,10 @@ impl Peers {
 
     /// All that waited: one change of the tunnel and one write of the file, then the answers.
     async fn answer(&mut self, batch: Vec<Ask>) {
+        if batch.iter().any(|ask| !matches!(ask, Ask::Status(_))) {
+            // What sessions carried that end by this is not seen again.
+            self.measured().await;
+        }
         let mut added = Vec::new();
         let mut gone = Vec::new();
         let mut answers = Vec::new();
@@ -233,7 +256,9 @@ impl Peers {
                     left.push(answer);
                 }
                 Ask::Status(answer) => {
-                    answer.send(self.status().await).ok();
+                    let peers = self.measured().await;
+                    let status = self.status(&peers);
+                    answer.send((status, self.meter.records())).ok();
                 }
             }
         }
@@ -248,7 +273,7 @@ impl Peers {
     }
 
     async fn put(
-        &self,
+        &mut self,
         added: Vec<PeerSettings>,
         gone: Vec<PublicKey>,
     ) -> Result<(), NotConnected> {
@@ -261,6 +286,9 @@ impl Peers {
             .map(|peer| peer.key)
             .chain(gone)
             .collect::<Vec<_>>();
+        for key in &fresh {
+            self.meter.gone(key);
+        }
         let put = async {
             self.tunnel.remove_peers(&fresh).await?;
             self.tunnel.set_peers(&added).await?;
@@ -313,7 +341,7 @@ impl Peers {
     }
 
     async fn remove_idle(&mut self) {
-        let peers = self.tunnel.peers().await;
+        let peers = self.measured().await;
         let gone: Vec<PublicKey> = peers
             .iter()
             .filter(|peer| idle(self.seen(peer)))
@@ -343,8 +371,19 @@ impl Peers {
         }
     }
 
-    async fn status(&self) -> Vec<PeerStatus> {
+    /// Every peer, once its counters are taken in.
+    async fn measured(&mut self) -> Vec<PeerState> {
         let peers = self.tunnel.peers().await;
+        for peer in &peers {
+            let identity = self.places.identity(&peer.key);
+            let tenant = identity.and_then(|identity| self.tenants.get(identity));
+            let tenant = tenant.map_or_else(|| "".into(), Arc::clone);
+            self.meter.seen(&tenant, peer.key, peer.received, peer.sent);
+        }
+        peers
+    }
+
+    fn status(&self, peers: &[PeerState]) -> Vec<PeerStatus> {
         let by_key: HashMap<PublicKey, &PeerState> =
             peers.iter().map(|peer| (peer.key, peer)).collect();
         let mut all: Vec<PeerStatus> = self
@@ -378,6 +417,7 @@ impl Peers {
         let kept = Kept {
             key: self.key.clone(),
             peers: peers.collect(),
+            usage: self.meter.records(),
         };
         crate::files::write_json(&self.path, &kept).map_err(|error| PeersError::File {
             path: self.path.clone(),
@@ -390,6 +430,8 @@ impl Peers {
     }
 }
 
+/// How often what was used is written down, beside each change of the peers.
+const KEEP_USAGE: Duration = Duration::from_secs(30);
 /// Of a tunnel's own queue, which is one static IP's.
 const ONLY_CLASS: u16 = 1;
 /// The kernel's main routing table.
@@ -410,6 +452,7 @@ fn read(path: &std::path::Path) -> Result<Kept, PeersError> {
         Ok(None) => Ok(Kept {
             key: PrivateKey::random().map_err(|_| PeersError::NoKey)?,
             peers: Vec::new(),
+            usage: Vec::new(),
         }),
         Err(error) => Err(PeersError::File {
             path: path.to_owned(),

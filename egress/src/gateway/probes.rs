@@ -1,38 +1,51 @@
 //! Answers probes, on the node's address and on every tunnel's: this process is there, and says which
 //! static IPs it owns. An answer is as long as its question, so it serves nobody's flood.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
-use super::owner::Epochs;
+use super::epochs::Epochs;
 use super::settings::GatewaySettings;
+use super::yielding;
 use super::{GatewayError, PROBE_BUFFER};
 use crate::limits;
 use crate::wire::Probe;
+use crate::word::{Kind, Seal, Word};
 
-/// Starts to answer.
+/// Starts to answer; gives the node's socket back, which hears other gateways' answers, too.
 ///
 /// # Errors
 /// A port is taken.
 pub(super) async fn serve(
     settings: &GatewaySettings,
     epochs: &Epochs,
+    seal: &Seal,
     parts: &mut JoinSet<()>,
-) -> Result<(), GatewayError> {
-    let tunnels = settings.addresses.iter().map(|address| address.gateway);
+) -> Result<Arc<UdpSocket>, GatewayError> {
     // One socket each: an answer leaves by the address that was asked.
-    for address in tunnels.chain([settings.node]) {
-        let address = SocketAddr::new(IpAddr::V4(address), limits::PROBE_PORT);
-        let socket = UdpSocket::bind(address).await;
-        let socket = socket.map_err(|error| GatewayError::Listen { address, error })?;
-        parts.spawn(answer(socket, epochs.clone()));
+    for address in &settings.addresses {
+        let socket = listen(address.gateway).await?;
+        parts.spawn(answer(socket, epochs.clone(), None));
     }
-    Ok(())
+    let socket = listen(settings.node).await?;
+    let words = Some((seal.clone(), settings.node));
+    let node = answer(Arc::clone(&socket), epochs.clone(), words);
+    parts.spawn(node);
+    Ok(socket)
 }
 
-async fn answer(socket: UdpSocket, epochs: Epochs) {
+async fn listen(address: Ipv4Addr) -> Result<Arc<UdpSocket>, GatewayError> {
+    let address = SocketAddr::new(IpAddr::V4(address), limits::PROBE_PORT);
+    let socket = UdpSocket::bind(address).await;
+    let socket = socket.map_err(|error| GatewayError::Listen { address, error })?;
+    Ok(Arc::new(socket))
+}
+
+/// `words`: they are taken too. They are the node's alone, since clients reach tunnels' addresses.
+async fn answer(socket: Arc<UdpSocket>, epochs: Epochs, words: Option<(Seal, Ipv4Addr)>) {
     let mut buffer = [0; PROBE_BUFFER];
     loop {
         // Errors are about datagrams before: an answer that nobody took.
@@ -40,7 +53,16 @@ async fn answer(socket: UdpSocket, epochs: Epochs) {
             tokio::task::yield_now().await;
             continue;
         };
-        let asked = buffer.get(..length).and_then(Probe::decode);
+        let datagram = buffer.get(..length).unwrap_or_default();
+        if let Some((seal, node)) = &words
+            && let Some(word) = seal.decode(datagram)
+        {
+            if let Some(answer) = hear(&epochs, *node, word) {
+                socket.try_send_to(&seal.encode(answer), from).ok();
+            }
+            continue;
+        }
+        let asked = Probe::decode(datagram);
         let Some(asked) = asked.filter(|probe| !probe.answer) else {
             continue;
         };
@@ -52,4 +74,33 @@ async fn answer(socket: UdpSocket, epochs: Epochs) {
         // A full socket loses it, as the network may.
         socket.try_send_to(&answer.encode(), from).ok();
     }
+}
+
+/// The answer to a word, if there is one.
+fn hear(epochs: &Epochs, node: Ipv4Addr, word: Word) -> Option<Word> {
+    // Somebody sends this gateway its own word, which it once said to another.
+    if word.kind == Kind::Yield && word.nonce >> 32 == yielding::of(node) >> 32 {
+        return None;
+    }
+    let (term, led) = epochs.leader();
+    let value = match (word.kind, word.answer) {
+        (Kind::Renew, false) => {
+            epochs.looked(word.term, word.nonce, word.value);
+            // One that is relieved hears so by the term.
+            0
+        }
+        (Kind::Led, false) => u64::from(led),
+        (Kind::Yield, false) => epochs.yields(word.term, word.static_ip, word.value)?,
+        (Kind::Led, true) => {
+            epochs.told(word.nonce, word.value == 1);
+            return None;
+        }
+        (Kind::Renew | Kind::Yield, true) => return None,
+    };
+    Some(Word {
+        answer: true,
+        term: term.max(word.term),
+        value,
+        ..word
+    })
 }

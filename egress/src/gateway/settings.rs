@@ -1,6 +1,6 @@
 //! What a gateway is told by its file. Checked as a whole before anything is changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,14 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use serde::Deserialize;
 
+use crate::cloud::Imds;
 use crate::credential::{Credentials, SecretHash, is_name};
 use crate::limits;
 use crate::plan::Block;
 use crate::ruleset::GATEWAY_DEVICES;
 use crate::ruleset::gateway::{GatewayRules, RuledAddress};
 use crate::shaping::Rate;
+use crate::tunnel::Engine;
 
 /// Checked settings of a gateway.
 #[derive(Clone, Debug)]
@@ -33,10 +35,14 @@ pub struct GatewaySettings {
     pub certificate: PathBuf,
     /// PEM of its key.
     pub key: PathBuf,
+    /// The cloud that this is an instance of, if any.
+    pub cloud: Option<Imds>,
     /// Of the reconciler and of operators.
     pub admin: SecretHash,
     /// Of agents.
     pub agents: Credentials,
+    /// Whose agents they are, where that is said.
+    pub tenants: Arc<HashMap<Arc<str>, Arc<str>>>,
     /// The static IPs.
     pub addresses: Vec<ServedAddress>,
     /// The rules that follow.
@@ -56,8 +62,13 @@ pub struct ServedAddress {
     pub port: u16,
     /// The tunnel's interface.
     pub device: String,
+    /// The address that stands for it on this gateway's interface: its own, except where a cloud maps
+    /// the static IP to it.
+    pub local: Ipv4Addr,
     /// Owned from the start, without a reconciler: the only gateway.
     pub owned: bool,
+    /// Who encrypts.
+    pub engine: Engine,
     /// How fast its clients together may send, and how fast they may be sent to.
     pub rate: Option<Rate>,
 }
@@ -98,6 +109,9 @@ struct File {
     certificate: PathBuf,
     key: PathBuf,
     admin_sha256: String,
+    cloud: Option<Cloud>,
+    /// Where its metadata service is, `host:port`.
+    metadata: Option<String>,
     #[serde(default = "private")]
     deny: Vec<Ipv4Net>,
     #[serde(default)]
@@ -106,16 +120,26 @@ struct File {
     agents: Vec<FileAgent>,
 }
 
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Cloud {
+    Aws,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileAddress {
     ip: Ipv4Addr,
     block: Ipv4Net,
     port: u16,
+    /// What the cloud maps it to, here.
+    local: Option<Ipv4Addr>,
     #[serde(default)]
     owned: bool,
     /// Each way.
     megabits: Option<NonZeroU32>,
+    /// The program that encrypts, where it is not this one.
+    daemon: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +147,8 @@ struct FileAddress {
 struct FileAgent {
     identity: String,
     secret_sha256: String,
+    /// On whom its bytes are counted.
+    tenant: Option<String>,
 }
 
 /// What clients must not reach unless the settings say otherwise: the networks that gateways live in.
@@ -179,7 +205,7 @@ impl GatewaySettings {
             .collect::<Result<_, _>>()?;
         apart(&addresses)?;
         let ruled = (1..).zip(&addresses).map(|(number, address)| RuledAddress {
-            ip: address.ip,
+            ip: address.local,
             block: address.block,
             device: address.device.clone(),
             port: address.port,
@@ -197,8 +223,13 @@ impl GatewaySettings {
             state_dir: beside.join(file.state_dir),
             certificate: beside.join(file.certificate),
             key: beside.join(file.key),
+            cloud: file.cloud.map(|Cloud::Aws| {
+                let metadata = file.metadata.as_deref();
+                metadata.map_or_else(Imds::default, Imds::at)
+            }),
             admin: hash(&file.admin_sha256)?,
             agents: agents(&file.agents)?,
+            tenants: Arc::new(tenants(&file.agents)?),
             addresses,
         })
     }
@@ -221,9 +252,16 @@ fn served(address: &FileAddress, number: u8) -> Result<ServedAddress, SettingsEr
         gateway,
         port: address.port,
         device: format!("{GATEWAY_DEVICES}{:08x}", address.ip.to_bits()),
+        local: address.local.unwrap_or(address.ip),
         owned: address.owned,
+        engine: engine(address.daemon.as_ref()),
         rate: address.megabits.map(|rate| Rate::megabits(rate.get())),
     })
+}
+
+/// Who encrypts, as a file says it.
+pub(crate) fn engine(daemon: Option<&PathBuf>) -> Engine {
+    daemon.map_or(Engine::InProcess, |program| Engine::Daemon(program.clone()))
 }
 
 /// No two share an address, a port or a block.
@@ -234,7 +272,12 @@ fn apart(addresses: &[ServedAddress]) -> Result<(), SettingsError> {
     for address in addresses {
         let net = address.block.net();
         let overlaps = |other: &Ipv4Net| other.contains(&net) || net.contains(other);
-        if !ips.insert(address.ip) || !ports.insert(address.port) || blocks.iter().any(overlaps) {
+        let mapped = address.local != address.ip;
+        if !ips.insert(address.ip)
+            || (mapped && !ips.insert(address.local))
+            || !ports.insert(address.port)
+            || blocks.iter().any(overlaps)
+        {
             return Err(wrong(format!(
                 "{} shares its address, port or block with another static IP",
                 address.ip
@@ -260,6 +303,20 @@ fn agents(agents: &[FileAgent]) -> Result<Credentials, SettingsError> {
         Ok((identity, hash(&agent.secret_sha256)?))
     });
     Ok(Credentials::new(all.collect::<Result<Vec<_>, _>>()?))
+}
+
+fn tenants(agents: &[FileAgent]) -> Result<HashMap<Arc<str>, Arc<str>>, SettingsError> {
+    let all = agents.iter().filter_map(|agent| {
+        let tenant = agent.tenant.as_deref()?;
+        Some(if is_name(tenant) {
+            Ok((agent.identity.as_str().into(), tenant.into()))
+        } else {
+            Err(wrong(format!(
+                "the tenant `{tenant}` is not letters, digits, `-` and `_`"
+            )))
+        })
+    });
+    all.collect()
 }
 
 fn hash(text: &str) -> Result<SecretHash, SettingsError> {

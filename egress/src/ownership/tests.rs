@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits;
 
 const GOOD: Health = Health {
     lost: 0,
@@ -19,6 +20,7 @@ fn address(n: u8, gateways: &[&str]) -> Address {
     Address {
         ip: ip(n),
         gateways: gateways.iter().map(|name| (*name).into()).collect(),
+        draining: BTreeSet::new(),
     }
 }
 
@@ -41,9 +43,14 @@ fn moved(
     before: &[(u8, &str, u64)],
     all: &[(&str, Health)],
 ) -> BTreeMap<Ipv4Addr, Owner> {
-    moves(addresses, &owners(before), &health(all))
-        .into_iter()
-        .collect()
+    moves(
+        addresses,
+        &owners(before),
+        &health(all),
+        limits::RECONCILE_LOST,
+    )
+    .into_iter()
+    .collect()
 }
 
 #[test]

@@ -30,13 +30,14 @@ impl Port {
     }
 }
 
-/// Both tables. `direct` is what containers reach without a tunnel.
-pub fn text(ports: &[Port], direct: &[Ipv4Net]) -> String {
-    let tables = [routed(ports, direct), bridged(ports)];
+/// Both tables. `direct` is what containers reach without a tunnel; `marks` says which addresses' packets
+/// get which mark, where that is how they find their table.
+pub fn text(ports: &[Port], direct: &[Ipv4Net], marks: &[(Ipv4Addr, u32)]) -> String {
+    let tables = [routed(ports, direct, marks), bridged(ports)];
     tables.concat()
 }
 
-fn routed(ports: &[Port], direct: &[Ipv4Net]) -> String {
+fn routed(ports: &[Port], direct: &[Ipv4Net], marks: &[(Ipv4Addr, u32)]) -> String {
     let own = ports.iter().filter(|port| port.bridge.is_none());
     let pairs = ports
         .iter()
@@ -65,9 +66,24 @@ fn routed(ports: &[Port], direct: &[Ipv4Net]) -> String {
             &spoofed.map(str::to_owned),
         ),
         chain("leaks", "filter hook forward priority filter", &leaks),
+        marked(marks),
     ];
     let [table, _] = TABLES;
     replace(table, &body.concat())
+}
+
+/// One lookup, however many there are: the kernel tries rules one after the other.
+fn marked(marks: &[(Ipv4Addr, u32)]) -> String {
+    if marks.is_empty() {
+        return String::new();
+    }
+    let marks = marks.iter().map(|(ip, mark)| format!("{ip} : {mark:#x}"));
+    let rule = "ip saddr @addresses meta mark set ip saddr map @marks".to_owned();
+    [
+        set("map", "marks", "type ipv4_addr : mark", marks),
+        chain("marked", "filter hook prerouting priority mangle", &[rule]),
+    ]
+    .concat()
 }
 
 fn bridged(ports: &[Port]) -> String {

@@ -91,7 +91,12 @@ fn an_agents_table_is_as_written_and_nft_takes_it() {
 fn the_tables_of_bindings_are_as_written_and_nft_takes_them() {
     let ports = [port("veth1", None, 2), port("veth2", Some("cni0"), 3)];
     let direct = ["10.0.0.0/8".parse().unwrap()];
-    golden("bound", &bound::text(&ports, &direct));
+    golden("bound", &bound::text(&ports, &direct, &[]));
+    let marks: Vec<_> = ports
+        .iter()
+        .map(|port| (port.address, super::mark::of(51901)))
+        .collect();
+    accepted("marks", &bound::text(&ports, &direct, &marks));
 }
 
 #[test]
@@ -102,7 +107,7 @@ fn tables_with_nothing_in_them_are_taken_too() {
     };
     accepted("gateway", &none.text());
     accepted("agent", &agent::text(&[]));
-    accepted("bound", &bound::text(&[], &[]));
+    accepted("bound", &bound::text(&[], &[], &[]));
     accepted("remove", &super::remove(super::gateway::TABLE));
 }
 

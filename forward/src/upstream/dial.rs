@@ -8,16 +8,17 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
+use crate::upstream::source::Source;
 use crate::{limits, socket};
 
 /// A TCP connection, without delay of small writes.
 ///
 /// # Errors
 /// Refused, unreachable, or not there within [`limits::CONNECT_TIMEOUT`].
-pub(crate) async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = tokio::time::timeout(limits::CONNECT_TIMEOUT, dial(address))
+pub(crate) async fn tcp(address: SocketAddr, source: Option<&Source>) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(limits::CONNECT_TIMEOUT, dial(address, source))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the dial"))??;
     socket::set_up(&stream)?;
@@ -26,14 +27,29 @@ pub(crate) async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// A peer whose accept queue is full drops the dial, and the kernel repeats it only after a second:
 /// this asks anew, sooner, and with growing patience.
-async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+async fn dial(address: SocketAddr, source: Option<&Source>) -> io::Result<TcpStream> {
     let mut patience = limits::DIAL_PATIENCE;
     loop {
-        match tokio::time::timeout(patience, TcpStream::connect(address)).await {
+        match tokio::time::timeout(patience, connect(address, source)).await {
             Ok(dialled) => return dialled,
             Err(_) => patience *= 2,
         }
     }
+}
+
+async fn connect(address: SocketAddr, source: Option<&Source>) -> io::Result<TcpStream> {
+    let Some(source) = source else {
+        return TcpStream::connect(address).await;
+    };
+    let from = source.address().ok_or_else(|| {
+        let pool = source.pool();
+        io::Error::other(format!(
+            "no agent on this machine has the egress pool `{pool}`"
+        ))
+    })?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((from, 0)))?;
+    socket.connect(address).await
 }
 
 /// An HTTP/2 connection with prior knowledge whose peer has said what it allows, and the future that
@@ -43,8 +59,9 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 /// As [`tcp`], or the peer does not speak HTTP/2 within [`limits::SETTINGS_TIME`].
 pub(crate) async fn h2(
     address: SocketAddr,
+    source: Option<&Source>,
 ) -> io::Result<(SendRequest<Bytes>, Connection<TcpStream, Bytes>)> {
-    let stream = tcp(address).await?;
+    let stream = tcp(address, source).await?;
     let settled = async {
         let (send, mut driver) = builder()
             .handshake(stream)

@@ -59,7 +59,7 @@ impl Pool {
     /// # Errors
     /// [`Failure::Connect`]; nothing was sent.
     pub async fn connect(self: &Rc<Self>) -> Result<Connection, Failure> {
-        let dialled = dial::tcp(self.address).await;
+        let dialled = dial::tcp(self.address, None).await;
         Ok(Connection {
             io: dialled.map_err(|_| Failure::Connect)?,
             reused: false,

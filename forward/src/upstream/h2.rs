@@ -25,6 +25,7 @@ use crate::fields::leave_unindexed;
 use crate::h1::head::content_length;
 use crate::message::{Body, Frame, Interim};
 use crate::upstream::dials::Dials;
+use crate::upstream::source::Source;
 use crate::upstream::{Failure, Head, Upstream, dial};
 use crate::websocket::accept;
 use crate::{limits, turn};
@@ -35,6 +36,8 @@ pub struct Peer {
     address: SocketAddr,
     /// With whose others its dials are limited.
     dials: Option<Arc<Dials>>,
+    /// From where it is dialled; `None`: as the system says.
+    source: Option<Arc<Source>>,
     connections: RefCell<Vec<Rc<Connection>>>,
     dialling: Cell<bool>,
     closed: Cell<bool>,
@@ -59,18 +62,38 @@ struct Connection {
 impl Peer {
     /// A peer with no connection yet.
     pub fn new(address: SocketAddr) -> Rc<Self> {
-        Self::made(address, None)
+        Self::made(address, None, None)
     }
 
-    /// A peer with no connection yet, that is dialled in its turn among others of the same tenant.
-    pub fn among(address: SocketAddr, dials: &Arc<Dials>) -> Rc<Self> {
-        Self::made(address, Some(Arc::clone(dials)))
+    /// A peer with no connection yet, that is dialled in its turn among others of the same tenant, and
+    /// from that address alone, if there is one.
+    pub fn among(
+        address: SocketAddr,
+        dials: &Arc<Dials>,
+        source: Option<&Arc<Source>>,
+    ) -> Rc<Self> {
+        Self::made(address, Some(Arc::clone(dials)), source.map(Arc::clone))
     }
 
-    fn made(address: SocketAddr, dials: Option<Arc<Dials>>) -> Rc<Self> {
+    /// Whether its connections go there, and from there.
+    pub fn goes(&self, address: SocketAddr, source: Option<&Arc<Source>>) -> bool {
+        let same = match (&self.source, source) {
+            (None, None) => true,
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        same && self.address == address
+    }
+
+    fn made(
+        address: SocketAddr,
+        dials: Option<Arc<Dials>>,
+        source: Option<Arc<Source>>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             address,
             dials,
+            source,
             connections: RefCell::default(),
             dialling: Cell::new(false),
             closed: Cell::new(false),
@@ -224,7 +247,7 @@ impl Peer {
         if self.closed.get() {
             return Err(io::Error::other("nobody needs the connection any more"));
         }
-        dial::h2(self.address).await
+        dial::h2(self.address, self.source.as_deref()).await
     }
 }
 

@@ -1,10 +1,11 @@
 //! What can be typed about egress.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::{Output, Target};
 use crate::settings::LogFormat;
 
 /// What to do about static IPs for what leaves.
@@ -16,6 +17,9 @@ pub enum EgressCommand {
     Agent(EgressRole),
     /// Move static IPs from gateways that are gone or drained
     Reconciler(EgressRole),
+    /// About egress pools: static IPs, and the gateways that hold them
+    #[command(subcommand)]
+    Pool(PoolCommand),
     /// Be the CNI plugin, as its caller asks by environment and standard input
     Cni,
     /// Show what a gateway holds and who uses it
@@ -42,6 +46,70 @@ pub enum EgressCommand {
         #[arg(long, default_value = ".")]
         dir: PathBuf,
     },
+}
+
+/// About egress pools.
+#[derive(Debug, Subcommand)]
+pub enum PoolCommand {
+    /// Make a pool, or change one
+    Add(AddPool),
+    /// List the pools
+    List {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove a pool that no server uses
+    Remove {
+        /// The pool
+        name: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Move a pool's addresses away from one of its gateways
+    Drain(OfGateway),
+    /// Let a gateway own addresses of a pool again
+    Resume(OfGateway),
+}
+
+/// An egress pool.
+#[derive(Debug, Args)]
+pub struct AddPool {
+    /// What manifests call it
+    pub name: String,
+    /// A static IP; may be repeated
+    #[arg(long = "ip", required = true, value_name = "IP")]
+    pub static_ips: Vec<Ipv4Addr>,
+    /// A gateway that can hold them, and where its control listens, the preferred one first; may be
+    /// repeated
+    #[arg(long = "gateway", required = true, value_name = "NAME=IP:PORT")]
+    pub gateways: Vec<String>,
+    /// What moves an address: `link` (ARP on a link that all gateways share) or `aws`
+    #[arg(long, default_value = "link")]
+    pub provider: String,
+    /// What new connections do while an address moves: `strict`, they wait
+    #[arg(long, default_value = "strict")]
+    pub policy: String,
+    /// Megabits a second of each static IP, each way
+    #[arg(long)]
+    pub megabits: Option<u32>,
+    /// Whose servers alone may use it
+    #[arg(long)]
+    pub tenant: Option<String>,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// A gateway of a pool.
+#[derive(Debug, Args)]
+pub struct OfGateway {
+    /// The pool
+    pub name: String,
+    /// The gateway
+    pub gateway: String,
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// How a process of egress is run.

@@ -1,6 +1,8 @@
 //! `fprs egress …`: runs a gateway, an agent, the reconciler or the CNI plugin, shows what a gateway
 //! holds, and makes its certificate.
 
+mod pools;
+
 use std::path::Path;
 
 use fprs_egress::agent::settings::AgentSettings;
@@ -35,6 +37,7 @@ pub(super) fn run(command: EgressCommand) -> Result<(), Failure> {
             let settings = ReconcilerSettings::read(&role.settings).map_err(Failure::new)?;
             serve(&role, async |ready| reconciler::run(settings, ready).await)
         }
+        EgressCommand::Pool(command) => pools::pool(command),
         EgressCommand::Cni => plugin(),
         EgressCommand::Status {
             gateway,
@@ -153,5 +156,26 @@ fn show(status: &GatewayStatus, json: bool) -> Result<(), Failure> {
         }
     }
     println!("{table}");
+    println!("{}", used(status));
     Ok(())
+}
+
+/// What each tenant has used of each static IP.
+fn used(status: &GatewayStatus) -> Table<4> {
+    let mut table = Table::new(&["TENANT", "STATIC IP", "BYTES IN", "BYTES OUT"]);
+    for address in &status.static_ips {
+        for used in &address.usage {
+            let tenant = match &*used.tenant {
+                "" => "(none)",
+                tenant => tenant,
+            };
+            table.row([
+                tenant.to_owned(),
+                address.static_ip.to_string(),
+                used.received.to_string(),
+                used.sent.to_string(),
+            ]);
+        }
+    }
+    table
 }

@@ -120,6 +120,7 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                     data_address,
                     compute_region: settings.compute_region.clone(),
                     capacity: settings.capacity,
+                    reached_by: settings.reached_by.clone(),
                     control: settings.control.clone(),
                     token: process.token.clone(),
                     state_dir: process.dir.relay(),

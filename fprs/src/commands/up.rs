@@ -295,6 +295,7 @@ fn relay_settings(
         data_address: addresses.relay,
         compute_region: settings.compute_region.clone(),
         capacity: settings.capacity,
+        reached_by: settings.reached_by.clone(),
         control: vec![addresses.admin.to_string()],
         token: token.to_owned(),
         state_dir: dir.relay(),

@@ -36,17 +36,23 @@ enum Step {
 impl Peers {
     /// The connections to a replica's relay.
     pub fn get(&self, replica: &Replica) -> Rc<Peer> {
-        if let Some(peer) = self.of.borrow().get(&replica.id) {
+        let source = replica.egress.as_ref();
+        if let Some(peer) = self.of.borrow().get(&replica.id)
+            && peer.goes(replica.address, source)
+        {
             return Rc::clone(peer);
         }
-        let peer = Peer::among(replica.address, &replica.dials);
+        let peer = Peer::among(replica.address, &replica.dials, source);
         if replica.is_gone() {
             // Nobody would tell us again to let it go.
             return peer;
         }
-        self.of
-            .borrow_mut()
-            .insert(Arc::clone(&replica.id), Rc::clone(&peer));
+        let id = Arc::clone(&replica.id);
+        let old = self.of.borrow_mut().insert(id, Rc::clone(&peer));
+        // What goes elsewhere, or leaves by another pool, is another one's: never reused.
+        if let Some(old) = old {
+            old.close();
+        }
         peer
     }
 

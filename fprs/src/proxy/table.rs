@@ -7,6 +7,7 @@ mod nobody;
 
 use std::collections::HashMap as StdMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use fprs_autoscaler_client::{Demand, Gauge, ServerDemand};
 use fprs_config::{Applied, Auth, Cors, ReplicaState, ServerView, Snapshot, WebSocketAuth, limits};
 use fprs_forward::Owner;
 use fprs_forward::upstream::dials::Dials;
+use fprs_forward::upstream::source::Source;
 use http::HeaderValue;
 use imbl::GenericHashMap;
 use imbl::shared_ptr::DefaultSharedPtr;
@@ -25,6 +27,7 @@ use crate::proxy::admit::{Tenant, Tenants};
 use crate::proxy::auth::View;
 use crate::proxy::host::{self, Host};
 use crate::proxy::mirror::{Mirroring, Mirrors};
+use crate::proxy::sources::Sources;
 
 use self::nobody::Nobody;
 
@@ -104,6 +107,8 @@ pub struct Replica {
     pub address: SocketAddr,
     /// Among whose its relay is dialled: the tenant's that its server had when it appeared.
     pub dials: Arc<Dials>,
+    /// From where its relay is dialled, where that is by an egress pool.
+    pub egress: Option<Arc<Source>>,
     /// Its share beside its siblings.
     pub weight: u32,
     /// Its exchanges in flight through this proxy.
@@ -193,6 +198,11 @@ impl Replica {
             .store(now_ms << 24 | others.min(0xff_ffff), Ordering::Relaxed);
     }
 
+    /// The egress pool by which it is reached; empty: by none.
+    pub fn pool(&self) -> &str {
+        self.egress.as_ref().map_or("", |source| source.pool())
+    }
+
     /// No table has it any more: nothing is to be kept for it.
     pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
@@ -227,23 +237,26 @@ pub struct Tables {
     demand: Arc<Demand>,
     tenants: Tenants,
     mirrors: Mirrors,
+    sources: Sources,
     nobody: Nobody,
 }
 
 impl Tables {
     /// An empty table for a zone.
     pub fn new(zone: &str, demand: Arc<Demand>) -> Arc<Self> {
-        Self::with(zone, demand, Mirrors::default())
+        let nowhere = Sources::new(Path::new(""));
+        Self::with(zone, demand, Mirrors::default(), nowhere)
     }
 
-    /// An empty table for a zone, whose mirrors are those.
-    pub fn with(zone: &str, demand: Arc<Demand>, mirrors: Mirrors) -> Arc<Self> {
+    /// An empty table for a zone, whose mirrors and egress pools are those.
+    pub fn with(zone: &str, demand: Arc<Demand>, mirrors: Mirrors, sources: Sources) -> Arc<Self> {
         Arc::new(Self {
             zone: zone.to_owned(),
             current: ArcSwap::default(),
             demand,
             tenants: Tenants::default(),
             mirrors,
+            sources,
             nobody: Nobody::default(),
         })
     }
@@ -256,6 +269,11 @@ impl Tables {
     /// The tenants of its servers.
     pub const fn tenants(&self) -> &Tenants {
         &self.tenants
+    }
+
+    /// The egress pools of its replicas.
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// The mirrors of its servers.
@@ -405,7 +423,7 @@ impl Tables {
                 let address = replica.address?;
                 let same = known
                     .get(&*replica.id)
-                    .filter(|known| known.address == address);
+                    .filter(|known| known.address == address && known.pool() == &*replica.egress);
                 Some(match same {
                     Some(same) => Arc::clone(same),
                     None => self.replica(server, &tenant, replica, address)?,
@@ -457,6 +475,7 @@ impl Tables {
             header: HeaderValue::from_str(&replica.id).ok()?,
             address,
             dials: Arc::clone(tenant.dials()),
+            egress: (!replica.egress.is_empty()).then(|| self.sources.of(&replica.egress)),
             weight: replica.weight,
             gauge: self.demand.replica(server, &replica.id),
             reported: AtomicU64::new(0),

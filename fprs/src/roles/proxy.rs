@@ -17,6 +17,7 @@ use crate::process::Parts;
 use crate::proxy::access_log::Destination;
 use crate::proxy::metrics::Metrics;
 use crate::proxy::mirror::{self, Mirrors};
+use crate::proxy::sources::Sources;
 use crate::proxy::table::Edit;
 use crate::proxy::{AccessLog, Proxy, Settings, Tables, admit};
 use crate::roles::follow::Observer;
@@ -55,6 +56,7 @@ impl Proxying {
             &settings.zone,
             Arc::clone(&demand),
             Mirrors::new(settings.mirror_limit, settings.capture_dir.clone()),
+            Sources::new(&settings.egress_state_dir),
         );
         let metrics = Metrics::new(cores).map_err(Failure::new)?;
         registry
@@ -130,6 +132,8 @@ impl Proxying {
                 }
             });
         }
+        let sources = self.tables.sources().clone();
+        parts.run("the egress pools", sources.follow());
         let settings = reporter::Settings {
             proxy: format!("proxy-{:08x}", fastrand::u32(..)),
             epoch: epoch(),

@@ -71,6 +71,13 @@ pub struct Given {
     /// Where the proxy writes what mirrors capture [default: nowhere]
     #[arg(long, env = "FPRS_CAPTURE_DIR")]
     pub capture_dir: Option<PathBuf>,
+    /// Where the egress agent of this machine keeps its state, for replicas that are reached by a pool
+    /// [default: /run/fprs-egress]
+    #[arg(long, env = "FPRS_EGRESS_STATE_DIR")]
+    pub egress_state_dir: Option<PathBuf>,
+    /// The egress pool by which proxies reach this worker [default: none]
+    #[arg(long, env = "FPRS_REACHED_BY")]
+    pub reached_by: Option<String>,
     /// Where the proxy writes a line of JSON for each request: a file, or `-` for standard output
     /// [default: nowhere]
     #[arg(long, env = "FPRS_ACCESS_LOG")]
@@ -165,6 +172,8 @@ impl Given {
             buffer_limit: self.buffer_limit.or(file.buffer_limit),
             mirror_limit: self.mirror_limit.or(file.mirror_limit),
             capture_dir: self.capture_dir.or(file.capture_dir),
+            egress_state_dir: self.egress_state_dir.or(file.egress_state_dir),
+            reached_by: self.reached_by.or(file.reached_by),
             access_log: self.access_log.or(file.access_log),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             deadlines: if self.deadlines.is_empty() {

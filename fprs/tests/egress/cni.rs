@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::world::{World, previous, result, wait, world};
+use crate::world::{POOLS, SERVER, STATIC, World, container, previous, result, wait, world};
 
 /// Containers at once.
 const MANY: u8 = 100;
@@ -116,6 +116,47 @@ fn calls_that_are_killed_at_any_point_leave_nothing_after_gc() {
     assert_eq!(bound(&world), ["10.88.0.2 51901"]);
     let left = world.output("w", "nft", &["list", "table", "inet", "fprs_egress_bound"]);
     assert!(!left.contains("10.89."), "{left}");
+}
+
+#[test]
+fn many_containers_share_a_rule_and_are_told_apart_by_a_map() {
+    let Some(mut world) = world() else { return };
+    world.map_above(3);
+    world.start_all();
+    let whoami = world.whoami("srv", SERVER);
+    let seen = |n: usize| world.seen_as(&container(n), whoami);
+    for (n, pool) in POOLS.iter().enumerate() {
+        world.bind(n, pool);
+        wait("the static IP", || seen(n) == Some(STATIC[n].to_string()));
+    }
+    let each: BTreeSet<String> = bound(&world).into_iter().collect();
+    let rules = ["10.88.0.2 51901", "10.88.0.3 51902"].map(str::to_owned);
+    assert_eq!(each, rules.into());
+    // What is beyond the border changes how all are told apart, and nothing else.
+    for n in 0..3 {
+        assert!(add(&world, n).wait().unwrap().success());
+        for (n, ip) in STATIC.iter().enumerate() {
+            assert_eq!(seen(n), Some(ip.to_string()), "with {n} more");
+        }
+    }
+    assert_eq!(bound(&world), Vec::<String>::new());
+    let marked = || {
+        let rules = world.output("w", "ip", &["rule", "show"]);
+        rules.matches("fwmark").count()
+    };
+    assert_eq!(marked(), 2, "one for each pool");
+    assert!(world.cni("CHECK", "c1", "one", Some(previous(0))).1);
+    for n in 0..3 {
+        let (printed, done) = world.cni("DEL", &format!("many-{n}"), "one", None);
+        assert!(done, "{printed}");
+    }
+    assert_eq!((marked(), bound(&world).len()), (2, 0), "not at the border");
+    assert!(world.cni("DEL", "c2", "two", None).1);
+    assert_eq!(
+        (marked(), bound(&world)),
+        (0, vec!["10.88.0.2 51901".to_owned()])
+    );
+    assert_eq!(seen(0), Some(STATIC[0].to_string()));
 }
 
 fn address(n: u8) -> Ipv4Addr {

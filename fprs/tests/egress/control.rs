@@ -34,7 +34,8 @@ fn what_is_refused_is_counted_and_disturbs_nobody() {
         );
     }
     // An agent is no operator.
-    let own = json!([{ "static_ip": STATIC[0], "epoch": 99 }]).to_string();
+    let own = json!({ "term": 0, "static_ips": [{ "static_ip": STATIC[0], "epoch": 99 }] });
+    let own = own.to_string();
     assert_eq!(ask(&world, AGENT, "/v1/ownership", &own).0, 401);
     for (body, status) in [
         ("{".to_owned(), 400),
@@ -165,6 +166,54 @@ fn control() -> SocketAddr {
     SocketAddr::from((GATEWAYS[0], CONTROL))
 }
 
+#[test]
+fn what_a_tenant_used_is_counted_over_restarts() {
+    let Some(mut world) = world() else { return };
+    let path = world.path("g1.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let identity = "identity = \"w1\"\n";
+    std::fs::write(
+        &path,
+        text.replace(identity, &format!("{identity}tenant = \"acme\"\n")),
+    )
+    .unwrap();
+    world.start_all();
+    wait("keepalives to be counted", || used(&world, "acme").0 > 0);
+    // Written down when peers change: the agent connects anew.
+    world.kill("w");
+    world.start("w", "agent");
+    let mut before = (0, 0);
+    wait("its new session", || {
+        before = used(&world, "acme");
+        world.log("w").matches("INFO connected").count() >= 8
+    });
+    world.kill("g1");
+    world.start("g1", "gateway");
+    let after = used(&world, "acme");
+    assert!(after.0 > 0 && after.1 > 0, "{after:?} after {before:?}");
+    wait("more", || used(&world, "acme").0 > after.0);
+    let (_, metrics) = ask(&world, "admin-secret", "/metrics", "");
+    assert!(
+        metrics.contains(
+            "fprs_egress_usage_bytes_total{static_ip=\"203.0.113.101\",tenant=\"acme\",way=\"in\"}"
+        ),
+        "{metrics}"
+    );
+}
+
+/// Bytes in and out that the first gateway counts for a tenant, of the first static IP.
+fn used(world: &World, tenant: &str) -> (u64, u64) {
+    let status: Value = serde_json::from_str(&status(world)).unwrap();
+    let usage = status["static_ips"][0]["usage"].as_array().unwrap();
+    let used = usage.iter().find(|used| used["tenant"] == tenant);
+    used.map_or((0, 0), |used| {
+        (
+            used["received"].as_u64().unwrap(),
+            used["sent"].as_u64().unwrap(),
+        )
+    })
+}
+
 fn status(world: &World) -> String {
     let (status, body) = ask(world, "admin-secret", "/v1/status", "");
     assert_eq!(status, 200, "{body}");
@@ -172,7 +221,7 @@ fn status(world: &World) -> String {
 }
 
 /// Status and body of the first gateway's answer. Without a body it is a GET.
-fn ask(world: &World, credential: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) fn ask(world: &World, credential: &str, path: &str, body: &str) -> (u16, String) {
     let mut stream = tls(world);
     let method = if body.is_empty() { "GET" } else { "POST" };
     let request = format!(

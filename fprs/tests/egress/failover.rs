@@ -127,7 +127,7 @@ fn what_a_reconciler_left_undone_the_next_one_does() {
 }
 
 /// The gateway that owns the first static IP and has the route, once the internet sees it so.
-fn settled(world: &World) -> usize {
+pub(crate) fn settled(world: &World) -> usize {
     let whoami = world.whoami("srv", SERVER);
     let c1 = container(0);
     let mut found = None;
@@ -143,7 +143,7 @@ fn settled(world: &World) -> usize {
 
 /// Two connections of the bound container that never stop: one asks and is answered, on the other
 /// only the server sends. Each ends with the longest pause it saw.
-struct Live {
+pub(crate) struct Live {
     asks: JoinHandle<Duration>,
     pushes: JoinHandle<Duration>,
     stop: TcpStream,
@@ -151,7 +151,7 @@ struct Live {
 }
 
 impl Live {
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         let (listener, address) = world.listen("srv", SERVER);
         let c1 = container(0);
         let asks = world.connect(&c1, address, PATIENCE).unwrap();
@@ -174,7 +174,7 @@ impl Live {
     }
 
     /// Waits until both flow again, and gives their longest pauses.
-    fn stop(self) -> (Duration, Duration) {
+    pub(crate) fn stop(self) -> (Duration, Duration) {
         // Long enough that a connection that never comes back is seen as such.
         std::thread::sleep(2 * LONGEST);
         self.stop.shutdown(std::net::Shutdown::Both).unwrap();

@@ -11,10 +11,16 @@
 )]
 
 mod binding;
+mod clouding;
 mod cni;
 mod control;
 mod failover;
+mod fencing;
+mod leading;
 mod many;
+mod proxying;
 mod refused;
 mod shaping;
+mod speed;
+mod storm;
 mod world;

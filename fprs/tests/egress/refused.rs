@@ -2,7 +2,7 @@
 //! its static IP, to the internet.
 
 use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
@@ -152,15 +152,12 @@ fn ipv6_of_a_bound_container_does_not_leave() {
     });
     world.ip("c1", "route add default via fd00:2::1");
     world.ip("srv", "route add fd00:2::/64 via fd00:1::20");
+    let listener = world.inside("srv", || TcpListener::bind("[fd00:1::10]:0").unwrap());
+    let server = listener.local_addr().unwrap();
     let reaches = || {
-        let ping = ["-6", "-c", "1", "-W", "1", "fd00:1::10"];
         world
-            .command("c1", "ping")
-            .args(ping)
-            .output()
-            .unwrap()
-            .status
-            .success()
+            .connect("c1", server, Duration::from_secs(1))
+            .is_some()
     };
     wait("IPv6 before it is bound", reaches);
     world.bind(0, "one");

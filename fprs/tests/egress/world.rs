@@ -6,11 +6,15 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fprs_testkit::TempDir;
+use nix::ifaddrs::getifaddrs;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Where the server is.
@@ -30,6 +34,15 @@ pub(crate) const CONTAINERS: [Ipv4Addr; 2] =
     [Ipv4Addr::new(10, 88, 0, 2), Ipv4Addr::new(10, 88, 0, 3)];
 /// Where gateways' control listens.
 pub(crate) const CONTROL: u16 = 8443;
+/// Where control of the plane is.
+pub(crate) const STORE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 30)), 9090);
+/// Runs a program that sees no WireGuard sockets but its own: names of devices are another namespace's,
+/// too.
+const OWN_SOCKETS: &str = "mkdir -p /var/run/wireguard && mount -t tmpfs own /var/run/wireguard && \
+                           exec \"$@\"";
+/// Its admin token.
+pub(crate) const TOKEN: &str = "fprs-egress-tests";
 /// Longest wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -41,6 +54,10 @@ pub(crate) struct World {
     prefix: String,
     dir: TempDir,
     running: Vec<(String, Child)>,
+    /// Namespaces beside those that every world has.
+    more: Vec<String>,
+    /// Bound containers that have a rule each.
+    map_above: usize,
 }
 
 /// A world, or none where there can't be one: said loudly, and a failure where it is required.
@@ -63,6 +80,15 @@ pub(crate) fn world() -> Option<World> {
     None
 }
 
+/// The binary that is tried: this build's, or another one, as where speed is measured.
+pub(crate) fn fprs() -> &'static str {
+    static BINARY: OnceLock<String> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let given = std::env::var("FPRS_EGRESS_BINARY");
+        given.unwrap_or_else(|_| env!("CARGO_BIN_EXE_fprs").to_owned())
+    })
+}
+
 /// Whether that program is where programs are.
 pub(crate) fn installed(tool: &str) -> bool {
     ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
@@ -78,6 +104,8 @@ impl World {
             prefix: format!("fpe{}-{count}-", std::process::id()),
             dir: TempDir::new().unwrap(),
             running: Vec::new(),
+            more: Vec::new(),
+            map_above: 256,
         };
         for name in ["lan", "srv", "g1", "g2", "w", "rec", "c1", "c2"] {
             ip(&["netns", "add", &world.netns(name)]);
@@ -102,6 +130,14 @@ impl World {
         );
         world.settings();
         world
+    }
+
+    /// One more namespace on the link.
+    pub(crate) fn add_namespace(&mut self, name: &str, address: Ipv4Addr) {
+        ip(&["netns", "add", &self.netns(name)]);
+        self.more.push(name.to_owned());
+        self.ip(name, "link set lo up");
+        self.plug(name, address);
     }
 
     /// A namespace on the link.
@@ -150,7 +186,7 @@ impl World {
     /// A certificate that the world's authority signed.
     pub(crate) fn certificate(&self, name: &str, address: Ipv4Addr) {
         let dir = self.path("");
-        let made = Command::new(env!("CARGO_BIN_EXE_fprs"))
+        let made = Command::new(fprs())
             .args(["egress", "certificate", name, &address.to_string(), "--dir"])
             .arg(dir)
             .status();
@@ -159,6 +195,12 @@ impl World {
 
     /// Starts a process of egress and waits until it serves.
     pub(crate) fn start(&mut self, name: &str, role: &str) {
+        let settings = self.path(&format!("{name}.toml"));
+        self.start_in(name, name, &["egress", role, settings.to_str().unwrap()]);
+    }
+
+    /// Starts a process in that namespace and waits until it serves.
+    pub(crate) fn start_in(&mut self, name: &str, netns: &str, args: &[&str]) {
         let ready = self.path(&format!("{name}.ready"));
         std::fs::remove_file(&ready).ok();
         let log = File::options()
@@ -167,9 +209,10 @@ impl World {
             .open(self.path(&format!("{name}.log")))
             .unwrap();
         let child = self
-            .command(name, env!("CARGO_BIN_EXE_fprs"))
-            .args(["egress", role])
-            .arg(self.path(&format!("{name}.toml")))
+            .command(netns, "sh")
+            .args(["-c", OWN_SOCKETS, "sh", fprs()])
+            .env("FPRS_ADMIN_TOKEN", TOKEN)
+            .args(args)
             .arg("--ready-file")
             .arg(&ready)
             .stderr(log)
@@ -185,6 +228,74 @@ impl World {
         self.start("g2", "gateway");
         self.start("rec", "reconciler");
         self.start("w", "agent");
+        self.settle();
+    }
+
+    /// Starts control, in the reconciler's namespace.
+    pub(crate) fn start_control(&mut self) {
+        let (data, admin) = (self.path("control"), STORE.to_string());
+        let data = data.to_str().unwrap();
+        std::fs::write(self.path("token"), TOKEN).unwrap();
+        let args = ["control", "--data-dir", data, "--admin", &admin];
+        self.start_in("control", "rec", &args);
+    }
+
+    /// What users type, beside control; what it prints.
+    pub(crate) fn fprs(&self, args: &[&str]) -> String {
+        let output = self
+            .command("rec", fprs())
+            .env("FPRS_ADMIN_TOKEN", TOKEN)
+            .env("FPRS_ADMIN", STORE.to_string())
+            .args(args)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "fprs {}: {said}", args.join(" "));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Both static IPs as pools of the store.
+    pub(crate) fn add_pools(&self) {
+        let [g1, g2] = GATEWAYS;
+        for (pool, ip) in POOLS.iter().zip(STATIC) {
+            self.fprs(&[
+                "egress",
+                "pool",
+                "add",
+                pool,
+                "--ip",
+                &ip.to_string(),
+                "--gateway",
+                &format!("g1={g1}:{CONTROL}"),
+                "--gateway",
+                &format!("g2={g2}:{CONTROL}"),
+            ]);
+        }
+    }
+
+    /// Starts a reconciler that has its pools and its lease in the store, in that namespace.
+    pub(crate) fn start_candidate(&mut self, name: &str, netns: &str, more: &str) {
+        let settings = self.path(&format!("{name}.toml"));
+        let text = format!(
+            "admin_secret_file = \"admin\"\nauthority = \"ca.pem\"\ncontrol = [\"{STORE}\"]\n\
+             token_file = \"token\"\nholder = \"{name}\"\n{more}"
+        );
+        std::fs::write(&settings, text).unwrap();
+        let settings = settings.to_str().unwrap().to_owned();
+        self.start_in(name, netns, &["egress", "reconciler", &settings]);
+    }
+
+    /// Everything, where no kernel shows who owns what.
+    pub(crate) fn start_all_but_owners(&mut self) {
+        self.start("g1", "gateway");
+        self.start("g2", "gateway");
+        self.start("rec", "reconciler");
+        self.start("w", "agent");
+        wait("a route", || self.pool(POOLS[0])["active"].is_number());
+    }
+
+    /// Waits until what was started carries traffic.
+    pub(crate) fn settle(&self) {
         wait("both tunnels of both pools", || {
             self.log("w").matches("INFO connected").count() >= 4
         });
@@ -198,6 +309,13 @@ impl World {
         });
     }
 
+    /// Stops a process of ours where it is, or lets it go on.
+    pub(crate) fn signal(&self, name: &str, signal: Signal) {
+        let running = self.running.iter().find(|(running, _)| running == name);
+        let pid = running.unwrap().1.id().cast_signed();
+        kill(Pid::from_raw(pid), signal).unwrap();
+    }
+
     /// Ends a process of ours at once, as a crash does.
     pub(crate) fn kill(&mut self, name: &str) {
         let running = self.running.iter_mut().find(|(running, _)| running == name);
@@ -209,14 +327,18 @@ impl World {
 
     /// Which gateway owns that static IP, as its kernel has it.
     pub(crate) fn owner(&self, static_ip: Ipv4Addr) -> Option<usize> {
-        (0..GATEWAYS.len()).find(|n| {
-            let output = self.output(
-                &format!("g{}", n + 1),
-                "ip",
-                &["-4", "addr", "show", "dev", "eth0"],
-            );
-            output.contains(&format!("{static_ip}/32"))
-        })
+        (0..GATEWAYS.len()).find(|n| self.holds(*n, static_ip))
+    }
+
+    /// Whether that gateway's kernel has that static IP.
+    pub(crate) fn holds(&self, gateway: usize, static_ip: Ipv4Addr) -> bool {
+        let all = self.inside(&format!("g{}", gateway + 1), || {
+            getifaddrs()
+                .unwrap()
+                .filter_map(|found| Some(found.address?.as_sockaddr_in()?.ip()))
+                .collect::<Vec<Ipv4Addr>>()
+        });
+        all.contains(&static_ip)
     }
 
     /// What the agent keeps of a pool.
@@ -230,6 +352,11 @@ impl World {
     pub(crate) fn bind(&self, n: usize, pool: &str) {
         let (printed, done) = self.cni("ADD", &container(n), pool, Some(previous(n)));
         assert!(done, "{printed}");
+    }
+
+    /// From now on so many bound containers have a rule each, and more a map.
+    pub(crate) fn map_above(&mut self, map_above: usize) {
+        self.map_above = map_above;
     }
 
     /// Calls the plugin.
@@ -270,13 +397,14 @@ impl World {
             "type": "fprs-egress",
             "pool": pool,
             "stateDir": self.state_dir(),
+            "mapAbove": self.map_above,
             "cni.dev/valid-attachments": valid,
         });
         if let Some(previous) = previous {
             config["prevResult"] = previous;
         }
         let mut child = self
-            .command("w", env!("CARGO_BIN_EXE_fprs"))
+            .command("w", fprs())
             .args(["egress", "cni"])
             .env("CNI_COMMAND", verb)
             .env("CNI_CONTAINERID", id)
@@ -370,7 +498,7 @@ impl World {
         ip(&args);
     }
 
-    fn nft(&self, name: &str, text: &str) {
+    pub(crate) fn nft(&self, name: &str, text: &str) {
         let path = self.path("host.nft");
         std::fs::write(&path, text).unwrap();
         let nft = self.command(name, "nft").arg("-f").arg(path).status();
@@ -419,8 +547,17 @@ impl Drop for World {
                 eprintln!("--- {name}\n{log}");
             }
         }
-        for name in ["lan", "srv", "g1", "g2", "w", "rec", "c1", "c2"] {
+        let all = ["lan", "srv", "g1", "g2", "w", "rec", "c1", "c2"];
+        for name in all.into_iter().chain(self.more.iter().map(String::as_str)) {
             let netns = format!("{}{name}", self.prefix);
+            // What those that were killed have left: programs of tunnels and of replicas.
+            let left = Command::new("ip").args(["netns", "pids", &netns]).output();
+            let left = left.map(|output| output.stdout).unwrap_or_default();
+            for pid in String::from_utf8_lossy(&left).lines() {
+                if let Ok(pid) = pid.trim().parse() {
+                    kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+                }
+            }
             Command::new("ip")
                 .args(["netns", "del", &netns])
                 .status()
@@ -525,7 +662,7 @@ pub(crate) fn reconciler(drained: &str) -> String {
     text
 }
 
-fn sha256(text: &str) -> String {
+pub(crate) fn sha256(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest
         .as_ref()

@@ -235,6 +235,7 @@ impl TestRelay {
             data_address: "127.0.0.1:7070".parse().unwrap(),
             compute_region: "local".to_owned(),
             capacity: 100,
+            reached_by: String::new(),
             control: control.iter().map(ToString::to_string).collect(),
             token: TOKEN.to_owned(),
             state_dir: state_dir.path().to_owned(),

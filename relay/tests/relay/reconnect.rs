@@ -132,6 +132,7 @@ async fn two_relays_cannot_share_a_state_directory() {
         data_address: "127.0.0.1:7070".parse().unwrap(),
         compute_region: "local".to_owned(),
         capacity: 1,
+        reached_by: String::new(),
         control: vec!["127.0.0.1:9".to_owned()],
         token: TOKEN.to_owned(),
         state_dir: relay.state_dir.path().to_owned(),

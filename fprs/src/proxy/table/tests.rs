@@ -1,9 +1,12 @@
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fprs_config::{Change, Key, Kind, ReplicaState};
+use fprs_config::{Change, Key, Kind, Record, ReplicaState, samples};
+use fprs_forward::upstream::h2::Peer;
 
 use super::{Found, Replica};
+use crate::proxy::peers::Peers;
 use crate::proxy::testing::{World, domain, replica, server};
 
 fn deleted(kind: Kind, name: &str) -> Change {
@@ -171,4 +174,29 @@ fn one_change_costs_the_same_among_a_hundred_servers_and_twenty_thousand() {
     // A cost that grew with the table would be two hundred times higher; unoptimised code and a
     // shared machine blur the rest. The benchmark `table` has exact figures, up to 100,000.
     assert!(many < few * 4, "{few:?} among 100, {many:?} among 20,000");
+}
+
+#[test]
+fn a_replica_whose_pool_changes_is_dialled_anew_and_shares_no_connection_with_what_it_was() {
+    let mut world = World::new();
+    let record = |egress: &str| {
+        Record::Replica(fprs_config::Replica {
+            egress: egress.into(),
+            ..samples::replica("r", "s", ReplicaState::Ready)
+        })
+        .change()
+    };
+    let peers = Peers::default();
+    let mut seen: Vec<Rc<Peer>> = Vec::new();
+    for egress in ["", "one", "two", "two", ""] {
+        world.commit(vec![server("s"), record(egress)]);
+        let replica = ready(&world, "s").remove(0);
+        assert_eq!(replica.pool(), egress);
+        seen.push(peers.get(&replica));
+    }
+    let shared: Vec<(usize, usize)> = (0..seen.len())
+        .flat_map(|a| (0..a).map(move |b| (b, a)))
+        .filter(|(b, a)| Rc::ptr_eq(&seen[*b], &seen[*a]))
+        .collect();
+    assert_eq!(shared, [(2, 3)], "the same pool, and nothing else");
 }

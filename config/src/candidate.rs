@@ -1,22 +1,21 @@
-//! PURE. When a process may take the `autoscaler` lease, and what it then writes. At most one
-//! process decides: every commit of the holder expects the lease as the holder last wrote it.
+//! PURE. When a process may take a lease, and what it then writes. At most one process decides: every
+//! commit of the holder expects the lease as the holder last wrote it.
 
 use std::net::SocketAddr;
 
-use fprs_config::{Lease, Millis, Revision};
-
-/// The lease's name.
-pub(crate) const NAME: &str = "autoscaler";
+use crate::key::Revision;
+use crate::record::{Lease, Millis};
 
 /// A lease that is not renewed for this long is free, in milliseconds.
-pub(crate) const TTL_MS: Millis = 2_000;
+pub const TTL_MS: Millis = 2_000;
 
 /// The holder renews it this often, in milliseconds: three misses lose nothing.
-pub(crate) const RENEW_MS: Millis = 500;
+pub const RENEW_MS: Millis = 500;
 
-/// A process that wants the lease.
+/// A process that wants a lease.
 #[derive(Clone, Debug)]
-pub(crate) struct Candidate {
+pub struct Candidate {
+    name: &'static str,
     holder: String,
     address: SocketAddr,
     /// The lease somebody else holds, and since when it has been like that.
@@ -25,9 +24,10 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// `holder` is unique in the plane and the same after a restart of the process, which then need
-    /// not wait for its own lease to end; `address` is where it takes reports.
-    pub(crate) const fn new(holder: String, address: SocketAddr) -> Self {
+    /// not wait for its own lease to end; `address` is where it answers.
+    pub const fn new(name: &'static str, holder: String, address: SocketAddr) -> Self {
         Self {
+            name,
             holder,
             address,
             watched: None,
@@ -37,7 +37,7 @@ impl Candidate {
     /// The lease to write now, if it may be taken: there is none, it is this process's own from
     /// before, or nobody has renewed it for its whole ttl. That is measured by watching it change,
     /// since clocks of machines differ. `now_ms` is monotonic.
-    pub(crate) fn take(
+    pub fn take(
         &mut self,
         known: Option<(&Lease, Revision)>,
         now_ms: u64,
@@ -63,13 +63,13 @@ impl Candidate {
     }
 
     /// The held lease, renewed.
-    pub(crate) fn renew(&self, held: &Lease, now_unix_ms: Millis) -> Lease {
+    pub fn renew(&self, held: &Lease, now_unix_ms: Millis) -> Lease {
         self.lease(held.epoch, now_unix_ms)
     }
 
     fn lease(&self, epoch: u64, now_unix_ms: Millis) -> Lease {
         Lease {
-            name: NAME.to_owned(),
+            name: self.name.to_owned(),
             holder: self.holder.clone(),
             address: self.address,
             epoch,
@@ -84,14 +84,18 @@ mod tests {
     use super::*;
 
     fn candidate(holder: &str) -> Candidate {
-        Candidate::new(holder.into(), SocketAddr::from(([127, 0, 0, 1], 9090)))
+        Candidate::new(
+            "autoscaler",
+            holder.into(),
+            SocketAddr::from(([127, 0, 0, 1], 9090)),
+        )
     }
 
     #[test]
     fn a_free_lease_is_taken_at_once() {
         let lease = candidate("a").take(None, 0, 77).expect("free");
         assert_eq!((lease.epoch, lease.renewed_unix_ms), (1, 77));
-        assert_eq!(lease.name, NAME);
+        assert_eq!(lease.name, "autoscaler");
     }
 
     #[test]
