@@ -88,6 +88,7 @@ fn hello(origin: SocketAddr) -> Message {
         capacity: 8,
         epoch: 1,
         draining: false,
+        egress: String::new(),
     };
     Message::Hello(Hello {
         worker: Some(worker),
