@@ -95,6 +95,7 @@ impl Proxy {
     fn ended<D: Downstream>(&self, outcome: Outcome, asked: &mut Asked, downstream: &mut D) {
         asked.note.ended(&outcome);
         match (outcome.end, outcome.status) {
+            (End::Complete, _) if asked.failed => self.counters.failed(),
             (End::Complete, status) => self.counters.complete(status.unwrap_or_default()),
             (End::Client(Gone::Broken | Gone::Stalled), None) => {
                 self.answer(&Answer::new(Reason::BadRequest), asked, downstream);
@@ -141,6 +142,7 @@ impl Carrier {
             owner,
             sending,
             note,
+            failed,
         } = terms;
         if self.ledger.refuses(owner) {
             return Err(Refused::Full);
@@ -171,7 +173,7 @@ impl Carrier {
             }
             let ended = match send(inbound, &replica, slot, last) {
                 Ok(mut upstream) => {
-                    let observer = Reported::of(&replica, note);
+                    let observer = Reported::of(&replica, note, failed);
                     carry(observer, &mut upstream, rules, &mut holding, downstream).await
                 }
                 Err(failure) => Ended::Refused(failure.into()),
@@ -200,12 +202,16 @@ struct Terms<'a> {
     owner: &'a Owner,
     sending: Sending,
     note: &'a mut Note,
+    /// See [`Asked::failed`].
+    failed: &'a mut bool,
 }
 
 /// What is kept of a request for its end.
 struct Asked {
     /// It is answered in gRPC's way.
     grpc: bool,
+    /// Its relay answered, since the program didn't.
+    failed: bool,
     note: Note,
 }
 
@@ -266,7 +272,11 @@ impl Service for Proxy {
         forwarded::tell(fields, &inbound.client, &self.edges, fastrand::u128(..));
         let grpc = grpc::is_call(fields);
         let note = Note::of(self.pen.as_ref(), inbound, &self.edges);
-        let asked = &mut Asked { grpc, note };
+        let asked = &mut Asked {
+            grpc,
+            failed: false,
+            note,
+        };
         let route = match self.admit(&mut inbound.request, &inbound.client) {
             Ok(route) => route,
             Err(Turned::Refused(answer)) => return self.answer(&answer, asked, downstream),
@@ -289,6 +299,7 @@ impl Service for Proxy {
             owner: &owner,
             sending: Sending::default(),
             note: &mut asked.note,
+            failed: &mut asked.failed,
         };
         let offered = match self.copies(&route, inbound) {
             None => self.carrier.offer(route, inbound, terms, downstream).await,
@@ -345,14 +356,16 @@ struct Reported<'a> {
     /// Why the relay sent the request to no program.
     refusal: Option<Reason>,
     note: &'a mut Note,
+    failed: &'a mut bool,
 }
 
 impl<'a> Reported<'a> {
-    const fn of(replica: &'a Replica, note: &'a mut Note) -> Self {
+    const fn of(replica: &'a Replica, note: &'a mut Note, failed: &'a mut bool) -> Self {
         Self {
             replica,
             refusal: None,
             note,
+            failed,
         }
     }
 }
@@ -369,11 +382,12 @@ impl Observer for Reported<'_> {
             // With its program's answer a relay never sends a reason.
             return Verdict::Pass;
         }
-        self.refusal = response
+        let reason = response
             .headers()
             .get(fields::REASON)
-            .and_then(|reason| Reason::of(reason.as_bytes()))
-            .filter(|reason| reason.is_before_program());
+            .and_then(|reason| Reason::of(reason.as_bytes()));
+        *self.failed = reason.is_some();
+        self.refusal = reason.filter(|reason| reason.is_before_program());
         match self.refusal {
             Some(_) => Verdict::Refused,
             None => Verdict::Pass,
