@@ -14,6 +14,8 @@ use prometheus::{IntCounterVec, Opts};
 pub struct Core {
     /// Exchanges that ended whole, by the first digit of their status.
     complete: [AtomicU64; 6],
+    /// Exchanges that the relay answered, since the program gave no answer.
+    failed: AtomicU64,
     /// Exchanges that the client left.
     left: AtomicU64,
     /// Exchanges cut after their head because the upstream failed.
@@ -28,6 +30,11 @@ impl Core {
         if let Some(counter) = self.complete.get(usize::from(status.as_u16() / 100)) {
             add(counter);
         }
+    }
+
+    /// The relay answered for its program.
+    pub fn failed(&self) {
+        add(&self.failed);
     }
 
     /// The client left an exchange.
@@ -56,7 +63,7 @@ fn add(counter: &AtomicU64) {
 /// What a proxy's requests came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Exchanges that ended whole.
+    /// Exchanges that ended whole, those that a relay answered too.
     pub complete: u64,
     /// Exchanges that the client left.
     pub left: u64,
@@ -107,7 +114,8 @@ impl Metrics {
         Totals {
             complete: classes
                 .map(|class| self.sum(|core| core.complete.get(class)))
-                .sum(),
+                .sum::<u64>()
+                + self.sum(|core| Some(&core.failed)),
             left: self.sum(|core| Some(&core.left)),
             cut: self.sum(|core| Some(&core.cut)),
             answers: answers
@@ -141,12 +149,12 @@ impl Collector for Metrics {
             let count = self.sum(|core| core.complete.get(class));
             self.exchanges.with_label_values(&[label]).inc_by(count);
         }
-        self.exchanges
-            .with_label_values(&["left"])
-            .inc_by(self.sum(|core| Some(&core.left)));
-        self.exchanges
-            .with_label_values(&["cut"])
-            .inc_by(self.sum(|core| Some(&core.cut)));
+        let failed = self.sum(|core| Some(&core.failed));
+        let left = self.sum(|core| Some(&core.left));
+        let cut = self.sum(|core| Some(&core.cut));
+        for (label, count) in [("failed", failed), ("left", left), ("cut", cut)] {
+            self.exchanges.with_label_values(&[label]).inc_by(count);
+        }
         for reason in Reason::ALL {
             let count = self.sum(|core| core.answers.get(reason as usize));
             self.answers

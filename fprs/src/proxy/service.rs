@@ -94,6 +94,7 @@ impl Proxy {
     fn ended<D: Downstream>(&self, outcome: Outcome, asked: &mut Asked, downstream: &mut D) {
         asked.note.ended(&outcome);
         match (outcome.end, outcome.status) {
+            (End::Complete, _) if asked.failed => self.counters.failed(),
             (End::Complete, status) => self.counters.complete(status.unwrap_or_default()),
             (End::Client(Gone::Broken | Gone::Stalled), None) => {
                 self.answer(&Answer::new(Reason::BadRequest), asked, downstream);
@@ -140,6 +141,7 @@ impl Carrier {
             owner,
             sending,
             note,
+            failed,
         } = terms;
         if self.ledger.refuses(owner) {
             return Err(Refused::Full);
@@ -170,7 +172,7 @@ impl Carrier {
             }
             let ended = match send(inbound, &replica, slot, last) {
                 Ok(mut upstream) => {
-                    let observer = Reported::of(&replica, note);
+                    let observer = Reported::of(&replica, note, failed);
                     carry(observer, &mut upstream, rules, &mut holding, downstream).await
                 }
                 Err(failure) => Ended::Refused(failure.into()),
@@ -199,12 +201,16 @@ struct Terms<'a> {
     owner: &'a Owner,
     sending: Sending,
     note: &'a mut Note,
+    /// See [`Asked::failed`].
+    failed: &'a mut bool,
 }
 
 /// What is kept of a request for its end.
 struct Asked {
     /// It is answered in gRPC's way.
     grpc: bool,
+    /// Its relay answered, since the program didn't.
+    failed: bool,
     note: Note,
 }
 
@@ -265,7 +271,11 @@ impl Service for Proxy {
         forwarded::tell(fields, &inbound.client, &self.edges, fastrand::u128(..));
         let grpc = grpc::is_call(fields);
         let note = Note::of(self.pen.as_ref(), inbound, &self.edges);
-        let asked = &mut Asked { grpc, note };
+        let asked = &mut Asked {
+            grpc,
+            failed: false,
+            note,
+        };
         let route = match self.admit(&mut inbound.request, &inbound.client) {
             Ok(route) => route,
             Err(Turned::Refused(answer)) => return self.answer(&answer, asked, downstream),
@@ -288,6 +298,7 @@ impl Service for Proxy {
             owner: &owner,
             sending: Sending::default(),
             note: &mut asked.note,
+            failed: &mut asked.failed,
         };
         let offered = match self.copies(&route, inbound) {
             None => self.carrier.offer(route, inbound, terms, downstream).await,
@@ -344,14 +355,16 @@ struct Reported<'a> {
     /// Why the relay sent the request to no program.
     refusal: Option<Reason>,
     note: &'a mut Note,
+    failed: &'a mut bool,
 }
 
 impl<'a> Reported<'a> {
-    const fn of(replica: &'a Replica, note: &'a mut Note) -> Self {
+    const fn of(replica: &'a Replica, note: &'a mut Note, failed: &'a mut bool) -> Self {
         Self {
             replica,
             refusal: None,
             note,
+            failed,
         }
     }
 }
@@ -365,6 +378,7 @@ impl Observer for Reported<'_> {
             // With its program's answer a relay never sends a reason.
             return Verdict::Pass;
         }
+        *self.failed = told.reason.is_some();
         self.refusal = told.reason.filter(|reason| reason.is_before_program());
         match self.refusal {
             Some(_) => Verdict::Refused,

@@ -56,10 +56,34 @@ async fn the_documented_metrics_are_those_of_a_plane() {
     assert_eq!(exposed(&plane).await, documented);
 }
 
+#[tokio::test]
+async fn a_program_that_dies_without_an_answer_is_told_from_one_that_answers_500() {
+    let plane = Plane::start(env!("CARGO_BIN_EXE_fprs")).await;
+    let more = "hold = \"10s\"\nmin_replicas = 1";
+    plane.deploy(&program::manifest("web", more, &[])).await;
+    let (client, host) = (plane.h2().await, plane.host("web"));
+    let answer = client.get(&host, "/status/500").await.unwrap();
+    assert_eq!((answer.status, answer.header("x-fprs-reason")), (500, None));
+    let answer = client.get(&host, "/die/head").await.unwrap();
+    let reason = answer.header("x-fprs-reason");
+    assert_eq!((answer.status, reason), (502, Some("upstream_reset")));
+    for end in ["5xx", "failed"] {
+        let sample = format!("fprs_proxy_exchanges_total{{end=\"{end}\"}} 1\n");
+        until(&sample, SOON, async || {
+            text(&plane).await.contains(&sample).then_some(())
+        })
+        .await;
+    }
+}
+
 async fn exposed(plane: &Plane) -> BTreeMap<String, Metric> {
+    of(&text(plane).await)
+}
+
+async fn text(plane: &Plane) -> String {
     let mut admin = H1::connect(plane.admin()).await.unwrap();
     let answer = admin.get(&plane.admin().to_string(), "/metrics").await;
-    of(&answer.unwrap().text())
+    answer.unwrap().text()
 }
 
 fn of(text: &str) -> BTreeMap<String, Metric> {

@@ -156,14 +156,15 @@ impl Hurt {
         }
         self.delete_many().await;
         let mut trouble = JoinSet::new();
-        for (host, path, clients) in [
-            ("nobody", "/", 3),
-            ("limited", "/", 1),
-            ("web", "/die/head", 1),
-            ("broken-0", "/", 1),
+        // What floods one proxy would be refused there before it failed at its program.
+        for (proxy, server, path, clients) in [
+            (0, "nobody", "/", 8),
+            (0, "limited", "/", 1),
+            (0, "broken-0", "/", 1),
+            (1, "web", "/die/head", 1),
         ] {
             for _ in 0..clients {
-                trouble.spawn(ask(self.proxies[0].address("listen"), host, path));
+                trouble.spawn(ask(self.proxies[proxy].address("listen"), server, path));
             }
         }
         trouble.spawn(stall(self.proxies[0].address("listen")));

@@ -108,6 +108,7 @@ impl Carrier {
             owner: &mirror.owner,
             sending: Sending::once(),
             note: &mut Note::nothing(),
+            failed: &mut false,
         };
         let ended = self.offer(route, inbound, terms, shadow);
         match ended.await {
