@@ -35,13 +35,14 @@ pub(crate) enum Access {
 const WORKERS: &str = "/fprs.worker.v1.Workers/";
 
 /// The paths of what belongs to tenants; handlers look at whose it is.
-const OF_TENANTS: [&str; 7] = [
+const OF_TENANTS: [&str; 8] = [
     "/v1/servers",
     "/v1/tokens",
     "/v1/tickets",
     "/v1/tenants",
     "/v1/issuers",
     "/v1/mirrors",
+    "/v1/splits",
     "/v1/status",
 ];
 
@@ -185,6 +186,7 @@ mod tests {
             ("/v1/tokens", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/issuers/a", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/mirrors/a/report", [1, 1, 1, 0], [1, 0, 0, 0]),
+            ("/v1/splits/a", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/status", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/serversx", [0, 0, 1, 0], [0, 0, 0, 0]),
             ("/v1/workers", [0, 0, 1, 0], [0, 0, 0, 0]),

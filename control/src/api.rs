@@ -8,6 +8,7 @@ pub(crate) mod mirrors;
 mod replicas;
 mod scaling;
 mod servers;
+mod splits;
 mod status;
 mod tenants;
 mod tokens;
@@ -32,6 +33,9 @@ use crate::problem::Problem;
 use crate::settings::ControlSettings;
 pub(crate) use crate::token::forbidden;
 use crate::workers::Workers;
+
+use self::mirrors::{MirrorReport, Sort};
+use self::splits::SplitReport;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -77,13 +81,14 @@ pub(crate) fn router(api: Api) -> Router {
             "/v1/issuers/{name}",
             put(issuers::put).delete(issuers::delete),
         )
-        .route("/v1/mirrors", get(mirrors::list))
-        .route(
-            "/v1/mirrors/{name}",
-            put(mirrors::put).delete(mirrors::delete),
-        )
-        .route("/v1/mirrors/{name}/pause", post(mirrors::pause))
-        .route("/v1/mirrors/{name}/resume", post(mirrors::resume))
+        .merge(mirrors::routes::<MirrorReport>(
+            Sort::Mirror,
+            put(mirrors::put),
+        ))
+        .merge(mirrors::routes::<SplitReport>(
+            Sort::Split,
+            put(splits::put),
+        ))
         .layer(DefaultBodyLimit::max(limits::MANIFEST_BYTES))
         .with_state(api)
 }

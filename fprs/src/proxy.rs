@@ -10,7 +10,9 @@ pub mod host;
 pub mod metrics;
 pub mod mirror;
 pub mod peers;
+pub mod sample;
 pub mod service;
+pub mod split;
 pub mod table;
 #[cfg(test)]
 mod testing;

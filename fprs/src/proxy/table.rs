@@ -25,6 +25,7 @@ use crate::proxy::admit::{Tenant, Tenants};
 use crate::proxy::auth::View;
 use crate::proxy::host::{self, Host};
 use crate::proxy::mirror::{Mirroring, Mirrors};
+use crate::proxy::split::{Splits, Splitting};
 
 use self::nobody::Nobody;
 
@@ -83,6 +84,8 @@ pub struct Route {
     pub ready: Box<[Arc<Replica>]>,
     /// The mirrors of its requests; most servers have none.
     pub mirrors: Box<[Arc<Mirroring>]>,
+    /// What sends some of its requests elsewhere; most servers have none.
+    pub splits: Box<[Arc<Splitting>]>,
     /// A replica is on its way.
     pub starting: bool,
     /// The demand that nobody serves yet.
@@ -227,6 +230,7 @@ pub struct Tables {
     demand: Arc<Demand>,
     tenants: Tenants,
     mirrors: Mirrors,
+    splits: Splits,
     nobody: Nobody,
 }
 
@@ -244,6 +248,7 @@ impl Tables {
             demand,
             tenants: Tenants::default(),
             mirrors,
+            splits: Splits::default(),
             nobody: Nobody::default(),
         })
     }
@@ -261,6 +266,11 @@ impl Tables {
     /// The mirrors of its servers.
     pub const fn mirrors(&self) -> &Mirrors {
         &self.mirrors
+    }
+
+    /// The splits of its servers.
+    pub const fn splits(&self) -> &Splits {
+        &self.splits
     }
 
     /// The table in force; not to be held across an await.
@@ -412,9 +422,11 @@ impl Tables {
                 })
             })
             .collect();
-        let mirrors = view.mirrors.values().take(limits::MIRRORS_PER_SERVER);
-        let mirrors = mirrors
-            .filter_map(|mirror| self.mirrors.of(mirror, tenant.name()))
+        let records = || view.mirrors.values().take(limits::MIRRORS_PER_SERVER);
+        let mirrors = records().filter_map(|mirror| self.mirrors.of(mirror, tenant.name()));
+        let mirrors = mirrors.collect();
+        let splits = records()
+            .filter_map(|split| self.splits.of(split))
             .collect();
         Some(Route {
             server: Arc::clone(server),
@@ -427,6 +439,7 @@ impl Tables {
             request_timeout: spec.request_timeout,
             ready,
             mirrors,
+            splits,
             starting: view
                 .replicas
                 .values()

@@ -71,6 +71,10 @@ pub struct Given {
     /// Where the proxy writes what mirrors capture [default: nowhere]
     #[arg(long, env = "FPRS_CAPTURE_DIR")]
     pub capture_dir: Option<PathBuf>,
+    /// Where closed captures go from there: s3://BUCKET/PREFIX, with the credentials, region and endpoint
+    /// of the usual AWS_… variables [default: nowhere]
+    #[arg(long, env = "FPRS_CAPTURE_STORE")]
+    pub capture_store: Option<String>,
     /// Where the proxy writes a line of JSON for each request: a file, or `-` for standard output
     /// [default: nowhere]
     #[arg(long, env = "FPRS_ACCESS_LOG")]
@@ -165,6 +169,7 @@ impl Given {
             buffer_limit: self.buffer_limit.or(file.buffer_limit),
             mirror_limit: self.mirror_limit.or(file.mirror_limit),
             capture_dir: self.capture_dir.or(file.capture_dir),
+            capture_store: self.capture_store.or(file.capture_store),
             access_log: self.access_log.or(file.access_log),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             deadlines: if self.deadlines.is_empty() {

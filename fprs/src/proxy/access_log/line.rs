@@ -49,6 +49,28 @@ impl Line {
         self.0.push(b'"');
     }
 
+    /// An object within, until [`close`](Self::close).
+    pub(super) fn open(&mut self, key: &'static str) {
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.push(b'{');
+    }
+
+    /// A number in the object that is open, by a name that JSON would not escape.
+    pub(super) fn member(&mut self, first: bool, name: &str, value: u64) {
+        let comma: &[u8] = if first { b"" } else { b"," };
+        let mut digits = itoa::Buffer::new();
+        let parts = [comma, b"\"", name.as_bytes(), b"\":"];
+        for part in parts {
+            self.0.extend_from_slice(part);
+        }
+        self.0.extend_from_slice(digits.format(value).as_bytes());
+    }
+
+    /// The end of the object that is open.
+    pub(super) fn close(&mut self) {
+        self.0.push(b'}');
+    }
+
     /// What can be shown without anything that JSON would escape.
     pub(super) fn shown(&mut self, key: &'static str, value: impl fmt::Display) {
         self.0.extend_from_slice(key.as_bytes());
@@ -107,6 +129,10 @@ mod tests {
             line.text(key!("absent"), absent.then_some("there"));
             line.number(key!("number"), Some(number));
             line.number(key!("none"), None);
+            line.open(key!("inner"));
+            line.member(true, "one", number);
+            line.member(false, "two", 2);
+            line.close();
             line.shown(key!("shown"), 7);
             let whole = line.end();
             prop_assert_eq!(whole.iter().filter(|byte| **byte == b'\n').count(), 1);
@@ -114,6 +140,7 @@ mod tests {
             let absent = if absent { Value::from("there") } else { Value::Null };
             prop_assert_eq!(parsed, serde_json::json!({
                 "v": 1, "text": text, "absent": absent, "number": number, "none": null, "shown": "7",
+                "inner": { "one": number, "two": 2 },
             }));
         }
     }
