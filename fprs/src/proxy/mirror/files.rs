@@ -54,11 +54,13 @@ impl Spool {
     }
 
     /// So many wait.
+    #[cfg(feature = "s3")]
     pub(super) fn wait(&self, files: usize) {
         self.waiting.store(files as u64, Ordering::Relaxed);
     }
 
     /// One more is in the store, or isn't.
+    #[cfg(feature = "s3")]
     pub(super) fn tried(&self, uploaded: bool) {
         let count = if uploaded {
             &self.uploaded
