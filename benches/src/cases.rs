@@ -96,6 +96,73 @@ pub enum Kind {
     Flood,
     /// A victim at a low rate while the routing table changes ten thousand times a second.
     Churn,
+    /// Tiny requests without a mirror and then with one of all of them, as fast as they go or at a low
+    /// rate.
+    Mirror {
+        /// Who gets the copies.
+        shadow: Shadow,
+        /// At the victim's rate.
+        low: bool,
+    },
+}
+
+/// Who gets copies of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shadow {
+    /// The origin, once more.
+    Healthy,
+    /// It has no replica.
+    Absent,
+    /// Nobody listens.
+    Refusing,
+    /// Every connection is reset.
+    Resetting,
+    /// It accepts, and reads nothing.
+    Stuck,
+    /// It reads a KiB a second.
+    Trickling,
+    /// It answers after ten times as long as the origin through a proxy.
+    Slow,
+    /// It resets every answer in its body.
+    Dying,
+}
+
+impl Shadow {
+    const ALL: [Self; 8] = [
+        Self::Healthy,
+        Self::Stuck,
+        Self::Absent,
+        Self::Refusing,
+        Self::Resetting,
+        Self::Trickling,
+        Self::Slow,
+        Self::Dying,
+    ];
+
+    /// Those of a full run; the others are run by their names.
+    const IN_FULL: usize = 2;
+
+    const fn suffixes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Healthy => ("-mirror", "-mirror-low"),
+            Self::Absent => ("-mirror-absent", "-mirror-absent-low"),
+            Self::Refusing => ("-mirror-refusing", "-mirror-refusing-low"),
+            Self::Resetting => ("-mirror-resetting", "-mirror-resetting-low"),
+            Self::Stuck => ("-mirror-stuck", "-mirror-stuck-low"),
+            Self::Trickling => ("-mirror-trickling", "-mirror-trickling-low"),
+            Self::Slow => ("-mirror-slow", "-mirror-slow-low"),
+            Self::Dying => ("-mirror-dying", "-mirror-dying-low"),
+        }
+    }
+
+    fn cases() -> impl Iterator<Item = Case> {
+        Self::ALL.into_iter().flat_map(|shadow| {
+            [false, true].map(|low| Case {
+                pair: Pair::H2_H2,
+                kind: Kind::Mirror { shadow, low },
+            })
+        })
+    }
 }
 
 /// One case.
@@ -142,6 +209,7 @@ pub fn all(quick: bool) -> Vec<Case> {
             case(Pair::H2_H2, Kind::Churn),
             case(Pair::H2_H1, Kind::Cold),
         ]);
+        cases.extend(Shadow::cases().take(2 * Shadow::IN_FULL));
     }
     cases
 }
@@ -165,6 +233,8 @@ impl Case {
             Kind::Stalled => "-stalled-readers",
             Kind::Flood => "-flood",
             Kind::Churn => "-churn",
+            Kind::Mirror { shadow, low: false } => shadow.suffixes().0,
+            Kind::Mirror { shadow, low: true } => shadow.suffixes().1,
         };
         format!("{}{suffix}", self.pair.name())
     }
@@ -172,7 +242,17 @@ impl Case {
     /// The case of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        all(false).into_iter().find(|case| case.name() == name)
+        let mut cases = all(false).into_iter().chain(Shadow::cases());
+        cases.find(|case| case.name() == name)
+    }
+
+    /// Who gets copies of the requests, if anybody.
+    #[must_use]
+    pub fn shadow(self) -> Option<Shadow> {
+        match self.kind {
+            Kind::Mirror { shadow, .. } => Some(shadow),
+            _ => None,
+        }
     }
 
     /// Whether a run straight to the origin says anything.
@@ -184,7 +264,7 @@ impl Case {
     /// Whether only fprs has what is measured.
     #[must_use]
     pub fn is_ours_alone(self) -> bool {
-        matches!(self.kind, Kind::Churn | Kind::Cold)
+        matches!(self.kind, Kind::Churn | Kind::Cold | Kind::Mirror { .. })
     }
 
     /// Whether it is about one process under pressure: no need for a second flavour of the same
@@ -229,6 +309,7 @@ impl Case {
             | Kind::LowRate
             | Kind::Idle { .. }
             | Kind::Churn
+            | Kind::Mirror { .. }
             | Kind::Cold => Serve::Tiny,
             Kind::Events => Serve::Events {
                 every: EVENT_PERIOD,
@@ -268,7 +349,7 @@ impl Case {
             watch: Vec::new(),
         };
         match self.kind {
-            Kind::Saturation | Kind::TwoCores => self.spread(
+            Kind::Saturation | Kind::TwoCores | Kind::Mirror { low: false, .. } => self.spread(
                 base,
                 BUSY_CONNECTIONS,
                 BUSY_CONNECTIONS * BUSY_STREAMS,
@@ -304,7 +385,7 @@ impl Case {
                 stop: Stop::Requests(u64::from(BURST)),
                 ..self.spread(base, BURST_CONNECTIONS, BURST, BURST)
             },
-            Kind::Stalled | Kind::Flood | Kind::Churn => Plan {
+            Kind::Stalled | Kind::Flood | Kind::Churn | Kind::Mirror { low: true, .. } => Plan {
                 pace: Pace::Open { rate: VICTIM_RATE },
                 // A p99 of a few hundred requests is chance.
                 stop: Stop::After {
@@ -323,7 +404,7 @@ impl Case {
         match self.kind {
             Kind::Memory { .. } => Some(self.hold(plan, HELD_BEFORE)),
             Kind::Idle { .. } => Some(idle(plan, HELD_BEFORE)),
-            Kind::Stalled | Kind::Flood | Kind::Churn => Some(plan),
+            Kind::Stalled | Kind::Flood | Kind::Churn | Kind::Mirror { .. } => Some(plan),
             _ => None,
         }
     }
@@ -398,6 +479,7 @@ impl Case {
             | Kind::Cold
             | Kind::Stalled
             | Kind::Flood
+            | Kind::Mirror { .. }
             | Kind::Churn => effort.rounds.min(effort.costly_rounds),
             _ => effort.rounds,
         }
@@ -421,6 +503,8 @@ impl Case {
             Kind::Memory { .. } => "kib_per_held_exchange",
             Kind::Idle { .. } => "kib_per_connection",
             Kind::Cold => "p99_ms",
+            Kind::Mirror { low: false, .. } => "cpu_ratio",
+            Kind::Mirror { low: true, .. } => "victim_p99_ratio",
             Kind::Stalled | Kind::Flood | Kind::Churn => "victim_p99_us",
         }
     }
@@ -461,7 +545,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_lead_back_to_their_case() {
-        for case in all(false) {
+        for case in all(false).into_iter().chain(Shadow::cases()) {
             assert_eq!(Case::named(&case.name()), Some(case));
         }
         assert!(all(true).iter().all(|case| all(false).contains(case)));

@@ -109,6 +109,7 @@ impl Subject {
             cores: 1,
             store: None,
             replicas: 1,
+            shadow: case.shadow(),
         };
         let running = proxy.start(&site)?;
         let plan = case.plan(running.address, effort);

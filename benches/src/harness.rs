@@ -21,7 +21,7 @@ use crate::{
     load::{Outcome, Plan, Stop, pace::Pace},
     proxy::{
         OTHER_CORE, Proxy, Running, Site, beside,
-        fprs::{ADMIN_TOKEN, seed},
+        fprs::{ADMIN_TOKEN, copies, pause_mirror, resume_mirror, seed},
         pinned, pinned_to_first,
     },
     report::{Report, Row},
@@ -157,6 +157,7 @@ impl Stage {
             cores: self.case.cores(),
             store: self.store.as_deref().filter(|_| self.case.has_table()),
             replicas: self.case.replicas(),
+            shadow: self.case.shadow(),
         })?;
         if let Some(own) = own {
             running.kept.push(Box::new(own));
@@ -235,7 +236,18 @@ impl Stage {
                 load(&plan)
             }
         };
+        let mirrored = case.shadow().and(running.control.zip(running.metrics));
+        if let Some((control, _)) = mirrored {
+            pause_mirror(control)?;
+            thread::sleep(LEAD);
+        }
         let base = case.base_plan(target, self.effort).map(run).transpose()?;
+        let before = mirrored.map(|(control, metrics)| {
+            resume_mirror(control)?;
+            thread::sleep(LEAD);
+            copies(metrics)
+        });
+        let before = before.transpose()?;
         let aggressor = case
             .aggressor(target, self.effort)
             .map(|plan| Started::spawn(&load_command(&finish(plan))?, Stdio::null()))
@@ -252,6 +264,10 @@ impl Stage {
             main,
             base,
             changes_per_s: churn.map(Started::last_number).transpose()?,
+            copied: mirrored
+                .zip(before)
+                .map(|((_, metrics), before)| anyhow::Ok(copies(metrics)?.since(before)))
+                .transpose()?,
         })
     }
 }

@@ -25,7 +25,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::{cases::Case, load::session::Protocol};
+use crate::{
+    cases::{Case, Shadow},
+    load::session::Protocol,
+};
 
 /// The core of the proxy under test.
 pub const PROXY_CORE: u32 = 0;
@@ -90,6 +93,8 @@ pub struct Site<'a> {
     pub cores: u32,
     /// A store to begin with, for a proxy that has one; none: an empty one.
     pub store: Option<&'a Path>,
+    /// Who gets copies of all requests, if anybody.
+    pub shadow: Option<Shadow>,
     /// Replicas of the origin that a proxy which has such counts it as; 0: the first requests find
     /// none.
     pub replicas: u32,
@@ -154,6 +159,8 @@ pub struct Running {
     pub beside: Vec<u32>,
     /// Where its table can be changed while it runs.
     pub control: Option<SocketAddr>,
+    /// Where its metrics are.
+    pub metrics: Option<SocketAddr>,
     /// Request headers without which it would refuse to forward.
     pub headers: Vec<(String, String)>,
     /// What it needs around it, which ends after it.
@@ -284,6 +291,7 @@ fn spawn(site: &Site<'_>, command: &[String], address: SocketAddr) -> Result<Run
         address,
         beside: Vec::new(),
         control: None,
+        metrics: None,
         headers: Vec::new(),
         kept: Vec::new(),
     })

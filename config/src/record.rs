@@ -23,7 +23,7 @@ pub use domain::Domain;
 pub use egress_pool::{EgressGateway, EgressPolicy, EgressPool, EgressProvider};
 pub use issuer::{Algorithm, Issuer, Jwk, Jwks, PublicKey};
 pub use lease::Lease;
-pub use mirror::{Capture, Compare, Mirror, MirrorKey, SECRETS};
+pub use mirror::{Capture, Compare, Mirror, MirrorKey, NO_WEBSOCKETS, SECRETS};
 pub use replica::{Replica, ReplicaState};
 pub use scaling::Scaling;
 pub use server::{Auth, DEFAULT_TENANT, Server, WebSocketAuth};

@@ -43,6 +43,7 @@ const OF_TENANTS: [&str; 8] = [
     "/v1/issuers",
     "/v1/mirrors",
     "/v1/egress",
+    "/v1/splits",
     "/v1/status",
 ];
 
@@ -186,6 +187,7 @@ mod tests {
             ("/v1/tokens", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/issuers/a", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/mirrors/a/report", [1, 1, 1, 0], [1, 0, 0, 0]),
+            ("/v1/splits/a", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/status", [1, 1, 1, 0], [1, 0, 0, 0]),
             ("/v1/serversx", [0, 0, 1, 0], [0, 0, 0, 0]),
             ("/v1/workers", [0, 0, 1, 0], [0, 0, 0, 0]),

@@ -9,6 +9,7 @@ pub(crate) mod mirrors;
 mod replicas;
 mod scaling;
 mod servers;
+mod splits;
 mod status;
 mod tenants;
 mod tokens;
@@ -33,6 +34,9 @@ use crate::problem::Problem;
 use crate::settings::ControlSettings;
 pub(crate) use crate::token::forbidden;
 use crate::workers::Workers;
+
+use self::mirrors::{MirrorReport, Sort};
+use self::splits::SplitReport;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -91,13 +95,14 @@ pub(crate) fn router(api: Api) -> Router {
             "/v1/egress/pools/{name}/gateways/{gateway}/resume",
             post(egress_pools::resume),
         )
-        .route("/v1/mirrors", get(mirrors::list))
-        .route(
-            "/v1/mirrors/{name}",
-            put(mirrors::put).delete(mirrors::delete),
-        )
-        .route("/v1/mirrors/{name}/pause", post(mirrors::pause))
-        .route("/v1/mirrors/{name}/resume", post(mirrors::resume))
+        .merge(mirrors::routes::<MirrorReport>(
+            Sort::Mirror,
+            put(mirrors::put),
+        ))
+        .merge(mirrors::routes::<SplitReport>(
+            Sort::Split,
+            put(splits::put),
+        ))
         .layer(DefaultBodyLimit::max(limits::MANIFEST_BYTES))
         .with_state(api)
 }

@@ -1,5 +1,5 @@
-//! What proxies have seen of mirrors, for those who may see the mirrored servers. Served by the process
-//! that has seen it: a proxy, or a whole plane.
+//! What proxies have seen of mirrors, for those who may see the mirrored servers. Served by a proxy for
+//! itself, and by control for all of them.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use axum::extract::Path;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use fprs_config::View;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::access::Who;
@@ -14,7 +15,7 @@ use crate::api::mirrors::{no_mirror, tenant};
 use crate::problem::Problem;
 
 /// The report of the mirror of that name; `None`: nothing is known of it. Must not block.
-pub type MirrorReports = Arc<dyn Fn(&str) -> Option<Value> + Send + Sync>;
+pub type MirrorReports = Arc<dyn Fn(String) -> BoxFuture<'static, Option<Value>> + Send + Sync>;
 
 /// The route `/v1/mirrors/{name}/report`, for [`Admin::api`](crate::Admin::api).
 pub fn mirror_reports(view: View, reports: MirrorReports) -> Router {
@@ -22,23 +23,26 @@ pub fn mirror_reports(view: View, reports: MirrorReports) -> Router {
         "/v1/mirrors/{name}/report",
         get(
             async move |Extension(who): Extension<Who>, Path(name): Path<String>| {
-                report(&view, &reports, &who, &name)
+                report(&view, &reports, &who, name).await
             },
         ),
     )
 }
 
-fn report(
+async fn report(
     view: &View,
     reports: &MirrorReports,
     who: &Who,
-    name: &str,
+    name: String,
 ) -> Result<Json<Value>, Problem> {
-    let snapshot = view.load();
-    snapshot
-        .mirror(name)
-        .filter(|mirror| who.sees(tenant(&snapshot, mirror)))
-        .and_then(|_| reports(name))
-        .map(Json)
-        .ok_or_else(|| no_mirror(name))
+    let sees = {
+        let snapshot = view.load();
+        let mirror = snapshot.mirror(&name).filter(|mirror| !mirror.serves);
+        mirror.is_some_and(|mirror| who.sees(tenant(&snapshot, mirror)))
+    };
+    if !sees {
+        return Err(no_mirror(&name));
+    }
+    let report = reports(name.clone()).await;
+    report.map(Json).ok_or_else(|| no_mirror(&name))
 }

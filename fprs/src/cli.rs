@@ -9,6 +9,7 @@ pub mod callers;
 pub mod egress;
 pub mod mirrors;
 pub mod scaling;
+pub mod splits;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
 use self::egress::EgressCommand;
 use self::mirrors::MirrorCommand;
 use self::scaling::{AutoscalerCommand, ScalingArgs, WorkerCommand};
+use self::splits::SplitCommand;
 
 /// The routing plane for serverless servers.
 #[derive(Debug, Parser)]
@@ -149,6 +151,9 @@ pub enum Command {
     /// Copy a server's requests to another one, and see how it does
     #[command(subcommand)]
     Mirror(MirrorCommand),
+    /// Send some of a server's requests to another server, always the same callers'
+    #[command(subcommand)]
+    Split(SplitCommand),
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,

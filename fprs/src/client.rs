@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::{Response, StatusCode};
@@ -56,6 +57,19 @@ impl Client {
             agent,
             admin: admin.trim_end_matches('/').to_owned(),
             authorization: format!("Bearer {token}"),
+        }
+    }
+
+    /// The API of a process at that address, which is to answer within a time.
+    pub fn within(admin: &str, token: &str, time: Duration) -> Self {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(time))
+            .build()
+            .into();
+        Self {
+            agent,
+            ..Self::at(admin, token)
         }
     }
 

@@ -10,6 +10,7 @@ mod manual;
 mod mirrors;
 mod roles;
 mod scaling;
+mod splits;
 mod store;
 mod up;
 mod usage;
@@ -110,6 +111,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Tenant(command) => callers::tenant(command),
         Command::Issuer(command) => callers::issuer(command),
         Command::Mirror(command) => mirrors::mirror(command),
+        Command::Split(command) => splits::split(command),
         Command::Delete { name, target } => ask::delete(&name, &target),
         Command::Doctor {
             role,

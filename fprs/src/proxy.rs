@@ -11,8 +11,10 @@ pub mod host;
 pub mod metrics;
 pub mod mirror;
 pub mod peers;
+pub mod sample;
 pub mod service;
 pub mod sources;
+pub mod split;
 pub mod table;
 #[cfg(test)]
 mod testing;

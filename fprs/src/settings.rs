@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::proxy::access_log::Destination;
-use crate::proxy::mirror::HELD_BYTES;
+use crate::proxy::mirror::{Bucket, HELD_BYTES};
 
 pub use given::{Given, GivenEdge};
 pub use values::store;
@@ -86,6 +86,8 @@ pub struct Settings {
     pub egress_state_dir: PathBuf,
     /// The egress pool by which proxies reach this worker; empty: by none.
     pub reached_by: String,
+    /// Where captures go from there, if anywhere.
+    pub capture_store: Option<Bucket>,
     /// Where the proxy writes a line for each request, if anywhere.
     pub access_log: Option<Destination>,
     /// What clients of the proxy are held to.
@@ -153,6 +155,7 @@ impl Settings {
             Role::Proxy => ("127.0.0.1:8080", "127.0.0.1:0"),
             Role::Autoscaler | Role::Relay => ("127.0.0.1:0", "127.0.0.1:0"),
         };
+        let capture_store = capture_store(&given)?;
         // Twice what edges take between two looks at readiness, and one timeout.
         let drain_delay = if role == Role::Up { "0s" } else { "5s" };
         if role.follows() && given.control.is_empty() {
@@ -191,6 +194,7 @@ impl Settings {
                 limits::BUFFERED_BYTES,
             )?,
             mirror_limit: bytes("mirror-limit", given.mirror_limit.as_deref(), HELD_BYTES)?,
+            capture_store,
             capture_dir: given.capture_dir,
             egress_state_dir: given
                 .egress_state_dir
@@ -214,6 +218,22 @@ impl GivenEdge {
         };
         Ok(self.edge.then_some(edge))
     }
+}
+
+/// Captures are in a directory until they are in the store.
+fn capture_store(given: &Given) -> Result<Option<Bucket>, Failure> {
+    let Some(store) = &given.capture_store else {
+        return Ok(None);
+    };
+    if given.capture_dir.is_none() {
+        return Err(Failure::usage(
+            "--capture-store needs --capture-dir, where captures wait until they are uploaded",
+        ));
+    }
+    let bucket = store.parse::<Bucket>();
+    bucket
+        .map(Some)
+        .map_err(|error| Failure::usage(format!("--capture-store `{store}`: {error}")))
 }
 
 fn destination(path: PathBuf) -> Destination {

@@ -25,6 +25,8 @@ pub struct Measured {
     pub base: Option<Outcome>,
     /// Changes of the routing table meanwhile, where some were made.
     pub changes_per_s: Option<f64>,
+    /// The share of copies that their shadow answered whole, where there were any.
+    pub copied: Option<f64>,
 }
 
 impl Case {
@@ -47,6 +49,7 @@ impl Case {
                 figures.extend(changes.map(|changes| figure("changes_per_s", "1/s", changes)));
                 figures
             }
+            Kind::Mirror { low, .. } => mirror(low, measured),
         }
     }
 }
@@ -216,6 +219,32 @@ fn interference(main: &Outcome, base: Option<&Outcome>) -> Vec<Figure> {
         figure("victim_p99_ratio", "", main.latency_us.p99 / quiet),
         figure("victim_unanswered", "", main.errors as f64),
     ]
+}
+
+/// Beside the same without a mirror, just before.
+fn mirror(low: bool, measured: &Measured) -> Vec<Figure> {
+    let (main, base) = (&measured.main, measured.base.as_ref());
+    let cpu = |outcome: &Outcome| {
+        let requests = outcome.requests.max(1) as f64;
+        cpu_us(outcome.spent.unwrap_or_default()) / requests
+    };
+    let quiet = base.map_or(f64::NAN, cpu);
+    let mut figures = vec![
+        figure("quiet_cpu_us_per_request", "us", quiet),
+        figure("cpu_us_per_request", "us", cpu(main)),
+        figure("cpu_ratio", "", cpu(main) / quiet),
+    ];
+    if low {
+        figures.extend(interference(main, base));
+    } else {
+        figures.push(figure(
+            "requests_per_s",
+            "1/s",
+            main.requests as f64 / main.seconds,
+        ));
+    }
+    figures.extend(measured.copied.map(|copied| figure("copied", "", copied)));
+    figures
 }
 
 #[cfg(test)]

@@ -9,8 +9,10 @@
 //!
 //! The binary is `$FPRS`, or `fprs` beside this program.
 
+mod mirror;
 mod plane;
 mod seed;
+mod shadow;
 mod worker;
 
 use std::{
@@ -25,6 +27,7 @@ use crate::{
     cases::{Case, Kind},
     load::session::Protocol,
 };
+pub(crate) use mirror::{copies, pause as pause_mirror, resume as resume_mirror};
 pub(crate) use plane::ADMIN_TOKEN;
 use plane::Plane;
 pub use seed::{moved, seed};
@@ -69,7 +72,7 @@ impl Proxy for Fprs {
 
     fn supports(&self, case: Case) -> bool {
         match (self, case.kind) {
-            (Self::Whole, Kind::TwoCores | Kind::Churn) => false,
+            (Self::Whole, Kind::TwoCores | Kind::Churn | Kind::Mirror { .. }) => false,
             (Self::Whole, _) => !case.is_of_one_process(),
             (_, Kind::Cold) => false,
             (Self::Hop, _) => true,
@@ -100,7 +103,7 @@ impl Proxy for Fprs {
             let plane = Plane::up(site, listen, &data)?;
             plane.deploy(&manifest(site, &plane)?)?;
             if site.replicas > 0 {
-                plane.ready_replica()?;
+                plane.ready_replica(SERVER)?;
             }
             return plane.into_running();
         }
@@ -127,14 +130,20 @@ impl Proxy for Fprs {
         if self.is_proxy(site.pair) {
             let log = site.folder.join("access.log").display().to_string();
             command.extend(["--access-log".to_owned(), log]);
-            let worker = worker::attach(plane.admin, site.upstream)?;
+            let worker = worker::attach(plane.admin, worker::ORIGINS, site.upstream)?;
             plane.deploy(&file)?;
             // So that the proxy's first table has it.
-            plane.ready_replica()?;
+            plane.ready_replica(SERVER)?;
+            let shadow = site
+                .shadow
+                .map(|shadow| mirror::begin(site, &plane, shadow))
+                .transpose()?;
             let mut running = launch(site, &command, address)?;
             plane::wait_until_ready(admin)?;
             running.headers = plane.headers();
             running.control = Some(plane.admin);
+            running.metrics = Some(admin);
+            running.kept.extend(shadow.unwrap_or_default());
             running.kept.push(Box::new(worker));
             running.kept.push(Box::new(plane));
             return Ok(running);
@@ -143,7 +152,7 @@ impl Proxy for Fprs {
         plane.deploy(&file)?;
         running
             .headers
-            .push((REPLICA.to_owned(), plane.ready_replica()?));
+            .push((REPLICA.to_owned(), plane.ready_replica(SERVER)?));
         running.kept.push(Box::new(plane));
         Ok(running)
     }

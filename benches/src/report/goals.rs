@@ -55,7 +55,7 @@ const fn goal(case: &'static str, metric: &'static str, than: Than, limit: f64) 
 
 const CPU: &str = "cpu_us_per_request";
 
-const GOALS: [Goal; 34] = [
+const GOALS: [Goal; 38] = [
     goal("h2-h2", CPU, Than::Peer("envoy"), 0.50),
     goal("h2-h2", CPU, Than::Peer("pingora-ns"), 0.70),
     goal("h2-h2", CPU, Than::Peer("h2-relay"), 1.35),
@@ -88,6 +88,15 @@ const GOALS: [Goal; 34] = [
     ),
     goal("h2-h2-flood", "victim_p99_ratio", Than::Itself, 1.20),
     goal("h2-h2-churn", "victim_p99_ratio", Than::Itself, 1.20),
+    goal("h2-h2-mirror", "cpu_ratio", Than::Itself, 1.60),
+    goal("h2-h2-mirror-low", "victim_p99_ratio", Than::Itself, 1.05),
+    goal("h2-h2-mirror-stuck", "cpu_ratio", Than::Itself, 1.60),
+    goal(
+        "h2-h2-mirror-stuck-low",
+        "victim_p99_ratio",
+        Than::Itself,
+        1.05,
+    ),
     goal("h2-h2-memory", HELD, Than::Peer("h2-relay"), 1.00),
     goal("h2-h2-memory", HELD, Than::Peer("haproxy"), 1.00),
     goal("h1-h1-memory", HELD, Than::Peer("pingora-ns"), 0.60),
@@ -116,7 +125,7 @@ impl Goal {
         let (theirs, than) = match self.than {
             Than::Peer(peer) => (median(self.case, peer)?, peer.to_owned()),
             Than::Case(case) => (median(case, OURS)?, format!("its {case}")),
-            Than::Itself => (1.0, "its quiet p99".to_owned()),
+            Than::Itself => (1.0, "itself undisturbed".to_owned()),
         };
         let ratio = ours / theirs;
         Some(Verdict {

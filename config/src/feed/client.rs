@@ -5,6 +5,7 @@
 mod link;
 mod watch;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fprs_proto::feed as wire;
@@ -50,6 +51,15 @@ impl FeedClient {
         Ok(Self {
             link: Arc::new(Link::new(addresses, token, follower)?),
         })
+    }
+
+    /// Tells whom it follows where this process answers for itself. Before it is used.
+    #[must_use]
+    pub fn answering_at(mut self, admin: SocketAddr) -> Self {
+        if let Some(link) = Arc::get_mut(&mut self.link) {
+            link.answers_at(admin);
+        }
+        self
     }
 }
 

@@ -93,12 +93,18 @@ impl Feed for FeedService {
         &self,
         request: Request<wire::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let wire::WatchRequest { from, follower } = request.into_inner();
+        let wire::WatchRequest {
+            from,
+            follower,
+            admin,
+        } = request.into_inner();
         if follower.len() > limits::ID_BYTES {
             return Err(Status::invalid_argument("the follower's name is too long"));
         }
         tracing::debug!(follower, from, "a follower watches");
-        let place = self.followers.enter(follower, Revision(from));
+        // What can't be understood is where nobody can be asked.
+        let admin = admin.parse().ok();
+        let place = self.followers.enter(follower, admin, Revision(from));
         let hub = self
             .hub
             .get_or_init(|| Hub::start(Arc::clone(&self.store), self.history));

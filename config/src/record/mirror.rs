@@ -1,6 +1,7 @@
 //! PURE. A mirror: which of a server's requests are copied to another server, the shadow, what the
-//! copies may cost, and what of the two answers is compared. Whose requests are copied is decided by a
-//! hash that anybody can compute: see [`Mirror::bucket`].
+//! copies may cost, and what of the two answers is compared. A split is the same with nothing copied:
+//! the requests themselves go there. Whose requests is decided by a hash that anybody can compute: see
+//! [`Mirror::bucket`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,14 +28,16 @@ pub enum MirrorKey {
     Cookie(String),
 }
 
-/// Copies of a server's requests for another server.
+/// Copies of a server's requests for another server; where it [`serves`](Self::serves), the requests
+/// themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
     /// A DNS label.
     pub name: String,
     /// Whose requests are copied.
     pub server: Arc<str>,
-    /// Who gets the copies.
+    /// Who gets the copies: another server, or the same one where answers are compared, which tells
+    /// how much they differ by themselves.
     pub shadow: Arc<str>,
     /// How many of 10,000 buckets are copied; at least one.
     pub basis_points: u32,
@@ -54,6 +57,9 @@ pub struct Mirror {
     pub compare: Option<Compare>,
     /// What is written down; `None`: nothing.
     pub capture: Option<Capture>,
+    /// A split: requests go to the shadow instead of the server. Nothing is copied, and what limits
+    /// copies is zero, so that a build that knows no splits refuses the record and copies nothing.
+    pub serves: bool,
 }
 
 /// What is written down of requests that are copied, and of their answers.
@@ -128,7 +134,24 @@ impl Mirror {
             deadline: limits::MIRROR_DEADLINE,
             compare: None,
             capture: None,
+            serves: false,
         }
+    }
+
+    /// A split that sends all requests to the variant.
+    pub fn split(name: &str, server: &str, variant: &str) -> Self {
+        Self {
+            exchange_bytes: 0,
+            copies: 0,
+            deadline: Duration::ZERO,
+            serves: true,
+            ..Self::new(name, server, variant)
+        }
+    }
+
+    /// Its shadow is the server itself: what differs is noise.
+    pub fn is_baseline(&self) -> bool {
+        self.server == self.shadow
     }
 
     /// Where a key's value falls, below 10,000: the first eight bytes of SHA-256 over the salt, a NUL
@@ -144,18 +167,23 @@ impl Mirror {
         u32::try_from(bucket).unwrap_or_default()
     }
 
+    /// Whoever has the key is copied: its value decides nothing.
+    pub const fn takes_all(&self) -> bool {
+        self.basis_points >= limits::BASIS_POINTS
+    }
+
     /// A caller whose key has that value is copied.
     pub fn takes(&self, value: &[u8]) -> bool {
-        self.basis_points >= limits::BASIS_POINTS
-            || Self::bucket(&self.salt, value) < self.basis_points
+        self.takes_all() || Self::bucket(&self.salt, value) < self.basis_points
     }
 
     pub(super) fn check(&self) -> Result<(), Invalid> {
         check::label("name", &self.name)?;
         check::label("server", &self.server)?;
         check::label("shadow", &self.shadow)?;
-        if self.server == self.shadow {
-            return Err(Invalid::new("shadow", "is the server itself"));
+        if self.is_baseline() && (self.serves || self.compare.is_none()) {
+            let reason = "is the server itself, which only a mirror that compares may have";
+            return Err(Invalid::new("shadow", reason));
         }
         within(
             "percent",
@@ -165,6 +193,9 @@ impl Mirror {
         )?;
         self.key.check()?;
         check::text("salt", &self.salt, limits::SALT_BYTES)?;
+        if self.serves {
+            return self.check_split();
+        }
         within(
             "exchange_bytes",
             self.exchange_bytes as u64,
@@ -180,6 +211,14 @@ impl Mirror {
         check::positive("deadline", self.deadline, limits::DURATION)?;
         self.compare.as_ref().map_or(Ok(()), Compare::check)?;
         self.capture.as_ref().map_or(Ok(()), Capture::check)
+    }
+
+    fn check_split(&self) -> Result<(), Invalid> {
+        let copies = self.exchange_bytes > 0 || self.copies > 0 || !self.deadline.is_zero();
+        if copies || self.compare.is_some() || self.capture.is_some() {
+            return Err(Invalid::new("serves", "is set, and it is to copy as well"));
+        }
+        Ok(())
     }
 
     pub(super) fn try_from_wire(wire: wire::Mirror) -> Result<Self, String> {
@@ -214,6 +253,7 @@ impl Mirror {
                 redact: capture.redact,
                 query: capture.query,
             }),
+            serves: wire.serves,
         };
         mirror.check()?;
         Ok(mirror)
@@ -248,6 +288,7 @@ impl Mirror {
                 redact: capture.redact.clone(),
                 query: capture.query,
             }),
+            serves: self.serves,
         }
     }
 }
@@ -283,6 +324,10 @@ pub const SECRETS: [&str; 8] = [
     "x-api-key",
     "x-goog-api-key",
 ];
+
+/// Why WebSockets are not copied, for whoever looks at a mirror.
+pub const NO_WEBSOCKETS: &str = "what a client says on a WebSocket depends on what it was answered; a \
+     shadow that answers otherwise would be told what makes no sense";
 
 fn few(field: &'static str, names: &[String]) -> Result<(), Invalid> {
     if names.len() <= limits::COMPARE_NAMES {
@@ -421,5 +466,41 @@ mod tests {
         for none in ["", "user", "header", "query:a"] {
             assert_eq!(MirrorKey::parse(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn a_split_copies_nothing_and_a_build_that_knows_none_refuses_it() {
+        let split = Mirror::split("s", "a", "b");
+        assert_eq!(Mirror::try_from_wire(split.to_wire()), Ok(split.clone()));
+        let unknowing = wire::Mirror {
+            serves: false,
+            ..split.to_wire()
+        };
+        let refused = Mirror::try_from_wire(unknowing).unwrap_err();
+        assert!(refused.contains("`exchange_bytes`"), "{refused}");
+        for wrong in [
+            Mirror {
+                copies: 1,
+                ..split.clone()
+            },
+            Mirror {
+                compare: Some(Compare::default()),
+                ..split.clone()
+            },
+            Mirror {
+                shadow: "a".into(),
+                ..split.clone()
+            },
+        ] {
+            assert!(wrong.check().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_mirror_to_the_server_itself_compares() {
+        let mut mirror = Mirror::new("m", "a", "a");
+        assert!(mirror.check().is_err());
+        mirror.compare = Some(Compare::default());
+        assert!(mirror.check().is_ok() && mirror.is_baseline());
     }
 }

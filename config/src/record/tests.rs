@@ -16,6 +16,7 @@ fn all() -> Vec<Record> {
         issuer("idp"),
         lease("autoscaler"),
         mirror("m1", "a"),
+        Record::Mirror(Mirror::split("s1", "a", "b")),
         replica("r1", "a", ReplicaState::Ready),
         server("a"),
         tenant("acme"),
@@ -256,9 +257,13 @@ fn a_mirror_is_refused_by_the_field_that_is_wrong() {
     }
     for (reason, field) in [
         (
-            mirror_reason(|mirror| mirror.shadow = "a".into()),
+            mirror_reason(|mirror| {
+                mirror.shadow = "a".into();
+                mirror.compare = None;
+            }),
             "`shadow`",
         ),
+        (mirror_reason(|mirror| mirror.serves = true), "`serves`"),
         (
             mirror_reason(|mirror| mirror.shadow = "".into()),
             "`shadow`",

@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
-use axum::{Extension, Json};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Json, Router};
+use fprs_config::record::NO_WEBSOCKETS;
 use fprs_config::{Capture, Compare, Key, Kind, Mirror, MirrorKey, Record, Snapshot, limits};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -73,6 +75,13 @@ pub(super) struct MirrorReport {
     compare: Option<CompareSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     capture: Option<CaptureSpec>,
+    not_copied: NotCopied,
+}
+
+/// What it does not copy, and why.
+#[derive(Debug, Serialize)]
+struct NotCopied {
+    websockets: &'static str,
 }
 
 impl From<&Mirror> for MirrorReport {
@@ -82,7 +91,7 @@ impl From<&Mirror> for MirrorReport {
             name: mirror.name.clone(),
             server: mirror.server.to_string(),
             shadow: mirror.shadow.to_string(),
-            percent: f64::from(mirror.basis_points) / POINTS_PER_PERCENT,
+            percent: percent(mirror),
             key: mirror.key.text(),
             salt: mirror.salt.clone(),
             paused: mirror.paused,
@@ -98,23 +107,11 @@ impl From<&Mirror> for MirrorReport {
                 redact: capture.redact.clone(),
                 query: capture.query,
             }),
+            not_copied: NotCopied {
+                websockets: NO_WEBSOCKETS,
+            },
         }
     }
-}
-
-/// Every mirror of servers that whoever asks may see, by name.
-pub(super) async fn list(
-    State(api): State<Api>,
-    Extension(who): Extension<Who>,
-) -> Json<Vec<MirrorReport>> {
-    let snapshot = api.view.load();
-    let mut mirrors: Vec<_> = snapshot
-        .mirrors()
-        .filter(|mirror| who.sees(tenant(&snapshot, mirror)))
-        .map(|mirror| MirrorReport::from(&**mirror))
-        .collect();
-    mirrors.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Json(mirrors)
 }
 
 /// Writes a mirror: a new one, or another version of one that is there. It goes on as it was: paused,
@@ -126,98 +123,175 @@ pub(super) async fn put(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<MirrorReport>, Problem> {
     let mirror = mirror(&name, read("mirror", body)?)?;
-    checked(Record::Mirror(mirror.clone()))?;
-    let what = format!("mirror/{name}");
-    api.commit(&who, "set", &what, |snapshot| {
-        let mut mirror = mirror.clone();
-        if let Some(current) = snapshot.mirror(&name) {
-            if !who.changes(tenant(snapshot, current)) {
-                let detail = format!("the name `{name}` is taken");
-                let problem = Problem::new(StatusCode::CONFLICT, detail);
-                return Err(problem.remedy("choose another one"));
-            }
-            mirror.paused = current.paused;
-        }
-        fits(snapshot, &who, &mirror)?;
-        let mut group = Group::default();
-        group.put(snapshot, &Record::Mirror(mirror));
-        Ok(group)
-    })
-    .await?;
-    shown(&api, &name)
+    Sort::Mirror.write(&api, &who, mirror).await
 }
 
-/// Removes a mirror; copies that are on their way go on.
-pub(super) async fn delete(
-    State(api): State<Api>,
-    Extension(who): Extension<Who>,
-    Path(name): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    let what = format!("mirror/{name}");
-    let revision = api
-        .commit(&who, "remove", &what, |snapshot| {
-            own(snapshot, &who, &name)?;
+/// The routes of one sort, which is shown as `R`, beside the one that writes it.
+pub(super) fn routes<R>(sort: Sort, put: MethodRouter<Api>) -> Router<Api>
+where
+    R: for<'a> From<&'a Mirror> + Serialize + Send + 'static,
+{
+    let list = async move |State(api): State<Api>, Extension(who): Extension<Who>| {
+        let snapshot = api.view.load();
+        let seen = seen(&snapshot, &who, sort).into_iter();
+        Json(seen.map(R::from).collect::<Vec<R>>())
+    };
+    let remove =
+        async move |State(api): State<Api>,
+                    Extension(who): Extension<Who>,
+                    Path(name): Path<String>| { sort.remove(&api, &who, &name).await };
+    let set_paused = |paused: bool| {
+        post(
+            async move |State(api): State<Api>,
+                        Extension(who): Extension<Who>,
+                        Path(name): Path<String>| {
+                sort.set_paused::<R>(&api, &who, &name, paused).await
+            },
+        )
+    };
+    let all = format!("/v1/{}s", sort.name());
+    Router::new()
+        .route(&all, get(list))
+        .route(&format!("{all}/{{name}}"), put.delete(remove))
+        .route(&format!("{all}/{{name}}/pause"), set_paused(true))
+        .route(&format!("{all}/{{name}}/resume"), set_paused(false))
+}
+
+/// Those of one sort of servers that whoever asks may see, by name.
+fn seen<'a>(snapshot: &'a Snapshot, who: &Who, sort: Sort) -> Vec<&'a Mirror> {
+    let mirrors = snapshot.mirrors().map(|mirror| &**mirror);
+    let mut seen: Vec<_> = mirrors
+        .filter(|mirror| sort.is(mirror) && who.sees(tenant(snapshot, mirror)))
+        .collect();
+    seen.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    seen
+}
+
+/// What a record of mirrors is to users. Both sorts share their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// It copies.
+    Mirror,
+    /// It sends the requests themselves.
+    Split,
+}
+
+impl Sort {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror",
+            Self::Split => "split",
+        }
+    }
+
+    fn is(self, mirror: &Mirror) -> bool {
+        mirror.serves == (self == Self::Split)
+    }
+
+    /// The one of that name.
+    fn of<'a>(self, snapshot: &'a Snapshot, name: &str) -> Result<&'a Mirror, Problem> {
+        let found = snapshot.mirror(name).filter(|mirror| self.is(mirror));
+        found.map(|found| &**found).ok_or_else(|| self.none(name))
+    }
+
+    fn none(self, name: &str) -> Problem {
+        let sort = self.name();
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no {sort} `{name}`"),
+        )
+        .remedy(format!("`fprs {sort} list` lists those there are"))
+    }
+
+    /// One that whoever asks may change.
+    fn own<'a>(self, snapshot: &'a Snapshot, who: &Who, name: &str) -> Result<&'a Mirror, Problem> {
+        let found = self.of(snapshot, name)?;
+        let tenant = tenant(snapshot, found);
+        match (who.sees(tenant), who.changes(tenant)) {
+            (false, _) => Err(self.none(name)),
+            (true, false) => Err(forbidden(who)),
+            (true, true) => Ok(found),
+        }
+    }
+
+    /// Writes it as it is to be, paused if the one in its place is.
+    pub(super) async fn write<R>(
+        self,
+        api: &Api,
+        who: &Who,
+        wanted: Mirror,
+    ) -> Result<Json<R>, Problem>
+    where
+        R: for<'a> From<&'a Mirror>,
+    {
+        checked(Record::Mirror(wanted.clone()))?;
+        let name = &wanted.name;
+        let what = format!("{}/{name}", self.name());
+        api.commit(who, "set", &what, |snapshot| {
+            let mut mirror = wanted.clone();
+            if let Some(current) = snapshot.mirror(name) {
+                if !self.is(current) || !who.changes(tenant(snapshot, current)) {
+                    let detail = format!("the name `{name}` is taken");
+                    let problem = Problem::new(StatusCode::CONFLICT, detail);
+                    return Err(problem.remedy("choose another one"));
+                }
+                mirror.paused = current.paused;
+            }
+            fits(snapshot, who, &mirror)?;
             let mut group = Group::default();
-            group.delete(snapshot, Key::new(Kind::Mirror, &name));
+            group.put(snapshot, &Record::Mirror(mirror));
             Ok(group)
         })
         .await?;
-    Ok(Json(json!({ "name": name, "revision": revision.0 })))
-}
+        self.shown(api, name)
+    }
 
-/// Copies nothing until it is told to go on.
-pub(super) async fn pause(
-    State(api): State<Api>,
-    Extension(who): Extension<Who>,
-    Path(name): Path<String>,
-) -> Result<Json<MirrorReport>, Problem> {
-    set_paused(&api, &who, &name, true).await
-}
+    /// Removes it; what it has begun goes on.
+    async fn remove(self, api: &Api, who: &Who, name: &str) -> Result<Json<Value>, Problem> {
+        let what = format!("{}/{name}", self.name());
+        let revision = api
+            .commit(who, "remove", &what, |snapshot| {
+                self.own(snapshot, who, name)?;
+                let mut group = Group::default();
+                group.delete(snapshot, Key::new(Kind::Mirror, name));
+                Ok(group)
+            })
+            .await?;
+        Ok(Json(json!({ "name": name, "revision": revision.0 })))
+    }
 
-/// Goes on after a pause.
-pub(super) async fn resume(
-    State(api): State<Api>,
-    Extension(who): Extension<Who>,
-    Path(name): Path<String>,
-) -> Result<Json<MirrorReport>, Problem> {
-    set_paused(&api, &who, &name, false).await
-}
+    /// Does nothing until it is told to go on, or goes on.
+    async fn set_paused<R>(
+        self,
+        api: &Api,
+        who: &Who,
+        name: &str,
+        paused: bool,
+    ) -> Result<Json<R>, Problem>
+    where
+        R: for<'a> From<&'a Mirror>,
+    {
+        let what = format!("{}/{name}", self.name());
+        let action = if paused { "pause" } else { "resume" };
+        api.commit(who, action, &what, |snapshot| {
+            let mirror = Mirror {
+                paused,
+                ..self.own(snapshot, who, name)?.clone()
+            };
+            let mut group = Group::default();
+            group.put(snapshot, &Record::Mirror(mirror));
+            Ok(group)
+        })
+        .await?;
+        self.shown(api, name)
+    }
 
-async fn set_paused(
-    api: &Api,
-    who: &Who,
-    name: &str,
-    paused: bool,
-) -> Result<Json<MirrorReport>, Problem> {
-    let what = format!("mirror/{name}");
-    let action = if paused { "pause" } else { "resume" };
-    api.commit(who, action, &what, |snapshot| {
-        let mirror = Mirror {
-            paused,
-            ..own(snapshot, who, name)?.clone()
-        };
-        let mut group = Group::default();
-        group.put(snapshot, &Record::Mirror(mirror));
-        Ok(group)
-    })
-    .await?;
-    shown(api, name)
-}
-
-fn shown(api: &Api, name: &str) -> Result<Json<MirrorReport>, Problem> {
-    let snapshot = api.view.load();
-    let mirror = snapshot.mirror(name).ok_or_else(|| no_mirror(name))?;
-    Ok(Json(MirrorReport::from(&**mirror)))
-}
-
-/// A mirror that whoever asks may change.
-fn own<'a>(snapshot: &'a Snapshot, who: &Who, name: &str) -> Result<&'a Mirror, Problem> {
-    let mirror = snapshot.mirror(name);
-    let mirror = mirror.filter(|mirror| who.sees(tenant(snapshot, mirror)));
-    let mirror = mirror.ok_or_else(|| no_mirror(name))?;
-    match who.changes(tenant(snapshot, mirror)) {
-        true => Ok(mirror),
-        false => Err(forbidden(who)),
+    fn shown<R>(self, api: &Api, name: &str) -> Result<Json<R>, Problem>
+    where
+        R: for<'a> From<&'a Mirror>,
+    {
+        let snapshot = api.view.load();
+        self.of(&snapshot, name).map(R::from).map(Json)
     }
 }
 
@@ -247,7 +321,10 @@ fn fits(snapshot: &Snapshot, who: &Who, mirror: &Mirror) -> Result<(), Problem> 
             mirror.server, mirror.shadow
         );
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
-            .remedy("requests are copied within one tenant; deploy the shadow there"));
+            .remedy("requests stay within one tenant; deploy the other one there"));
+    }
+    if mirror.serves {
+        takes_its_own(snapshot, mirror)?;
     }
     let others = snapshot.server(&mirror.server).map_or(0, |view| {
         let mirrors = view.mirrors.keys();
@@ -255,13 +332,32 @@ fn fits(snapshot: &Snapshot, who: &Who, mirror: &Mirror) -> Result<(), Problem> 
     });
     if others >= limits::MIRRORS_PER_SERVER {
         let detail = format!(
-            "`{}` has {others} mirrors, the most there may be",
+            "`{}` has {others} mirrors and splits, the most there may be",
             mirror.server
         );
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
             .remedy("remove one that is no longer needed"));
     }
     Ok(())
+}
+
+/// Of two splits that take the same callers, the second would never take any.
+fn takes_its_own(snapshot: &Snapshot, split: &Mirror) -> Result<(), Problem> {
+    let view = snapshot.server(&split.server);
+    let mut others = view.iter().flat_map(|view| view.mirrors.values());
+    let same = others.find(|other| {
+        let beside = other.serves && other.name != split.name;
+        beside && other.key == split.key && other.salt == split.salt
+    });
+    let Some(same) = same else {
+        return Ok(());
+    };
+    let detail = format!(
+        "split `{}` takes the same callers of `{}`",
+        same.name, split.server
+    );
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        .remedy("give this one a salt of its own, or change that one"))
 }
 
 fn mirror(name: &str, spec: Spec) -> Result<Mirror, Problem> {
@@ -293,7 +389,7 @@ fn lower_case(names: Vec<String>) -> Vec<String> {
     names.map(|name| name.to_ascii_lowercase()).collect()
 }
 
-fn key(text: &str) -> Result<MirrorKey, Problem> {
+pub(super) fn key(text: &str) -> Result<MirrorKey, Problem> {
     MirrorKey::parse(text).ok_or_else(|| {
         let detail = format!("there is no key `{text}`");
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
@@ -301,7 +397,7 @@ fn key(text: &str) -> Result<MirrorKey, Problem> {
     })
 }
 
-fn basis_points(percent: f64) -> Result<u32, Problem> {
+pub(super) fn basis_points(percent: f64) -> Result<u32, Problem> {
     let points = (percent * POINTS_PER_PERCENT).round();
     let exact = (points - percent * POINTS_PER_PERCENT).abs() < 1e-6;
     if !exact || !(1.0..=f64::from(limits::BASIS_POINTS)).contains(&points) {
@@ -317,12 +413,13 @@ fn basis_points(percent: f64) -> Result<u32, Problem> {
     Ok(points as u32)
 }
 
+/// The reverse of [`basis_points`].
+pub(super) fn percent(mirror: &Mirror) -> f64 {
+    f64::from(mirror.basis_points) / POINTS_PER_PERCENT
+}
+
 const POINTS_PER_PERCENT: f64 = 100.0;
 
 pub(crate) fn no_mirror(name: &str) -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        format!("there is no mirror `{name}`"),
-    )
-    .remedy("`fprs mirror list` lists those there are")
+    Sort::Mirror.none(name)
 }

@@ -33,6 +33,8 @@ async fn a_deployer_mirrors_its_own_tenants_servers_to_its_own_only() {
     assert_eq!(status(&one, "n", spec("prod", "none")).await, 404);
     assert_eq!(status(&two, "n", spec("prod", "other")).await, 404);
     assert_eq!(status(&two, "m", spec("other", "other")).await, 422);
+    let baseline = json!({ "server": "other", "shadow": "other", "compare": {} });
+    assert_eq!(status(&two, "baseline", baseline).await, 200);
     assert_eq!(status(&two, "n", spec("other", "next")).await, 404);
     let taken = spec("other", "other2");
     assert_eq!(status(&two, "m", taken).await, 409, "the name is taken");
@@ -46,7 +48,8 @@ async fn a_deployer_mirrors_its_own_tenants_servers_to_its_own_only() {
         assert_eq!(status, 404, "{path}");
     }
     let (_, seen) = plane.say(&two, Method::GET, "/v1/mirrors", json!({})).await;
-    assert_eq!(seen, json!([]));
+    assert_eq!(seen.as_array().unwrap().len(), 1, "{seen}");
+    assert_eq!(seen[0]["name"], "baseline");
     // Nor does the plane's own token carry requests from one tenant to another.
     let across = spec("prod", "other").to_string();
     let (status, said) = plane.ask(Method::PUT, "/v1/mirrors/n", &across).await;
@@ -68,6 +71,7 @@ async fn a_mirror_is_written_paused_edited_resumed_and_removed() {
         "name": "m", "server": "prod", "shadow": "next", "percent": 2.5, "key": "header:x-user",
         "paused": false, "exchange_bytes": 1 << 20, "copies": 100, "deadline_ms": 60_000,
         "compare": { "headers": ["content-type"], "ignore": ["/id"] },
+        "not_copied": { "websockets": fprs_config::record::NO_WEBSOCKETS },
     });
     assert_eq!(made, expected);
     let order = async |order: &str| {
@@ -93,6 +97,55 @@ async fn a_mirror_is_written_paused_edited_resumed_and_removed() {
         .await;
     assert_eq!(status, 200);
     assert_eq!(plane.json("/v1/mirrors").await, json!([]));
+}
+
+#[tokio::test]
+async fn a_split_is_written_paused_and_removed_and_is_no_mirror() {
+    let (plane, one, two) = with_servers().await;
+    let put = async |token: &str, name: &str, spec: Value| {
+        let path = format!("/v1/splits/{name}");
+        plane.say(token, Method::PUT, &path, spec).await
+    };
+    let spec = |variant: &str, salt: &str| {
+        json!({
+            "server": "prod", "variant": variant, "percent": 10, "key": "header:X-User",
+            "salt": salt,
+        })
+    };
+    let (status, made) = put(&one, "s", spec("next", "")).await;
+    assert_eq!(status, 200, "{made}");
+    let expected = json!({
+        "name": "s", "server": "prod", "variant": "next", "percent": 10.0,
+        "key": "header:x-user", "paused": false,
+    });
+    assert_eq!(made, expected);
+    assert_eq!(put(&one, "o", spec("other", "")).await.0, 404);
+    assert_eq!(put(&two, "t", spec("next", "")).await.0, 404);
+    assert_eq!(put(&one, "p", spec("prod", "")).await.0, 422);
+    let (status, same) = put(&one, "same", spec("next", "")).await;
+    assert_eq!(status, 422, "{same}");
+    assert_eq!(put(&one, "salted", spec("next", "pepper")).await.0, 200);
+    let mirror = json!({ "server": "prod", "shadow": "next" });
+    let taken = plane.say(&one, Method::PUT, "/v1/mirrors/s", mirror).await;
+    assert_eq!(taken.0, 409, "{}", taken.1);
+    assert_eq!(plane.json("/v1/mirrors").await, json!([]));
+    let order = async |token: &str, method: Method, path: &str| {
+        plane.say(token, method, path, json!({})).await
+    };
+    assert_eq!(
+        order(&one, Method::POST, "/v1/mirrors/s/pause").await.0,
+        404
+    );
+    assert_eq!(order(&two, Method::POST, "/v1/splits/s/pause").await.0, 404);
+    let (_, paused) = order(&one, Method::POST, "/v1/splits/s/pause").await;
+    assert_eq!(paused["paused"], true);
+    let (_, goes_on) = order(&one, Method::POST, "/v1/splits/s/resume").await;
+    assert_eq!(goes_on["paused"], false);
+    for name in ["s", "salted"] {
+        let path = format!("/v1/splits/{name}");
+        assert_eq!(order(&one, Method::DELETE, &path).await.0, 200);
+    }
+    assert_eq!(plane.json("/v1/splits").await, json!([]));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use fprs_config::follow::{Follower, Status};
 use fprs_config::store::EmbeddedStore;
 use fprs_config::{Change, Record, Replica, ReplicaState, Revision, SharedStore, Snapshot, View};
 use fprs_control::{
-    Admin, AdminToken, AuditLog, Control, ControlSettings, PublicUrl, mirror_reports,
+    Admin, AdminToken, AuditLog, Control, ControlSettings, MirrorReports, PublicUrl, mirror_reports,
 };
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -212,7 +212,8 @@ async fn control(
     let registry = Registry::new();
     let control = Control::new(settings, Arc::clone(store), view.clone(), &registry).unwrap();
     let extra = || async { "what the binary adds" };
-    let reports = Arc::new(|name: &str| (name != "unseen").then(|| Value::from("seen")));
+    let reports: MirrorReports =
+        Arc::new(|name| Box::pin(async move { (name != "unseen").then(|| Value::from("seen")) }));
     let router = control.router(Admin {
         token: AdminToken::new(TOKEN),
         registry,

@@ -23,9 +23,12 @@ pub enum MirrorCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// Show what became of the copies and how the shadow's answers differed, at the proxy that is asked
+    /// Show what became of the copies and how the shadow's answers differed, at all proxies
     Report {
         name: String,
+        /// The mirror whose differences are noise [default: the one of that server to itself, if any]
+        #[arg(long)]
+        baseline: Option<String>,
         #[command(flatten)]
         target: Target,
         #[command(flatten)]
@@ -58,7 +61,8 @@ pub enum MirrorCommand {
 pub struct AddMirror {
     /// Whose requests are copied
     pub server: String,
-    /// The server that gets the copies; its answers go nowhere
+    /// The server that gets the copies; its answers go nowhere. The same one again, with `--compare`, is
+    /// a baseline: what it differs from itself by is noise
     pub shadow: String,
     /// What the mirror is called [default: SERVER-to-SHADOW]
     #[arg(long)]

@@ -1,6 +1,8 @@
 //! What users ask about mirrors.
 
+mod noise;
 mod replay;
+mod report;
 
 use std::time::Duration;
 
@@ -19,9 +21,10 @@ pub(super) fn mirror(command: MirrorCommand) -> Result<(), Failure> {
         MirrorCommand::List { target, output } => list(&target, output),
         MirrorCommand::Report {
             name,
+            baseline,
             target,
             output,
-        } => report(&name, &target, output),
+        } => report::report(&name, baseline.as_deref(), &target, output),
         MirrorCommand::Replay(replay) => replay::replay(&replay),
         MirrorCommand::Pause { name, target } => {
             order(&target, &name, "pause")?;
@@ -86,7 +89,14 @@ fn list(target: &Target, output: Output) -> Result<(), Failure> {
         return print_json(&mirrors);
     }
     let mut table = Table::new(&[
-        "NAME", "SERVER", "SHADOW", "PERCENT", "KEY", "COMPARES", "PAUSED",
+        "NAME",
+        "SERVER",
+        "SHADOW",
+        "PERCENT",
+        "KEY",
+        "COMPARES",
+        "PAUSED",
+        "NOT COPIED",
     ]);
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     for mirror in items(&mirrors) {
@@ -98,94 +108,18 @@ fn list(target: &Target, output: Output) -> Result<(), Failure> {
             text(mirror, "key").to_owned(),
             yes_or_no(mirror.get("compare").is_some()),
             yes_or_no(mirror.get("paused").and_then(Value::as_bool) == Some(true)),
+            refused(mirror)
+                .map(|(what, _)| what)
+                .collect::<Vec<_>>()
+                .join(","),
         ]);
     }
     print(&table.to_string())
 }
 
-fn report(name: &str, target: &Target, output: Output) -> Result<(), Failure> {
-    let path = format!("/v1/mirrors/{}/report", segment(name));
-    let report = Client::find(target)?.get(&path)?;
-    if output.json {
-        return print_json(&report);
-    }
-    let mut text = format!(
-        "compared {}: {} the same, {} different, {} skipped; {} in flight\n\n",
-        at(&report, &["compared"]),
-        at(&report, &["same"]),
-        at(&report, &["different"]),
-        at(&report, &["skipped"]),
-        at(&report, &["in_flight"]),
-    );
-    text += &format!("{}\n", ends(&report));
-    text += &format!("{}\n", times(&report));
-    text += &format!("{}\n", places(&report));
-    for example in items(report.get("examples").unwrap_or(&Value::Null))
-        .iter()
-        .rev()
-    {
-        text += &told(example);
-    }
-    print(&text)
-}
-
-fn ends(report: &Value) -> Table<2> {
-    let mut table = Table::new(&["COPIES", "COUNT"]);
-    let ends = report.get("ends").and_then(Value::as_object);
-    for (end, count) in ends.into_iter().flatten() {
-        table.row([end.clone(), count.to_string()]);
-    }
-    table
-}
-
-fn times(report: &Value) -> Table<6> {
-    let mut table = Table::new(&["MS TO", "ANSWER OF", "P50", "P90", "P99", "MAX"]);
-    for (what, key) in [("first byte", "first_byte_ms"), ("end", "whole_ms")] {
-        for side in ["primary", "shadow"] {
-            let ms = |quantile| at(report, &[key, side, quantile]);
-            table.row([
-                what.to_owned(),
-                side.to_owned(),
-                ms("p50"),
-                ms("p90"),
-                ms("p99"),
-                ms("max"),
-            ]);
-        }
-    }
-    table
-}
-
-fn places(report: &Value) -> Table<3> {
-    let mut table = Table::new(&["DIFFERENCES IN", "AT", "ANSWERS"]);
-    let parts = report.get("parts").and_then(Value::as_object);
-    for (part, count) in parts.into_iter().flatten() {
-        table.row([part.clone(), String::new(), count.to_string()]);
-    }
-    for place in items(report.get("places").unwrap_or(&Value::Null)) {
-        table.row([
-            text(place, "part").to_owned(),
-            text(place, "at").to_owned(),
-            at(place, &["count"]),
-        ]);
-    }
-    table
-}
-
-fn told(example: &Value) -> String {
-    let mut told = format!(
-        "{} ({})\n",
-        text(example, "request"),
-        at(example, &["request_id"])
-    );
-    for found in items(example.get("differences").unwrap_or(&Value::Null)) {
-        told += &format!(
-            "  {} {}\n    server: {}\n    shadow: {}\n",
-            text(found, "part"),
-            text(found, "at"),
-            text(found, "primary"),
-            text(found, "shadow"),
-        );
-    }
-    told
+/// What a mirror does not copy, with the rest that is told of it.
+fn refused(mirror: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let refused = mirror.get("not_copied").and_then(Value::as_object);
+    let refused = refused.into_iter().flatten();
+    refused.map(|(what, told)| (what.as_str(), told))
 }

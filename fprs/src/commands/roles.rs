@@ -55,14 +55,15 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                 &process.registry,
                 &mut process.parts,
             )?;
-            let routes = control.routes(Admin {
+            let admin = Admin {
                 registry: process.registry.clone(),
                 token: process.token.clone(),
                 ready: Arc::new(|| Ok(())),
                 config: status,
                 grpc: Routes::default(),
                 api: Router::new(),
-            });
+            };
+            let routes = control.routes(admin, None);
             process.serve_admin(routes)?;
             process.announces = true;
             process.run(settings, view).await
@@ -205,7 +206,7 @@ impl Process {
     fn feed(&self, settings: &Settings, role: Role) -> Result<SharedStore, Failure> {
         let follower = format!("{}-{}", role.name(), std::process::id());
         FeedClient::new(&settings.control, &self.token, &follower)
-            .map(|feed| Arc::new(feed) as SharedStore)
+            .map(|feed| Arc::new(feed.answering_at(self.admin_address)) as SharedStore)
             .map_err(Failure::new)
     }
 

@@ -123,15 +123,15 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         &mut parts,
     )?;
     following.start(&registry, &mut parts)?;
-    let mirrors = fprs_control::mirror_reports(view.clone(), proxy.mirror_reports());
-    let routes = control.routes(Admin {
+    let admin_routes = Admin {
         registry: registry.clone(),
         token: token.clone(),
         ready: proxy.ready_check(),
         config: status,
         grpc: autoscaler.routes(Routes::default()),
-        api: autoscaler.api().merge(mirrors),
-    });
+        api: autoscaler.api(),
+    };
+    let routes = control.routes(admin_routes, Some(proxy.seen()));
     roles::serve(admin, routes, &mut parts, std::future::pending())?;
     let relay = Relaying::start(
         relay_settings(&settings, &dir, addresses, &token),

@@ -13,32 +13,35 @@ mod metrics;
 mod pipe;
 mod purse;
 mod report;
-mod sample;
 mod seen;
 mod tally;
 mod tap;
+mod upload;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use fprs_config::{Mirror, MirrorKey};
+use fprs_config::Mirror;
 use fprs_forward::Owner;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
 pub use answer::Shadow;
 pub use desk::{Capture, Meeting};
+pub use files::Spool;
 pub use findings::{Asked, Findings};
 pub use metrics::Metrics;
 pub use pipe::Pipe;
 pub use purse::{Account, Held, Over, Purse};
-pub use report::report;
-pub use sample::taken;
+pub use report::Report;
 pub use seen::{Kept, Recorder, Seen};
 pub use tally::{Capturing, Ending, InFlight, Tally};
 pub use tap::{Begun, Tap};
+pub use upload::{Bucket, Uploader};
 
 use self::desk::Desk;
+use self::files::Files;
+use super::sample::Sampler;
 
 /// Bytes that all copies of a process may hold unless it is told otherwise: a quarter of what its
 /// exchanges may.
@@ -58,8 +61,8 @@ pub struct Mirroring {
     pub record: Arc<Mirror>,
     /// Its name, for the shadow.
     pub name: HeaderValue,
-    /// The header that decides, where one does.
-    header: Option<HeaderName>,
+    /// Whose requests are copied.
+    pub sampler: Sampler,
     /// On whom the engine counts what copies hold: on nobody's tenant.
     pub owner: Owner,
     /// What became of its copies. The same through every edit.
@@ -88,6 +91,8 @@ pub struct Mirrors {
     desk: OnceLock<Option<Desk>>,
     /// Where captures are written, if anywhere.
     dir: Option<PathBuf>,
+    /// What became of their files.
+    spool: Arc<Spool>,
 }
 
 #[derive(Debug, Default)]
@@ -111,27 +116,23 @@ impl Mirrors {
             known: Mutex::default(),
             desk: OnceLock::new(),
             dir,
+            spool: Arc::default(),
         }
     }
 
-    /// A record made ready for requests; `None`: it is paused, or its name no header's value.
+    /// A record made ready for requests; `None`: it copies nothing, or its name is no header's value.
     pub fn of(&self, record: &Arc<Mirror>, tenant: &str) -> Option<Arc<Mirroring>> {
-        if record.paused {
+        if record.paused || record.serves {
             return None;
         }
-        let header = match &record.key {
-            MirrorKey::Header(name) => Some(HeaderName::try_from(name.as_str()).ok()?),
-            MirrorKey::Request | MirrorKey::Client | MirrorKey::Token | MirrorKey::Cookie(_) => {
-                None
-            }
-        };
+        let sampler = Sampler::new(record)?;
         let captures = record.capture.is_some() && self.dir.is_some();
         let name: Arc<str> = record.name.as_str().into();
         let mut known = self.lock();
         known.forget();
         Some(Arc::new(Mirroring {
             name: HeaderValue::from_str(&record.name).ok()?,
-            header,
+            sampler,
             owner: Owner::server(&format!("mirror {name}").into()),
             tally: Arc::clone(known.tallies.entry(name).or_default()),
             tenant: {
@@ -150,7 +151,8 @@ impl Mirrors {
 
     /// The desk, from the first time on that somebody needs it.
     fn desk(&self) -> Option<Desk> {
-        let open = || Desk::open(self.dir.clone());
+        let files = || Some(Files::new(self.dir.clone()?, Arc::clone(&self.spool)));
+        let open = || Desk::open(files());
         self.desk.get_or_init(open).clone()
     }
 
@@ -168,6 +170,11 @@ impl Mirrors {
         tally
             .filter(|tally| Arc::strong_count(tally) > 1)
             .map(Arc::clone)
+    }
+
+    /// What became of the files of captures.
+    pub const fn spool(&self) -> &Arc<Spool> {
+        &self.spool
     }
 
     /// What all copies hold.

@@ -4,6 +4,7 @@
 mod admit;
 mod choose;
 mod shadows;
+mod variants;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -293,6 +294,11 @@ impl Service for Proxy {
                 Ok(admitted) => admitted,
                 Err(refusal) => return self.answer(&refusal.answer(), asked, downstream),
             };
+        let copies = self.copies(&route, inbound, &mut asked.note);
+        let route = match route.splits.is_empty() {
+            true => route,
+            false => self.variant(route, inbound, &mut asked.note),
+        };
         let owner = route.owner.clone();
         let terms = Terms {
             owner: &owner,
@@ -300,7 +306,7 @@ impl Service for Proxy {
             note: &mut asked.note,
             failed: &mut asked.failed,
         };
-        let offered = match self.copies(&route, inbound) {
+        let offered = match copies {
             None => self.carrier.offer(route, inbound, terms, downstream).await,
             // Boxed, like what else is rare: an exchange has no room for it in its future.
             Some(copies) => {

@@ -28,6 +28,7 @@ use crate::proxy::auth::View;
 use crate::proxy::host::{self, Host};
 use crate::proxy::mirror::{Mirroring, Mirrors};
 use crate::proxy::sources::Sources;
+use crate::proxy::split::{Splits, Splitting};
 
 use self::nobody::Nobody;
 
@@ -86,6 +87,8 @@ pub struct Route {
     pub ready: Box<[Arc<Replica>]>,
     /// The mirrors of its requests; most servers have none.
     pub mirrors: Box<[Arc<Mirroring>]>,
+    /// What sends some of its requests elsewhere; most servers have none.
+    pub splits: Box<[Arc<Splitting>]>,
     /// A replica is on its way.
     pub starting: bool,
     /// The demand that nobody serves yet.
@@ -238,6 +241,7 @@ pub struct Tables {
     tenants: Tenants,
     mirrors: Mirrors,
     sources: Sources,
+    splits: Splits,
     nobody: Nobody,
 }
 
@@ -257,6 +261,7 @@ impl Tables {
             tenants: Tenants::default(),
             mirrors,
             sources,
+            splits: Splits::default(),
             nobody: Nobody::default(),
         })
     }
@@ -279,6 +284,11 @@ impl Tables {
     /// The mirrors of its servers.
     pub const fn mirrors(&self) -> &Mirrors {
         &self.mirrors
+    }
+
+    /// The splits of its servers.
+    pub const fn splits(&self) -> &Splits {
+        &self.splits
     }
 
     /// The table in force; not to be held across an await.
@@ -430,9 +440,11 @@ impl Tables {
                 })
             })
             .collect();
-        let mirrors = view.mirrors.values().take(limits::MIRRORS_PER_SERVER);
-        let mirrors = mirrors
-            .filter_map(|mirror| self.mirrors.of(mirror, tenant.name()))
+        let records = || view.mirrors.values().take(limits::MIRRORS_PER_SERVER);
+        let mirrors = records().filter_map(|mirror| self.mirrors.of(mirror, tenant.name()));
+        let mirrors = mirrors.collect();
+        let splits = records()
+            .filter_map(|split| self.splits.of(split))
             .collect();
         Some(Route {
             server: Arc::clone(server),
@@ -445,6 +457,7 @@ impl Tables {
             request_timeout: spec.request_timeout,
             ready,
             mirrors,
+            splits,
             starting: view
                 .replicas
                 .values()

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::process::Parts;
-use crate::roles::Admin;
+use crate::roles::{Admin, Seen, mirrors};
 
 /// Opens that store, or the one in the data dir, or says why not.
 ///
@@ -49,6 +49,7 @@ pub fn open_audit_log(dir: &DataDir) -> Result<AuditLog, Failure> {
 pub struct Controlling {
     control: Control,
     store: SharedStore,
+    view: View,
 }
 
 impl Controlling {
@@ -65,25 +66,32 @@ impl Controlling {
         registry: &Registry,
         parts: &mut Parts,
     ) -> Result<Self, Failure> {
-        let control =
-            Control::new(settings, Arc::clone(&store), view, registry).map_err(Failure::new)?;
+        let control = Control::new(settings, Arc::clone(&store), view.clone(), registry)
+            .map_err(Failure::new)?;
         parts.run("control", control.clone().run());
         let counts = control.tell_counts(token).map_err(Failure::new)?;
         parts.run("the relays' counts", counts);
-        Ok(Self { control, store })
+        Ok(Self {
+            control,
+            store,
+            view,
+        })
     }
 
-    /// The admin port's routes: what the process has of its own, the control API and the feed, and
-    /// who follows it.
-    pub fn routes(&self, mut admin: Admin) -> Router {
+    /// The admin port's routes: what the process has of its own, the control API and the feed, who
+    /// follows it, and what those and the process' own proxy have seen of mirrors.
+    pub fn routes(&self, mut admin: Admin, own: Option<Seen>) -> Router {
         let followers = Arc::<Followers>::default();
         let feed = service_noting(Arc::clone(&self.store), Arc::clone(&followers));
         admin.grpc = admin.grpc.add_service(feed);
+        let (view, asked) = (self.view.clone(), Arc::clone(&followers));
+        let mirrors = mirrors::of_all(view, asked, &admin.token, own);
         let show = move || {
             let followers = show_followers(&followers);
             async { Json(followers) }
         };
-        admin.api = admin.api.route("/v1/followers", get(show));
+        let api = admin.api.merge(mirrors);
+        admin.api = api.route("/v1/followers", get(show));
         self.control.router(admin.into_control_admin())
     }
 }
@@ -92,6 +100,7 @@ fn show_followers(followers: &Followers) -> Value {
     let followers = followers.report().into_iter().map(|follower| {
         json!({
             "name": follower.name,
+            "admin": follower.admin.map(|admin| admin.to_string()),
             "told_revision": follower.told.0,
             "watches_for_seconds": follower.watches_for.as_secs_f64(),
         })

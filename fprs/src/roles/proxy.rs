@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fprs_autoscaler_client::{Demand, Reporter, reporter};
 use fprs_config::View;
-use fprs_control::{MirrorReports, ReadyCheck};
+use fprs_control::ReadyCheck;
 use fprs_forward::{Budget, Shards};
 use prometheus::Registry;
 use tokio::sync::mpsc;
@@ -16,11 +16,12 @@ use crate::failure::Failure;
 use crate::process::Parts;
 use crate::proxy::access_log::Destination;
 use crate::proxy::metrics::Metrics;
-use crate::proxy::mirror::{self, Mirrors};
+use crate::proxy::mirror::{self, Mirrors, Uploader};
 use crate::proxy::sources::Sources;
 use crate::proxy::table::Edit;
-use crate::proxy::{AccessLog, Proxy, Settings, Tables, admit};
+use crate::proxy::{AccessLog, Proxy, Settings, Tables, admit, split};
 use crate::roles::follow::Observer;
+use crate::roles::mirrors::Seen;
 use crate::roles::readings;
 use crate::settings::Drain;
 
@@ -38,6 +39,7 @@ pub struct Proxying {
     edits: Option<mpsc::Receiver<Arc<Edit>>>,
     editor: mpsc::Sender<Arc<Edit>>,
     access_log: Option<AccessLog>,
+    uploader: Option<Uploader>,
 }
 
 impl Proxying {
@@ -58,6 +60,7 @@ impl Proxying {
             Mirrors::new(settings.mirror_limit, settings.capture_dir.clone()),
             Sources::new(&settings.egress_state_dir),
         );
+        let uploader = uploader(settings, &tables)?;
         let metrics = Metrics::new(cores).map_err(Failure::new)?;
         registry
             .register(Box::new(metrics.clone()))
@@ -77,6 +80,8 @@ impl Proxying {
         registry.register(Box::new(tenants)).map_err(Failure::new)?;
         let mirrors = mirror::Metrics::new(&tables).map_err(Failure::new)?;
         registry.register(Box::new(mirrors)).map_err(Failure::new)?;
+        let splits = split::Metrics::new(&tables).map_err(Failure::new)?;
+        registry.register(Box::new(splits)).map_err(Failure::new)?;
         let counters = metrics.clone();
         let shards = Shards::start_with("proxy", cores, deadlines, move |core| {
             Proxy::new(&settings, counters.core(core))
@@ -93,6 +98,7 @@ impl Proxying {
             edits: Some(edits),
             editor,
             access_log,
+            uploader,
         })
     }
 
@@ -148,9 +154,8 @@ impl Proxying {
     }
 
     /// What it has seen of mirrors.
-    pub fn mirror_reports(&self) -> MirrorReports {
-        let tables = Arc::clone(&self.tables);
-        Arc::new(move |name| mirror::report(tables.mirrors(), name))
+    pub fn seen(&self) -> Seen {
+        Seen(Arc::clone(&self.tables))
     }
 
     /// Whether it serves: once a table is loaded, until it leaves.
@@ -207,6 +212,9 @@ impl Proxying {
             "drained"
         );
         self.tables.mirrors().close_captures().await;
+        if let Some(uploader) = &self.uploader {
+            uploader.finish().await;
+        }
         if let Some(log) = &self.access_log {
             log.flush();
         }
@@ -225,6 +233,26 @@ fn epoch() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What uploads captures, where they are to be uploaded.
+fn uploader(
+    settings: &crate::settings::Settings,
+    tables: &Tables,
+) -> Result<Option<Uploader>, Failure> {
+    let place = settings.capture_store.clone();
+    let Some((bucket, dir)) = place.zip(settings.capture_dir.clone()) else {
+        return Ok(None);
+    };
+    let spool = Arc::clone(tables.mirrors().spool());
+    Uploader::start(bucket, dir, spool)
+        .map(Some)
+        .map_err(|error| {
+            Failure::new(format!(
+                "--capture-store: {error}; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, \
+                 outside AWS, AWS_ENDPOINT say how to reach it"
+            ))
+        })
 }
 
 fn access_log(

@@ -78,6 +78,10 @@ pub struct Given {
     /// The egress pool by which proxies reach this worker [default: none]
     #[arg(long, env = "FPRS_REACHED_BY")]
     pub reached_by: Option<String>,
+    /// Where closed captures go from there: s3://BUCKET/PREFIX, with the credentials, region and endpoint
+    /// of the usual AWS_… variables [default: nowhere]
+    #[arg(long, env = "FPRS_CAPTURE_STORE")]
+    pub capture_store: Option<String>,
     /// Where the proxy writes a line of JSON for each request: a file, or `-` for standard output
     /// [default: nowhere]
     #[arg(long, env = "FPRS_ACCESS_LOG")]
@@ -174,6 +178,7 @@ impl Given {
             capture_dir: self.capture_dir.or(file.capture_dir),
             egress_state_dir: self.egress_state_dir.or(file.egress_state_dir),
             reached_by: self.reached_by.or(file.reached_by),
+            capture_store: self.capture_store.or(file.capture_store),
             access_log: self.access_log.or(file.access_log),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             deadlines: if self.deadlines.is_empty() {

@@ -89,7 +89,8 @@ async fn a_planted_difference_in_1_of_1000_answers_is_found_and_no_other() {
         1
     );
     let p50 = |side: &str| report["whole_ms"][side]["p50"].as_f64().unwrap();
-    assert!(p50("primary") > 0.0 && p50("shadow") > 0.0);
+    // No exchange over two sockets takes less.
+    assert!(p50("primary") > 0.02 && p50("shadow") > 0.02, "{report}");
 }
 
 #[tokio::test]

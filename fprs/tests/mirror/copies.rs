@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fprs_config::{Mirror, MirrorKey};
+use fprs_testkit::client::H1;
 use fprs_testkit::origin::{Origin, Outcome, Script};
 use fprs_testkit::{Pattern, until};
 use http::{HeaderMap, HeaderValue, Method};
@@ -189,6 +190,37 @@ async fn a_client_that_leaves_takes_its_copy_with_it_and_an_early_answer_cuts_it
         (world.shadow.record().ended(Outcome::Aborted) == 2).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_websocket_and_what_has_no_key_are_not_copied_but_counted() {
+    let keyed = Mirror {
+        key: MirrorKey::Header("x-user".to_owned()),
+        ..mirror()
+    };
+    let world = world(|_| Script::text(""), keyed).await;
+    let client = world.scene.client().await;
+    assert_eq!(client.get(&host(), "/").await.unwrap().status, 200);
+    let before = world.scene.ended("no_key");
+    assert!(before >= 1, "{before}");
+    let mut socket = H1::connect(world.scene.listen).await.unwrap();
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: {}\r\nx-user: u\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        host()
+    );
+    socket.writer.send(request).await.unwrap();
+    // The program speaks none, and answers as to any request.
+    socket.reader.head().await.unwrap();
+    world.scene.settled().await;
+    assert_eq!(world.scene.ended("websocket"), 1);
+    assert_eq!(world.shadow.record().exchanges().len(), 0);
+    let report = world.scene.report("m").unwrap();
+    let told = &report["not_copied"]["websockets"];
+    assert_eq!(
+        (&told["count"], told["reason"].as_str().is_some()),
+        (&1.into(), true)
+    );
 }
 
 #[tokio::test]

@@ -12,9 +12,19 @@
 mod capturing;
 mod comparing;
 mod copies;
+#[expect(dead_code, reason = "shared with the tests of the plane")]
+#[path = "../plane/fleet.rs"]
+mod fleet;
+mod merging;
+mod noise;
 mod plane;
+#[cfg(feature = "s3")]
+mod s3_double;
 mod scene;
 mod shadows;
+mod splits;
+#[cfg(feature = "s3")]
+mod uploading;
 mod uploads;
 
 #[test]
@@ -22,6 +32,12 @@ mod uploads;
 fn program() {
     fprs_testkit::program::main();
 }
+
+/// The binary under test.
+const FPRS: &str = env!("CARGO_BIN_EXE_fprs");
+
+/// For what takes milliseconds on an idle machine; tests share theirs with others.
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// The size of a test: the first one, or the second with `FPRS_SOAK=1`.
 fn size(small: u64, soak: u64) -> u64 {

@@ -81,7 +81,7 @@ impl Scene {
 
     /// What the proxy has seen of a mirror.
     pub(crate) fn report(&self, name: &str) -> Option<Value> {
-        self.proxy.mirror_reports()(name)
+        Some(self.proxy.seen().of(name)?.shown(name))
     }
 
     /// Ends the proxy in good order.

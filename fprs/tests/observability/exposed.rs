@@ -36,6 +36,9 @@ async fn the_documented_metrics_are_those_of_a_plane() {
     }
     let mirror = ["mirror", "add", "prod", "shadow", "--compare"];
     plane.run(&mirror).await.succeeded();
+    let split = ["split", "add", "prod", "shadow", "--percent", "50"];
+    let split = [&split[..], &["--key", "request"]].concat();
+    plane.run(&split).await.succeeded();
     let client = plane.h2().await;
     let host = plane.host("web");
     assert_eq!(client.get(&host, "/").await.unwrap().status, 200);

@@ -1,6 +1,7 @@
 //! PURE. What an origin does with a request, as a value; and the paths that name such values, for
 //! programs that can only be told by what they are asked.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -148,6 +149,7 @@ impl Script {
     /// | `/hang` | 200, then nothing, for ever |
     /// | `/hints` | 103, then 200 |
     /// | `/never` | takes nothing, answers never |
+    /// | `/random` | a number that is another one each time |
     /// | `/sleep?ms=T` | 200 after T |
     /// | `/slow?bps=N` | like `/count`, taking N bytes a second |
     /// | `/sse?n=N&ms=T` | N events, T apart |
@@ -199,6 +201,8 @@ impl Script {
                 delay: NEVER,
                 ..known
             },
+            // Keyed anew each time.
+            "/random" => Self::text(RandomState::new().hash_one(target).to_string()),
             "/sleep" => Self {
                 delay: millis("ms"),
                 ..known

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use super::{SERVER, program};
+use super::program;
 use crate::proxy::{OTHER_CORE, POLL, Running, START, Site, beside, free_address, launch};
 
 /// Given to every process, so that none has to be asked for it.
@@ -26,7 +26,6 @@ pub(super) struct Plane {
     pub(super) admin: SocketAddr,
     processes: Vec<Running>,
     credentials: Option<String>,
-    data: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +48,7 @@ impl Plane {
         command.extend(["--listen".to_owned(), listen.to_string()]);
         command.extend(["--cores".to_owned(), site.cores.to_string()]);
         let process = start(site, command, admin, data, listen)?;
-        Self::of(vec![process], admin, data)
+        Self::of(vec![process], admin)
     }
 
     /// Control and autoscaler, out of the way on the other core.
@@ -77,15 +76,14 @@ impl Plane {
         let mut command = vec![program()?, "autoscaler".to_owned()];
         command.extend(["--control".to_owned(), admin.to_string()]);
         let autoscaler = start(&site, command, own, &autoscaler.join("data"), own)?;
-        Self::of(vec![autoscaler, control], admin, data)
+        Self::of(vec![autoscaler, control], admin)
     }
 
-    fn of(processes: Vec<Running>, admin: SocketAddr, data: &Path) -> Result<Self> {
+    fn of(processes: Vec<Running>, admin: SocketAddr) -> Result<Self> {
         let mut plane = Self {
             admin,
             processes,
             credentials: None,
-            data: data.to_owned(),
         };
         // A build without tokens has only public servers.
         plane.credentials = plane.token().ok();
@@ -123,11 +121,11 @@ impl Plane {
     }
 
     /// The id of the server's replica, once it is ready.
-    pub(super) fn ready_replica(&self) -> Result<String> {
+    pub(super) fn ready_replica(&self, server: &str) -> Result<String> {
         let deadline = Instant::now() + START;
         while Instant::now() < deadline {
             let list: Vec<Replica> =
-                serde_json::from_slice(&self.ask(&["replicas", SERVER, "--json"])?)?;
+                serde_json::from_slice(&self.ask(&["replicas", server, "--json"])?)?;
             if let Some(replica) = list.into_iter().find(|replica| replica.state == "ready") {
                 return Ok(replica.id);
             }
@@ -136,28 +134,27 @@ impl Plane {
         bail!("no replica became ready");
     }
 
-    fn ask(&self, words: &[&str]) -> Result<Vec<u8>> {
-        let output = Command::new(program()?)
-            .args(words)
-            .args([
-                "--admin",
-                &self.admin.to_string(),
-                "--admin-token",
-                ADMIN_TOKEN,
-            ])
-            .arg("--data-dir")
-            .arg(&self.data)
-            .output()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "fprs {}: {}",
-                words.join(" "),
-                said.lines().next_back().unwrap_or_default()
-            );
-        }
-        Ok(output.stdout)
+    /// What a command prints.
+    pub(super) fn ask(&self, words: &[&str]) -> Result<Vec<u8>> {
+        ask(self.admin, words)
     }
+}
+
+/// What a command prints that the plane at that address is given.
+pub(super) fn ask(admin: SocketAddr, words: &[&str]) -> Result<Vec<u8>> {
+    let output = Command::new(program()?)
+        .args(words)
+        .args(["--admin", &admin.to_string(), "--admin-token", ADMIN_TOKEN])
+        .output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "fprs {}: {}",
+            words.join(" "),
+            said.lines().next_back().unwrap_or_default()
+        );
+    }
+    Ok(output.stdout)
 }
 
 /// Starts a role and waits until it says that it serves.

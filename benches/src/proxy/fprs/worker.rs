@@ -27,8 +27,11 @@ pub(super) struct Attached {
     _end: oneshot::Sender<()>,
 }
 
-/// Attaches to the control at `admin`.
-pub(super) fn attach(admin: SocketAddr, origin: SocketAddr) -> Result<Attached> {
+/// The compute region of the origin's stand-in.
+pub(super) const ORIGINS: &str = "local";
+
+/// Attaches to the control at `admin`, for the replicas of a compute region.
+pub(super) fn attach(admin: SocketAddr, region: &str, origin: SocketAddr) -> Result<Attached> {
     let (end, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -37,7 +40,7 @@ pub(super) fn attach(admin: SocketAddr, origin: SocketAddr) -> Result<Attached> 
     let mut orders = runtime.block_on(async {
         words
             .send(FromWorker {
-                message: Some(hello(origin)),
+                message: Some(hello(region, origin)),
             })
             .await?;
         let mut client = WorkersClient::connect(format!("http://{admin}")).await?;
@@ -80,11 +83,11 @@ pub(super) fn attach(admin: SocketAddr, origin: SocketAddr) -> Result<Attached> 
     Ok(Attached { _end: end })
 }
 
-fn hello(origin: SocketAddr) -> Message {
+fn hello(region: &str, origin: SocketAddr) -> Message {
     let worker = Worker {
-        id: "bench".to_owned(),
+        id: format!("bench-{region}"),
         address: origin.to_string(),
-        compute_region: "local".to_owned(),
+        compute_region: region.to_owned(),
         capacity: 8,
         epoch: 1,
         draining: false,

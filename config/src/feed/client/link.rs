@@ -2,6 +2,7 @@
 //! is tried when one fails.
 
 use fprs_proto::feed::feed_client::FeedClient;
+use std::net::SocketAddr;
 use tokio::sync::Mutex;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -22,6 +23,8 @@ pub(super) struct Link {
     endpoints: Vec<Endpoint>,
     bearer: Bearer,
     follower: String,
+    /// Where it answers for itself.
+    admin: Option<SocketAddr>,
     state: Mutex<State>,
 }
 
@@ -65,12 +68,23 @@ impl Link {
                 .collect::<Result<_, _>>()?,
             bearer: Bearer(bearer),
             follower: follower.to_owned(),
+            admin: None,
             state: Mutex::new(State {
                 channel: None,
                 // A fleet spreads over the servers.
                 turn: fastrand::usize(..addresses.len()),
             }),
         })
+    }
+
+    pub(super) const fn answers_at(&mut self, admin: SocketAddr) {
+        self.admin = Some(admin);
+    }
+
+    /// Where who follows answers for itself; empty: nowhere.
+    pub(super) fn admin(&self) -> String {
+        self.admin
+            .map_or_else(String::new, |admin| admin.to_string())
     }
 
     /// Who follows.

@@ -75,6 +75,7 @@ impl Follower {
         let request = wire::WatchRequest {
             from: self.position.0,
             follower: self.link.follower().to_owned(),
+            admin: self.link.admin(),
         };
         match timeout(limits::FEED_SILENCE, client.watch(request)).await {
             Ok(Ok(reply)) => Some(reply.into_inner()),

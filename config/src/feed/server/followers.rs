@@ -2,6 +2,7 @@
 //! asks here once, not every process. An entry lives as long as its watch.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub struct Followers {
 pub struct FollowerReport {
     /// As it calls itself: role and process.
     pub name: String,
+    /// Where it answers for itself, if it says so.
+    pub admin: Option<SocketAddr>,
     /// Everything up to there was handed to its connection.
     pub told: Revision,
     /// How long its watch has lasted.
@@ -31,6 +34,7 @@ pub struct FollowerReport {
 #[derive(Debug)]
 struct Watching {
     name: String,
+    admin: Option<SocketAddr>,
     told: Arc<AtomicU64>,
     since: Instant,
 }
@@ -51,6 +55,7 @@ impl Followers {
             .values()
             .map(|watching| FollowerReport {
                 name: watching.name.clone(),
+                admin: watching.admin,
                 told: Revision(watching.told.load(Ordering::Relaxed)),
                 watches_for: watching.since.elapsed(),
             })
@@ -59,11 +64,17 @@ impl Followers {
         report
     }
 
-    pub(super) fn enter(self: &Arc<Self>, name: String, from: Revision) -> Place {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        name: String,
+        admin: Option<SocketAddr>,
+        from: Revision,
+    ) -> Place {
         let number = self.entered.fetch_add(1, Ordering::Relaxed);
         let told = Arc::new(AtomicU64::new(from.0));
         let watching = Watching {
             name,
+            admin,
             told: Arc::clone(&told),
             since: Instant::now(),
         };

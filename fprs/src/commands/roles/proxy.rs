@@ -65,7 +65,7 @@ async fn serve(
     let loaded = following.view();
     following.start(&process.registry, &mut process.parts)?;
     let ready = proxy.ready_check();
-    let api = fprs_control::mirror_reports(view.clone(), proxy.mirror_reports());
+    let api = proxy.seen().api(view.clone());
     let goes_on = match &mut newcomer {
         Some(newcomer) => {
             let goes_on = prepared(process, newcomer, loaded).await?;

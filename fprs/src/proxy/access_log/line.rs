@@ -51,6 +51,28 @@ impl Line {
         self.0.push(b'"');
     }
 
+    /// An object within, until [`close`](Self::close).
+    pub(super) fn open(&mut self, key: &'static str) {
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.push(b'{');
+    }
+
+    /// A number in the object that is open, by a name that JSON would not escape.
+    pub(super) fn member(&mut self, first: bool, name: &str, value: u64) {
+        let comma: &[u8] = if first { b"" } else { b"," };
+        let mut digits = itoa::Buffer::new();
+        let parts = [comma, b"\"", name.as_bytes(), b"\":"];
+        for part in parts {
+            self.0.extend_from_slice(part);
+        }
+        self.0.extend_from_slice(digits.format(value).as_bytes());
+    }
+
+    /// The end of the object that is open.
+    pub(super) fn close(&mut self) {
+        self.0.push(b'}');
+    }
+
     /// A word of ours or of a checked record, which has nothing to escape, or `null`.
     pub(super) fn word(&mut self, key: &'static str, value: Option<&str>) {
         self.0.extend_from_slice(key.as_bytes());
@@ -124,12 +146,17 @@ mod tests {
             line.number(key!("number"), Some(number));
             line.number(key!("none"), None);
             line.word(key!("word"), absent.then_some("there"));
+            line.open(key!("inner"));
+            line.member(true, "one", number);
+            line.member(false, "two", 2);
+            line.close();
             let whole = line.end();
             prop_assert_eq!(whole.iter().filter(|byte| **byte == b'\n').count(), 1);
             let parsed: Value = serde_json::from_slice(whole).unwrap();
             let absent = if absent { Value::from("there") } else { Value::Null };
             prop_assert_eq!(parsed, serde_json::json!({
                 "v": 1, "text": text, "absent": absent, "number": number, "none": null, "word": absent,
+                "inner": { "one": number, "two": 2 },
             }));
         }
     }

@@ -26,6 +26,9 @@ pub(in crate::proxy) struct Note(Option<(Rc<Pen>, Box<Noted>)>);
 pub(super) struct Noted {
     line: Line,
     admitted: bool,
+    /// The line is inside its object of buckets.
+    sampled: bool,
+    variant: Option<Arc<str>>,
     replica: Option<Arc<str>>,
     /// Of the steady clock, as what follows.
     began_us: u64,
@@ -59,6 +62,29 @@ impl Note {
         if let Some((_, noted)) = &mut self.0 {
             let token = text(fields.get(fields::TOKEN_ID));
             noted.admitted(Some(route.tenant.name()), token, Some(&route.server));
+        }
+    }
+
+    /// Somebody wants a line.
+    pub(in crate::proxy) const fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// It falls into that bucket of that mirror or split. Only once it is admitted, and before it is sent.
+    pub(in crate::proxy) fn sampled(&mut self, name: &str, bucket: u32) {
+        if let Some((_, noted)) = &mut self.0 {
+            let first = !std::mem::replace(&mut noted.sampled, true);
+            if first {
+                noted.line.open(key!("buckets"));
+            }
+            noted.line.member(first, name, bucket.into());
+        }
+    }
+
+    /// It is served by that server instead.
+    pub(in crate::proxy) fn variant(&mut self, server: &Arc<str>) {
+        if let Some((_, noted)) = &mut self.0 {
+            noted.variant = Some(Arc::clone(server));
         }
     }
 
@@ -166,6 +192,12 @@ impl Noted {
         }
         let since = |at: u64| at.saturating_sub(self.began_us);
         let line = &mut self.line;
+        if self.sampled {
+            line.close();
+        }
+        if self.variant.is_some() {
+            line.word(key!("variant"), self.variant.as_deref());
+        }
         line.word(key!("replica"), self.replica.as_deref());
         line.number(key!("offers"), Some(self.offers));
         let status = self.status.map(|status| status.as_u16().into());

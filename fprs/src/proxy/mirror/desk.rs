@@ -4,7 +4,6 @@
 //! the thread has no time for is counted and let go.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -54,10 +53,9 @@ struct Pair {
 
 impl Desk {
     /// Starts the thread; it ends with the last place.
-    pub(super) fn open(captures: Option<PathBuf>) -> Option<Self> {
+    pub(super) fn open(files: Option<Files>) -> Option<Self> {
         let (places, waiting) = sync_channel(WAITING);
         let thread = std::thread::Builder::new().name("mirror".to_owned());
-        let files = captures.map(Files::new);
         match thread.spawn(move || work(&waiting, files)) {
             Ok(_) => Some(Self(places)),
             Err(error) => {

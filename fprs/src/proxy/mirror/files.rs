@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use zstd::stream::write::Encoder;
@@ -27,11 +29,58 @@ const OPEN: usize = 256;
 /// The fastest level that is worth it.
 const LEVEL: i32 = 3;
 
+/// What became of files that were closed.
+#[derive(Debug, Default)]
+pub struct Spool {
+    uploaded: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+    waiting: AtomicU64,
+}
+
+impl Spool {
+    /// Uploaded, uploads that failed and are tried again, and deleted for age or want of room.
+    pub fn counts(&self) -> [(&'static str, u64); 3] {
+        [
+            ("uploaded", self.uploaded.load(Ordering::Relaxed)),
+            ("failed", self.failed.load(Ordering::Relaxed)),
+            ("dropped", self.dropped.load(Ordering::Relaxed)),
+        ]
+    }
+
+    /// Files that wait to be uploaded.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// So many wait.
+    #[cfg(feature = "s3")]
+    pub(super) fn wait(&self, files: usize) {
+        self.waiting.store(files as u64, Ordering::Relaxed);
+    }
+
+    /// One more is in the store, or isn't.
+    #[cfg(feature = "s3")]
+    pub(super) fn tried(&self, uploaded: bool) {
+        let count = if uploaded {
+            &self.uploaded
+        } else {
+            &self.failed
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn drop_some(&self, files: u64) {
+        self.dropped.fetch_add(files, Ordering::Relaxed);
+    }
+}
+
 /// All files of a process.
 #[derive(Default)]
 pub(super) struct Files {
     dir: PathBuf,
     open: HashMap<String, Current>,
+    spool: Arc<Spool>,
 }
 
 struct Current {
@@ -43,10 +92,11 @@ struct Current {
 
 impl Files {
     /// In a directory, which is made when it is needed.
-    pub(super) fn new(dir: PathBuf) -> Self {
+    pub(super) fn new(dir: PathBuf, spool: Arc<Spool>) -> Self {
         Self {
             dir,
             open: HashMap::new(),
+            spool,
         }
     }
 
@@ -101,8 +151,9 @@ impl Files {
             return;
         };
         let closed = current.finish();
-        if let Err(error) = closed.and_then(|()| forget(&self.dir.join(mirror), MIRROR_BYTES)) {
-            tracing::warn!(mirror, %error, "a capture could not be closed");
+        match closed.and_then(|()| forget(&self.dir.join(mirror), MIRROR_BYTES)) {
+            Ok(dropped) => self.spool.drop_some(dropped),
+            Err(error) => tracing::warn!(mirror, %error, "a capture could not be closed"),
         }
     }
 }
@@ -137,26 +188,35 @@ impl Current {
     }
 }
 
-/// Deletes files that are old, and the oldest of those that are too many.
-fn forget(dir: &Path, most: u64) -> io::Result<()> {
+/// A directory's closed files, the newest first, as names begin with the time.
+pub(super) fn closed(dir: &Path) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let (path, data) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
         if path.extension().is_some_and(|extension| extension == "zst") {
-            files.push((path, data.len(), data.modified()?));
+            files.push((path, data));
         }
     }
-    // Names begin with the time.
     files.sort_unstable_by(|a, b| b.0.cmp(&a.0));
-    let mut total = 0;
-    for (path, bytes, modified) in files {
-        total += bytes;
-        let age = modified.elapsed().unwrap_or_default();
+    Ok(files)
+}
+
+/// Deletes files that are old, and the oldest of those that are too many; returns how many.
+fn forget(dir: &Path, most: u64) -> io::Result<u64> {
+    let (mut total, mut dropped) = (0, 0);
+    for (path, data) in closed(dir)? {
+        total += data.len();
+        let age = data.modified()?.elapsed().unwrap_or_default();
         if total > most || age > KEPT_FOR {
-            fs::remove_file(path)?;
+            match fs::remove_file(path) {
+                Ok(()) => dropped += 1,
+                // Somebody took it in this moment.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
     }
-    Ok(())
+    Ok(dropped)
 }
 
 #[cfg(test)]
@@ -175,7 +235,7 @@ mod tests {
     #[test]
     fn lines_can_be_read_while_they_are_written_and_after() {
         let dir = tempfile::tempdir().unwrap();
-        let mut files = Files::new(dir.path().to_owned());
+        let mut files = Files::new(dir.path().to_owned(), Arc::default());
         for number in 0..100 {
             files
                 .write("m", format!("line {number}\n").as_bytes())
@@ -205,7 +265,7 @@ mod tests {
             fs::write(dir.path().join(format!("{number}.jsonl.zst")), [0; 100]).unwrap();
         }
         fs::write(dir.path().join("9.jsonl.zst.part"), [0; 1_000]).unwrap();
-        forget(dir.path(), 250).unwrap();
+        assert_eq!(forget(dir.path(), 250).unwrap(), 3);
         assert_eq!(
             names(dir.path()),
             ["3.jsonl.zst", "4.jsonl.zst", "9.jsonl.zst.part"]

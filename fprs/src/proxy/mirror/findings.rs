@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hdrhistogram::Histogram;
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
 use super::compare::{Difference, Part};
+use super::report::{Place, Report, Sides};
 use super::seen::Seen;
 
 /// Examples kept: the latest.
@@ -22,7 +22,7 @@ const PLACES: usize = 100;
 #[derive(Debug, Default)]
 pub struct Findings(Mutex<State>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     same: u64,
     different: u64,
@@ -31,8 +31,8 @@ struct State {
     parts: BTreeMap<Part, u64>,
     places: BTreeMap<(Part, String), u64>,
     examples: VecDeque<Value>,
-    primary: Times,
-    shadow: Times,
+    first: Sides,
+    whole: Sides,
 }
 
 /// What was asked, for examples.
@@ -46,37 +46,14 @@ pub struct Asked {
     pub id: Option<HeaderValue>,
 }
 
-/// Without their memory they count nothing.
-#[derive(Debug)]
-struct Times {
-    first: Option<Histogram<u64>>,
-    whole: Option<Histogram<u64>>,
-}
-
-/// Digits that a time is exact to; more would only cost memory.
-const DIGITS: u8 = 2;
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            same: 0,
-            different: 0,
-            skipped: 0,
-            parts: BTreeMap::new(),
-            places: BTreeMap::new(),
-            examples: VecDeque::new(),
-            primary: Times::new(),
-            shadow: Times::new(),
-        }
-    }
-}
-
 impl Findings {
     /// One more pair was compared.
     pub fn add(&self, asked: &Asked, primary: &Seen, shadow: &Seen, found: &[Difference]) {
         let mut state = self.lock();
-        state.primary.add(primary);
-        state.shadow.add(shadow);
+        state.first.primary.add(primary.first_us);
+        state.first.shadow.add(shadow.first_us);
+        state.whole.primary.add(primary.whole_us);
+        state.whole.shadow.add(shadow.whole_us);
         if found.is_empty() {
             state.same += 1;
             return;
@@ -116,64 +93,33 @@ impl Findings {
     }
 
     /// All of it.
-    pub fn report(&self) -> Value {
+    pub(super) fn report(&self) -> Report {
         let state = self.lock();
-        let parts = state.parts.iter().map(|(part, count)| (part.name(), count));
-        let places = state.places.iter();
-        let mut places: Vec<_> = places
-            .map(|((part, at), count)| json!({ "part": part.name(), "at": at, "count": count }))
-            .collect();
-        places.sort_by_key(|place| std::cmp::Reverse(place["count"].as_u64()));
-        json!({
-            "compared": state.same + state.different,
-            "same": state.same,
-            "different": state.different,
-            "skipped": state.skipped,
-            "parts": parts.collect::<BTreeMap<_, _>>(),
-            "places": places,
-            "first_byte_ms": pair(&state, |times| &times.first),
-            "whole_ms": pair(&state, |times| &times.whole),
-            "examples": state.examples,
-        })
+        let parts = state.parts.iter();
+        let places = state.places.iter().map(|((part, at), count)| Place {
+            part: part.name().to_owned(),
+            at: at.clone(),
+            count: *count,
+        });
+        Report {
+            same: state.same,
+            different: state.different,
+            skipped: state.skipped,
+            parts: parts
+                .map(|(part, count)| (part.name().to_owned(), *count))
+                .collect(),
+            places: places.collect(),
+            examples: state.examples.iter().cloned().collect(),
+            first: state.first.clone(),
+            whole: state.whole.clone(),
+            ..Report::default()
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held; what is in it would be whole all the same.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Times {
-    fn new() -> Self {
-        Self {
-            first: Histogram::new(DIGITS).ok(),
-            whole: Histogram::new(DIGITS).ok(),
-        }
-    }
-
-    fn add(&mut self, seen: &Seen) {
-        for (histogram, time) in [
-            (&mut self.first, seen.first_us),
-            (&mut self.whole, seen.whole_us),
-        ] {
-            if let Some(histogram) = histogram {
-                histogram.saturating_record(time);
-            }
-        }
-    }
-}
-
-fn pair(state: &State, of: impl Fn(&Times) -> &Option<Histogram<u64>>) -> Value {
-    json!({ "primary": quantiles(of(&state.primary)), "shadow": quantiles(of(&state.shadow)) })
-}
-
-fn quantiles(histogram: &Option<Histogram<u64>>) -> Value {
-    let us = |quantile| {
-        let histogram = histogram.as_ref();
-        histogram.map_or(0, |histogram| histogram.value_at_quantile(quantile))
-    };
-    let ms = |quantile| us(quantile) as f64 / 1_000.0;
-    json!({ "p50": ms(0.5), "p90": ms(0.9), "p99": ms(0.99), "max": ms(1.0) })
 }
 
 fn example(asked: &Asked, found: &[Difference]) -> Value {

@@ -21,6 +21,8 @@ pub struct Metrics {
     in_flight: IntGaugeVec,
     compared: IntCounterVec,
     captured: IntCounterVec,
+    files: IntCounterVec,
+    waiting: IntGauge,
     held: IntGauge,
     limit: IntGauge,
 }
@@ -44,12 +46,21 @@ impl Metrics {
             "fprs_mirror_captured_total",
             "Exchanges that were to be written down, by what became of that.",
         );
+        let files = Opts::new(
+            "fprs_mirror_capture_files_total",
+            "Closed files of captures, by what became of them; one that fails is tried again.",
+        );
         Ok(Self {
             tables: Arc::clone(tables),
             requests: IntCounterVec::new(requests, &["mirror", "end"])?,
             in_flight: IntGaugeVec::new(in_flight, &["mirror"])?,
             compared: IntCounterVec::new(compared, &["mirror", "result"])?,
             captured: IntCounterVec::new(captured, &["mirror", "result"])?,
+            files: IntCounterVec::new(files, &["result"])?,
+            waiting: IntGauge::new(
+                "fprs_mirror_capture_files_waiting",
+                "Closed files of captures that wait to be uploaded.",
+            )?,
             held: IntGauge::new(
                 "fprs_mirror_held_bytes",
                 "Bytes that copies of requests hold in memory.",
@@ -69,6 +80,8 @@ impl Collector for Metrics {
             self.in_flight.desc(),
             self.compared.desc(),
             self.captured.desc(),
+            self.files.desc(),
+            self.waiting.desc(),
             self.held.desc(),
             self.limit.desc(),
         ]
@@ -80,7 +93,13 @@ impl Collector for Metrics {
         self.in_flight.reset();
         self.compared.reset();
         self.captured.reset();
+        self.files.reset();
         let mirrors = self.tables.mirrors();
+        for (result, count) in mirrors.spool().counts() {
+            self.files.with_label_values(&[result]).inc_by(count);
+        }
+        let waiting = i64::try_from(mirrors.spool().waiting());
+        self.waiting.set(waiting.unwrap_or(i64::MAX));
         for (place, (name, tally)) in mirrors.all().iter().enumerate() {
             let name = if place < MIRRORS { name } else { "" };
             self.in_flight
@@ -118,6 +137,8 @@ impl Collector for Metrics {
             self.in_flight.collect(),
             self.compared.collect(),
             self.captured.collect(),
+            self.files.collect(),
+            self.waiting.collect(),
             self.held.collect(),
             self.limit.collect(),
         ]

@@ -9,26 +9,40 @@ use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{End, Outcome};
 use fprs_forward::stall::Stalls;
 use fprs_forward::upstream::Failure;
-use fprs_forward::{Downstream, Reason, Sending, fields};
+use fprs_forward::{Body, Downstream, Reason, Sending, fields};
 use http::Request;
 
 use super::choose::Refused;
 use super::{Carrier, Proxy, Terms};
 use crate::proxy::access_log::Note;
 use crate::proxy::mirror::{
-    self, Asked, Begun, Capture, Ending, Held, Meeting, Mirroring, Pipe, Shadow, Tap,
+    Asked, Begun, Capture, Ending, Held, Meeting, Mirroring, Pipe, Shadow, Tap,
 };
 use crate::proxy::table::{Route, Table};
 
 impl Proxy {
-    /// The copies of a request that are to be begun; `None`: there are none.
-    pub(super) fn copies(&self, route: &Route, inbound: &Inbound) -> Option<Vec<Copy>> {
+    /// The copies of a request that are to be begun; `None`: there are none. What a mirror can't take is
+    /// counted.
+    pub(super) fn copies(
+        &self,
+        route: &Route,
+        inbound: &Inbound,
+        note: &mut Note,
+    ) -> Option<Vec<Copy>> {
         if route.mirrors.is_empty() {
             return None;
         }
-        let taken = mirror::taken(&route.mirrors, inbound, &self.edges).into_iter();
-        let copies = taken.filter_map(|mirror| Copy::new(mirror, route, inbound));
-        let copies: Vec<_> = copies.collect();
+        let mut copies = Vec::new();
+        for mirror in &route.mirrors {
+            match mirror.sampler.takes(inbound, &self.edges, note) {
+                Some(true) if inbound.body == Body::Tunnel => {
+                    mirror.tally.count(Ending::WebSocket);
+                }
+                Some(true) => copies.extend(Copy::new(Arc::clone(mirror), route, inbound)),
+                Some(false) => {}
+                None => mirror.tally.count(Ending::NoKey),
+            }
+        }
         (!copies.is_empty()).then_some(copies)
     }
 }

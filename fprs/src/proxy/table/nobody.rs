@@ -65,6 +65,7 @@ fn route() -> Route {
         request_timeout: None,
         ready: Box::default(),
         mirrors: Box::default(),
+        splits: Box::default(),
         starting: false,
         demand: Demand::new().server(&name),
         edited: Arc::default(),
