@@ -149,6 +149,19 @@ pub enum Command {
     /// Copy a server's requests to another one, and see how it does
     #[command(subcommand)]
     Mirror(MirrorCommand),
+    /// Show what tenants used in a month: exchanges, bytes, seconds of replicas
+    Usage {
+        /// Only this tenant's servers
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Which month, UTC, like 2026-11 [default: this one]
+        #[arg(long)]
+        month: Option<String>,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,

@@ -13,6 +13,7 @@ mod scaling;
 mod store;
 mod up;
 mod usage;
+mod used;
 
 use std::process::ExitCode;
 
@@ -110,6 +111,12 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Tenant(command) => callers::tenant(command),
         Command::Issuer(command) => callers::issuer(command),
         Command::Mirror(command) => mirrors::mirror(command),
+        Command::Usage {
+            tenant,
+            month,
+            target,
+            output,
+        } => used::show(tenant.as_deref(), month.as_deref(), &target, output),
         Command::Delete { name, target } => ask::delete(&name, &target),
         Command::Doctor {
             role,

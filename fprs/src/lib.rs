@@ -16,4 +16,5 @@ pub mod secret;
 pub mod settings;
 mod table;
 pub mod take_over;
+pub mod usage;
 pub mod version;

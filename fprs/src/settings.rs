@@ -2,6 +2,7 @@
 //! defaults, checked once into values that hold.
 
 mod given;
+mod traces;
 mod values;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use crate::proxy::mirror::HELD_BYTES;
 use crate::secret::Secret;
 
 pub use given::{Given, GivenEdge};
+pub use traces::Tracing;
 pub use values::store;
 use values::{address, bytes, deadlines, duration, networks, positive, public_url, zone};
 
@@ -85,6 +87,8 @@ pub struct Settings {
     pub capture_dir: Option<PathBuf>,
     /// Where the proxy writes a line for each request, if anywhere.
     pub access_log: Option<Destination>,
+    /// Where spans go, if anywhere.
+    pub tracing: Option<Tracing>,
     /// What clients of the proxy are held to.
     pub deadlines: Deadlines,
     /// How log lines look.
@@ -189,6 +193,9 @@ impl Settings {
             mirror_limit: bytes("mirror-limit", given.mirror_limit.as_deref(), HELD_BYTES)?,
             capture_dir: given.capture_dir,
             access_log: given.access_log.map(destination),
+            tracing: Tracing::of(given.otlp_endpoint, given.trace_sample, |name| {
+                std::env::var(name).ok()
+            })?,
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
@@ -303,6 +310,20 @@ mod tests {
                     ..given()
                 },
                 "`--deadlines headd=5s`",
+            ),
+            (
+                Given {
+                    otlp_endpoint: Some("https://collector:4317".to_owned()),
+                    ..given()
+                },
+                "--otlp-endpoint",
+            ),
+            (
+                Given {
+                    trace_sample: Some(5.0),
+                    ..given()
+                },
+                "--trace-sample",
             ),
             (
                 Given {

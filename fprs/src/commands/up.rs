@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::notify;
 use crate::process::{self, Parts, bind, bound};
 use crate::roles::{
-    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_audit_log,
+    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, Tracing, open_audit_log,
     open_store,
 };
 use crate::settings::Settings;
@@ -99,7 +99,10 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
     let registry = roles::registry()?;
     let mut parts = Parts::default();
     let budget = roles::budget(settings.buffer_limit, &registry)?;
-    let mut proxy = Proxying::start(&settings, &budget, &registry)?;
+    let tracing = Tracing::start(settings.tracing.as_ref(), &registry, &mut parts)?;
+    let tracing = tracing.as_ref();
+    let usage = roles::usage(&dir, &registry, &mut parts)?;
+    let mut proxy = Proxying::start_with(&settings, &budget, (tracing, &usage), &registry)?;
     let last_good = Some(dir.last_good("up"));
     let following = Following::new(Arc::clone(&store), last_good).observe(proxy.observer());
     let (view, status) = (following.view(), following.status());
@@ -121,6 +124,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         &mut parts,
     )?;
     following.start(&registry, &mut parts)?;
+    roles::meter(&usage, view.clone(), &autoscaler, &mut parts);
     let mirrors = fprs_control::mirror_reports(view.clone(), proxy.mirror_reports());
     let routes = control.routes(Admin {
         registry: registry.clone(),
@@ -128,13 +132,17 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         ready: proxy.ready_check(),
         config: status,
         grpc: autoscaler.routes(Routes::default()),
-        api: autoscaler.api().merge(mirrors),
+        api: autoscaler
+            .api()
+            .merge(mirrors)
+            .merge(roles::usage_api(&usage)),
     });
     roles::serve(admin, routes, &mut parts, std::future::pending())?;
     let relay = Relaying::start(
         relay_settings(&settings, &dir, addresses, &token),
         (settings.cores, &budget),
         relay,
+        tracing,
         &registry,
         &mut parts,
     )?;

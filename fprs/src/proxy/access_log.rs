@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use std::{fmt, io};
 
-pub(in crate::proxy) use self::note::Note;
 use self::note::Noted;
+pub(in crate::proxy) use self::note::{Desk, Note};
 use self::output::Output;
 
 /// How often lines are taken: whoever looks on sees them as they come.

@@ -14,6 +14,7 @@ use fprs_forward::downstream::{Client, Inbound};
 use fprs_forward::exchange::{self, End, Outcome};
 use fprs_forward::fields;
 use fprs_forward::message::Gone;
+use fprs_forward::trace::{Tracer, Traces};
 use fprs_forward::upstream::Failure;
 use fprs_forward::upstream::h2::{Slot, Stream};
 use fprs_forward::{
@@ -23,13 +24,14 @@ use fprs_forward::{
 use http::{Request, Response, StatusCode};
 use ipnet::IpNet;
 
-use crate::proxy::access_log::{AccessLog, Note, Pen};
+use crate::proxy::access_log::{AccessLog, Desk, Note, Pen};
 use crate::proxy::admit::{Gate, Overload};
 use crate::proxy::auth::Authenticator;
 use crate::proxy::forwarded;
 use crate::proxy::metrics::Core;
 use crate::proxy::peers::Peers;
 use crate::proxy::table::{Edit, Replica, Route, Table, Tables};
+use crate::usage::Usage;
 
 use self::admit::Turned;
 use self::choose::{Chosen, Offers, Refused};
@@ -49,6 +51,10 @@ pub struct Settings {
     pub overload: Arc<Overload>,
     /// Where somebody wants a line for each request.
     pub access_log: Option<AccessLog>,
+    /// Where requests are traced.
+    pub traces: Option<Traces>,
+    /// Where is counted what tenants use.
+    pub usage: Usage,
 }
 
 /// One core of the proxy.
@@ -61,7 +67,8 @@ pub struct Proxy {
     gate: Rc<Gate>,
     counters: Arc<Core>,
     callers: Authenticator,
-    pen: Option<Rc<Pen>>,
+    desk: Desk,
+    usage: Usage,
 }
 
 /// What carrying takes, for requests and for copies of them, which outlive their requests.
@@ -87,7 +94,14 @@ impl Proxy {
             gate: Gate::new(&settings.overload),
             counters,
             callers: Authenticator::default(),
-            pen: settings.access_log.as_ref().map(Pen::new),
+            usage: settings.usage.clone(),
+            desk: Desk {
+                pen: settings.access_log.as_ref().map(Pen::new),
+                tracer: settings
+                    .traces
+                    .as_ref()
+                    .map(|traces| Tracer::new(traces, "proxy")),
+            },
         }
     }
 
@@ -157,7 +171,7 @@ impl Carrier {
                 counted,
                 slot,
             } = self
-                .choose(&mut route, &mut offers, account, downstream)
+                .choose(&mut route, &mut offers, account, note, downstream)
                 .await?;
             note.offered(&replica);
             let rules = Rules::of(
@@ -183,6 +197,7 @@ impl Carrier {
                         replica.eject(clock::now_us() / 1_000);
                     }
                     offers.refused(&replica, reason);
+                    note.passed_over();
                     if let Some(latest) = Table::route(&self.tables.load(), &route.server) {
                         route = latest;
                     }
@@ -265,7 +280,7 @@ impl Service for Proxy {
         fields::strip_ours(fields);
         forwarded::tell(fields, &inbound.client, &self.edges, fastrand::u128(..));
         let grpc = grpc::is_call(fields);
-        let note = Note::of(self.pen.as_ref(), inbound, &self.edges);
+        let note = Note::of(&self.desk, inbound, &self.edges);
         let asked = &mut Asked { grpc, note };
         let route = match self.admit(&mut inbound.request, &inbound.client) {
             Ok(route) => route,
@@ -275,7 +290,7 @@ impl Service for Proxy {
             }
             Err(Turned::Preflight(response)) => return head_only(response, asked, downstream),
         };
-        asked.note.admitted(&route, inbound.request.headers());
+        asked.note.routed(&route, inbound.request.headers());
         let admitted =
             match self
                 .gate
@@ -284,9 +299,11 @@ impl Service for Proxy {
                 Ok(admitted) => admitted,
                 Err(refusal) => return self.answer(&refusal.answer(), asked, downstream),
             };
-        let owner = route.owner.clone();
+        asked.note.admitted();
+        // The one that its exchange is counted on: another try may find a newer one.
+        let first = Arc::clone(&route);
         let terms = Terms {
-            owner: &owner,
+            owner: &first.owner,
             sending: Sending::default(),
             note: &mut asked.note,
         };
@@ -306,6 +323,8 @@ impl Service for Proxy {
             Err(Refused::Left) => self.counters.left(),
             Ok(outcome) => {
                 admitted.carried(outcome.received + outcome.sent);
+                let used = first.used(&self.usage);
+                used.exchange(outcome.received, outcome.sent);
                 self.ended(outcome, asked, downstream);
             }
         }
@@ -323,6 +342,7 @@ fn health<D: Downstream>(
     asked: &mut Asked,
     downstream: &mut D,
 ) {
+    asked.note.internal();
     let mut response = Response::new(());
     *response.status_mut() = match (request.uri().path(), ready) {
         ("/readyz", true) => StatusCode::OK,
@@ -359,7 +379,7 @@ impl<'a> Reported<'a> {
 
 impl Observer for Reported<'_> {
     fn head(&mut self, response: &mut Response<()>) -> Verdict {
-        self.note.head(response.headers());
+        self.note.head(response.headers_mut());
         let reported = response.headers_mut().remove(fields::IN_FLIGHT);
         let count = reported
             .as_ref()

@@ -11,6 +11,7 @@
 
 mod adjusting;
 mod asking;
+mod billing;
 mod counting;
 mod deploying;
 mod ending;

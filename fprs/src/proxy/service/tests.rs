@@ -159,6 +159,8 @@ impl Scene {
             budget: Budget::new(usize::MAX),
             overload: Arc::default(),
             access_log: None,
+            traces: None,
+            usage: Usage::default(),
         };
         let shards = Shards::start("test", 1, move |_| Proxy::new(&settings, Arc::default()));
         let shards = shards.unwrap();
