@@ -162,6 +162,20 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Watch the fleet in the terminal: servers, replicas, requests, refusals, configuration
+    Top {
+        /// Print it once, as plain text, and end
+        #[arg(long)]
+        once: bool,
+        /// Between two looks
+        #[arg(long, default_value = "1s")]
+        interval: String,
+        /// Admin addresses of proxies whose requests count, where they are processes of their own
+        #[arg(long, value_delimiter = ',')]
+        proxies: Vec<String>,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,

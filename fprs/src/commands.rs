@@ -11,6 +11,7 @@ mod mirrors;
 mod roles;
 mod scaling;
 mod store;
+mod top;
 mod up;
 mod usage;
 mod used;
@@ -117,6 +118,12 @@ fn run(command: Command) -> Result<(), Failure> {
             target,
             output,
         } => used::show(tenant.as_deref(), month.as_deref(), &target, output),
+        Command::Top {
+            once,
+            interval,
+            proxies,
+            target,
+        } => top::run(once, &interval, &proxies, &target),
         Command::Delete { name, target } => ask::delete(&name, &target),
         Command::Doctor {
             role,

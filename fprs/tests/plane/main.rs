@@ -25,6 +25,7 @@ mod standing_by;
 mod starting;
 mod streams;
 mod traffic;
+mod watching;
 mod workers;
 
 use std::path::Path;
