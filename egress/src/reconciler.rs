@@ -25,19 +25,19 @@ use crate::{limits, tls};
 pub struct ReconcilerSettings {
     path: PathBuf,
     admin_secret_file: PathBuf,
-    authority: PathBuf,
+    pub(crate) authority: PathBuf,
     gateways: BTreeMap<GatewayName, KnownGateway>,
     addresses: Vec<Address>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KnownGateway {
+pub(crate) struct KnownGateway {
     node: Ipv4Addr,
-    control: SocketAddr,
+    pub(crate) control: SocketAddr,
     /// It is to own nothing. May be changed while the reconciler runs.
     #[serde(default)]
-    draining: bool,
+    pub(crate) draining: bool,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +112,20 @@ impl ReconcilerSettings {
                 .map(|(name, gateway)| (name.into(), gateway))
                 .collect(),
             addresses: addresses.collect(),
+        })
+    }
+
+    /// The gateways by name.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = (&GatewayName, &KnownGateway)> {
+        self.gateways.iter()
+    }
+
+    /// What gateways know their operators by.
+    pub(crate) fn admin_secret(&self) -> Result<String, SettingsError> {
+        let path = &self.admin_secret_file;
+        std::fs::read_to_string(path).map_err(|error| SettingsError::Read {
+            path: path.clone(),
+            error,
         })
     }
 }

@@ -87,6 +87,8 @@ pub struct Settings {
     pub capture_dir: Option<PathBuf>,
     /// Where the proxy writes a line for each request, if anywhere.
     pub access_log: Option<Destination>,
+    /// Settings of the egress that control tells of, if there is one.
+    pub egress: Option<PathBuf>,
     /// Where spans go, if anywhere.
     pub tracing: Option<Tracing>,
     /// What clients of the proxy are held to.
@@ -193,6 +195,7 @@ impl Settings {
             mirror_limit: bytes("mirror-limit", given.mirror_limit.as_deref(), HELD_BYTES)?,
             capture_dir: given.capture_dir,
             access_log: given.access_log.map(destination),
+            egress: given.egress,
             tracing: Tracing::of(given.otlp_endpoint, given.trace_sample, |name| {
                 std::env::var(name).ok()
             })?,

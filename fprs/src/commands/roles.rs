@@ -60,7 +60,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                 ready: Arc::new(|| Ok(())),
                 config: status,
                 grpc: Routes::default(),
-                api: Router::new(),
+                api: roles::egress_api(settings.egress.as_deref())?,
             });
             process.serve_admin(routes)?;
             process.announces = true;

@@ -125,6 +125,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
     )?;
     following.start(&registry, &mut parts)?;
     roles::meter(&usage, view.clone(), &autoscaler, &mut parts);
+    let egress = roles::egress_api(settings.egress.as_deref())?;
     let mirrors = fprs_control::mirror_reports(view.clone(), proxy.mirror_reports());
     let routes = control.routes(Admin {
         registry: registry.clone(),
@@ -135,7 +136,8 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         api: autoscaler
             .api()
             .merge(mirrors)
-            .merge(roles::usage_api(&usage)),
+            .merge(roles::usage_api(&usage))
+            .merge(egress),
     });
     roles::serve(admin, routes, &mut parts, std::future::pending())?;
     let relay = Relaying::start(

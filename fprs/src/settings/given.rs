@@ -75,6 +75,10 @@ pub struct Given {
     /// [default: nowhere]
     #[arg(long, env = "FPRS_ACCESS_LOG")]
     pub access_log: Option<PathBuf>,
+    /// Settings of an egress reconciler: what its gateways say is shown on control's status page
+    /// [default: none]
+    #[arg(long, env = "FPRS_EGRESS")]
+    pub egress: Option<PathBuf>,
     /// Where proxy and relay send spans of requests: OTLP over gRPC, e.g. http://127.0.0.1:4317
     /// [default: what OTEL_EXPORTER_OTLP_ENDPOINT says, else nowhere]
     #[arg(long, env = "FPRS_OTLP_ENDPOINT")]
@@ -174,6 +178,7 @@ impl Given {
             mirror_limit: self.mirror_limit.or(file.mirror_limit),
             capture_dir: self.capture_dir.or(file.capture_dir),
             access_log: self.access_log.or(file.access_log),
+            egress: self.egress.or(file.egress),
             otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
             trace_sample: self.trace_sample.or(file.trace_sample),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
