@@ -1,11 +1,12 @@
 //! Compiles the `.proto` files with protox (no `protoc` needed) and tonic's generator.
 
-const PROTOS: [&str; 5] = [
+const PROTOS: [&str; 6] = [
     "etcd/etcd.proto",
     "fprs/record/v1/record.proto",
     "fprs/feed/v1/feed.proto",
     "fprs/worker/v1/worker.proto",
     "fprs/demand/v1/demand.proto",
+    "otlp/traces.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

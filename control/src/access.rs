@@ -35,7 +35,7 @@ pub(crate) enum Access {
 const WORKERS: &str = "/fprs.worker.v1.Workers/";
 
 /// The paths of what belongs to tenants; handlers look at whose it is.
-const OF_TENANTS: [&str; 8] = [
+const OF_TENANTS: [&str; 10] = [
     "/v1/servers",
     "/v1/tokens",
     "/v1/tickets",
@@ -45,6 +45,7 @@ const OF_TENANTS: [&str; 8] = [
     "/v1/egress",
     "/v1/splits",
     "/v1/status",
+    "/v1/usage",
 ];
 
 impl Who {

@@ -34,6 +34,7 @@ mod tail;
 #[cfg(test)]
 mod testing;
 mod token;
+mod usage;
 mod workers;
 
 pub use admin::{Admin, ReadyCheck};
@@ -42,3 +43,4 @@ pub use control::{Control, ControlError};
 pub use mirrors::{MirrorReports, mirror_reports};
 pub use settings::{ControlSettings, PublicUrl};
 pub use token::AdminToken;
+pub use usage::{Asked, MonthReport, UsageReports, usage_report};

@@ -22,6 +22,7 @@ pub mod kernel;
 pub mod key;
 pub mod limits;
 pub mod network;
+pub mod overview;
 pub mod ownership;
 pub mod plan;
 pub mod reconciler;

@@ -9,6 +9,7 @@ mod overload;
 mod probe;
 mod route;
 mod tls;
+mod trace;
 pub(crate) mod value;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,7 @@ impl Bootstrap {
         if settings.listeners.probe.is_some() {
             clusters.push(Cluster::admin(admin(settings)));
         }
+        clusters.extend(settings.tracing.as_ref().map(Cluster::collector));
         Self {
             node: Node {
                 id: "edge",

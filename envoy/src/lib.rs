@@ -7,7 +7,7 @@ pub mod limits;
 pub mod settings;
 
 pub use bootstrap::Bootstrap;
-pub use settings::{AccessLog, Admin, Certificate, Custom, Fleet, Listeners, Settings};
+pub use settings::{AccessLog, Admin, Certificate, Custom, Fleet, Listeners, Settings, Tracing};
 
 /// A document that can't be written as YAML.
 #[derive(Debug, thiserror::Error)]

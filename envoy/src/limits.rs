@@ -100,6 +100,9 @@ pub const PROXY_IDLE: Duration = Duration::from_secs(100);
 /// From dialling fprs to a connection.
 pub const CONNECT_TIME: Duration = Duration::from_secs(1);
 
+/// For a collector to take spans: those of one that is slower are lost.
+pub const COLLECTOR_TIME: Duration = Duration::from_secs(5);
+
 /// Connections opened for each one that is needed: the next request finds one that is ready.
 pub const PRECONNECT_RATIO: f64 = 1.5;
 

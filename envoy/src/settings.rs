@@ -29,6 +29,8 @@ pub struct Settings {
     pub admin: Admin,
     /// Where a line of JSON for each request goes.
     pub access_log: AccessLog,
+    /// Where spans of requests go, if anywhere.
+    pub tracing: Option<Tracing>,
     /// HTTP/3 too, on the UDP port of the same number.
     pub http3: bool,
     /// Clients are told to never use plain HTTP again (`strict-transport-security`).
@@ -103,6 +105,17 @@ pub enum Admin {
     Socket(PathBuf),
 }
 
+/// Where spans of requests go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracing {
+    /// Of a collector that takes OTLP over gRPC, without TLS: an address or a name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Of the requests that come without a decision so many are traced, from 0 to 1.
+    pub sample: f64,
+}
+
 /// Where a line of JSON for each request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessLog {
@@ -127,6 +140,7 @@ impl Settings {
             source: None,
             admin,
             access_log: AccessLog::Off,
+            tracing: None,
             http3: false,
             hsts: false,
             heap_bytes: limits::HEAP_BYTES,

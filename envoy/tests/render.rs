@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fprs_envoy::{
-    AccessLog, Admin, Bootstrap, Certificate, Custom, Fleet, Listeners, Settings, document, yaml,
+    AccessLog, Admin, Bootstrap, Certificate, Custom, Fleet, Listeners, Settings, Tracing,
+    document, yaml,
 };
 use serde_json::Value;
 
@@ -32,6 +33,11 @@ fn whole() -> Settings {
             },
         }],
         access_log: AccessLog::Stdout,
+        tracing: Some(Tracing {
+            host: "collector.observability.svc.cluster.local".to_owned(),
+            port: 4317,
+            sample: 0.01,
+        }),
         http3: true,
         hsts: true,
         ..Settings::new(

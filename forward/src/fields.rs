@@ -21,6 +21,10 @@ pub const TENANT: HeaderName = HeaderName::from_static("x-fprs-tenant");
 /// Which credential the caller showed; for programs.
 pub const TOKEN_ID: HeaderName = HeaderName::from_static("x-fprs-token-id");
 
+/// A proxy asks its relay with it for the times that it answers with: microseconds from a request's
+/// arrival to its program's connection and to the program's head, or `-` where it didn't come to that.
+pub const TIMES: HeaderName = HeaderName::from_static("x-fprs-times");
+
 /// The mirror that a copy of a request is of; for shadows.
 pub const MIRROR: HeaderName = HeaderName::from_static("x-fprs-mirror");
 
@@ -77,7 +81,7 @@ pub(crate) fn leave_unindexed(fields: &mut HeaderMap) {
     for (name, value) in fields {
         if matches!(
             name.as_str(),
-            "traceparent" | "x-fprs-in-flight" | "x-request-id"
+            "traceparent" | "x-fprs-in-flight" | "x-fprs-times" | "x-request-id"
         ) {
             // RFC 7541 §7.1.3: what is sensitive is never indexed.
             value.set_sensitive(true);

@@ -16,6 +16,7 @@ pub mod message;
 pub mod shard;
 mod socket;
 pub mod stall;
+pub mod trace;
 pub mod turn;
 pub mod upstream;
 pub mod websocket;

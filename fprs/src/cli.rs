@@ -154,6 +154,33 @@ pub enum Command {
     /// Send some of a server's requests to another server, always the same callers'
     #[command(subcommand)]
     Split(SplitCommand),
+    /// Show what tenants used in a month: exchanges, bytes, seconds of replicas
+    Usage {
+        /// Only this tenant's servers
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Which month, UTC, like 2026-11 [default: this one]
+        #[arg(long)]
+        month: Option<String>,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Watch the fleet in the terminal: servers, replicas, requests, refusals, configuration
+    Top {
+        /// Print it once, as plain text, and end
+        #[arg(long)]
+        once: bool,
+        /// Between two looks
+        #[arg(long, default_value = "1s")]
+        interval: String,
+        /// Admin addresses of proxies whose requests count, where they are processes of their own
+        #[arg(long, value_delimiter = ',')]
+        proxies: Vec<String>,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,

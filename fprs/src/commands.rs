@@ -12,8 +12,10 @@ mod roles;
 mod scaling;
 mod splits;
 mod store;
+mod top;
 mod up;
 mod usage;
+mod used;
 
 use std::process::ExitCode;
 
@@ -112,6 +114,18 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Issuer(command) => callers::issuer(command),
         Command::Mirror(command) => mirrors::mirror(command),
         Command::Split(command) => splits::split(command),
+        Command::Usage {
+            tenant,
+            month,
+            target,
+            output,
+        } => used::show(tenant.as_deref(), month.as_deref(), &target, output),
+        Command::Top {
+            once,
+            interval,
+            proxies,
+            target,
+        } => top::run(once, &interval, &proxies, &target),
         Command::Delete { name, target } => ask::delete(&name, &target),
         Command::Doctor {
             role,

@@ -78,6 +78,11 @@ impl DataDir {
         self.path.join("proxy.sock")
     }
 
+    /// Where it is kept what tenants use, by month.
+    pub fn usage(&self) -> PathBuf {
+        self.path.join("usage")
+    }
+
     /// Who changed what, a JSON line each.
     pub fn audit_log(&self) -> PathBuf {
         self.path.join("audit.jsonl")

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fprs_envoy::{AccessLog, Admin, Bootstrap, Certificate, Fleet, yaml};
+use fprs_envoy::{AccessLog, Admin, Bootstrap, Certificate, Fleet, Tracing, yaml};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,7 @@ pub struct Prepared {
     dir: PathBuf,
     admin: Admin,
     cores: usize,
+    tracing: Option<Tracing>,
 }
 
 /// An edge that serves.
@@ -83,6 +84,11 @@ impl Prepared {
             dir,
             admin,
             cores: settings.cores,
+            tracing: settings.tracing.as_ref().map(|tracing| Tracing {
+                host: tracing.host.clone(),
+                port: tracing.port,
+                sample: tracing.sample,
+            }),
         }))
     }
 
@@ -134,6 +140,7 @@ impl Prepared {
         settings.listeners.https = Some(self.address());
         settings.source = Some(source(proxy));
         settings.http3 = self.http3;
+        settings.tracing.clone_from(&self.tracing);
         settings.access_log = AccessLog::File(access_log(&self.dir)?);
         let text = yaml(&Bootstrap::new(&settings)).map_err(Failure::new)?;
         let path = self.dir.join("envoy.yaml");

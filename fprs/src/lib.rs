@@ -15,4 +15,5 @@ pub mod roles;
 pub mod settings;
 mod table;
 pub mod take_over;
+pub mod usage;
 pub mod version;

@@ -2,6 +2,7 @@
 //! defaults, checked once into values that hold.
 
 mod given;
+mod traces;
 mod values;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::proxy::access_log::Destination;
 use crate::proxy::mirror::{Bucket, HELD_BYTES};
 
 pub use given::{Given, GivenEdge};
+pub use traces::Tracing;
 pub use values::store;
 use values::{address, bytes, deadlines, duration, networks, positive, public_url, zone};
 
@@ -90,6 +92,10 @@ pub struct Settings {
     pub capture_store: Option<Bucket>,
     /// Where the proxy writes a line for each request, if anywhere.
     pub access_log: Option<Destination>,
+    /// Settings of the egress that control tells of, if there is one.
+    pub egress: Option<PathBuf>,
+    /// Where spans go, if anywhere.
+    pub tracing: Option<Tracing>,
     /// What clients of the proxy are held to.
     pub deadlines: Deadlines,
     /// How log lines look.
@@ -201,6 +207,10 @@ impl Settings {
                 .unwrap_or_else(|| EGRESS_STATE_DIR.into()),
             reached_by: given.reached_by.unwrap_or_default(),
             access_log: given.access_log.map(destination),
+            egress: given.egress,
+            tracing: Tracing::of(given.otlp_endpoint, given.trace_sample, |name| {
+                std::env::var(name).ok()
+            })?,
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
@@ -331,6 +341,20 @@ mod tests {
                     ..given()
                 },
                 "`--deadlines headd=5s`",
+            ),
+            (
+                Given {
+                    otlp_endpoint: Some("https://collector:4317".to_owned()),
+                    ..given()
+                },
+                "--otlp-endpoint",
+            ),
+            (
+                Given {
+                    trace_sample: Some(5.0),
+                    ..given()
+                },
+                "--trace-sample",
             ),
             (
                 Given {

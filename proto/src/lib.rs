@@ -1,5 +1,5 @@
-//! PURE. Wire messages between fprs's own processes, generated from `fprs/**/*.proto`, and those of
-//! etcd that a store needs; no logic.
+//! PURE. Wire messages between fprs's own processes, generated from `fprs/**/*.proto`, and what
+//! fprs uses of the protocols of etcd and of OpenTelemetry; no logic.
 //! Modules follow the proto packages, since generated code refers to its siblings by that path.
 
 /// What the store holds.
@@ -101,4 +101,21 @@ pub mod demand {
 )]
 pub mod etcd {
     tonic::include_proto!("etcdserverpb");
+}
+
+/// What fprs uses of OpenTelemetry's protocol.
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unused_qualifications,
+    unreachable_pub,
+    clippy::all,
+    clippy::use_self,
+    clippy::too_many_lines,
+    clippy::or_fun_call,
+    clippy::large_futures,
+    reason = "generated"
+)]
+pub mod otlp {
+    tonic::include_proto!("opentelemetry.proto.collector.trace.v1");
 }

@@ -14,6 +14,7 @@ use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{self, End, Outcome, unless_gone};
 use fprs_forward::fields::{self, strip_from_answer};
 use fprs_forward::message::Gone;
+use fprs_forward::trace::{Tracer, Traces};
 use fprs_forward::upstream::{Failure, h1, h2};
 use fprs_forward::{
     Answer, Body, Budget, Downstream, Ledger, Observer, Reason, Rules, Sending, Service, Verdict,
@@ -23,12 +24,14 @@ use http::{HeaderValue, Method, Request, Response};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::replicas::{InFlight, NotServing, ReplicaTable, Running};
+use crate::watch::Watch;
 
 /// The data path of one core.
 #[derive(Debug)]
 pub struct Data {
     replicas: Arc<ReplicaTable>,
     ledger: Rc<Ledger>,
+    tracer: Option<Rc<Tracer>>,
     /// This core's connections to each program.
     programs: RefCell<HashMap<Arc<str>, Program>>,
 }
@@ -48,11 +51,12 @@ pub enum Edited {
 }
 
 impl Data {
-    /// A data path that serves what is in the table, and holds what the budget allows.
-    pub fn new(replicas: Arc<ReplicaTable>, budget: &Arc<Budget>) -> Self {
+    /// A data path that serves what is in the table, holds what the budget allows, and traces.
+    pub fn new(replicas: Arc<ReplicaTable>, budget: &Arc<Budget>, traces: Option<&Traces>) -> Self {
         Self {
             replicas,
             ledger: Ledger::new(budget),
+            tracer: traces.map(|traces| Tracer::new(traces, "relay")),
             programs: RefCell::default(),
         }
     }
@@ -62,6 +66,7 @@ impl Data {
         replica: &Arc<Running>,
         in_flight: &InFlight,
         inbound: &mut Inbound,
+        watch: &mut Watch,
         downstream: &mut D,
     ) -> Result<Outcome, Unreached> {
         let Inbound { request, body, .. } = inbound;
@@ -74,8 +79,12 @@ impl Data {
         };
         match self.program(replica, in_flight.program()) {
             Program::H1(pool) => {
-                self.to_h1(replica, &pool, request, (*body, rules), downstream)
-                    .await
+                let call = Call {
+                    request,
+                    body: *body,
+                    rules,
+                };
+                self.to_h1(replica, &pool, call, watch, downstream).await
             }
             Program::H2(peer) => {
                 let mut account = self.ledger.account(replica.owner());
@@ -88,8 +97,9 @@ impl Data {
                         Box::pin(unless_gone(downstream, room)).await???
                     }
                 };
+                watch.connected();
                 let mut upstream = slot.send(std::mem::take(request), *body)?;
-                let mut observer = Counting::new(replica);
+                let mut observer = Counting::new(replica, watch);
                 Ok(exchange::run(
                     downstream,
                     &mut upstream,
@@ -107,18 +117,24 @@ impl Data {
         &self,
         replica: &Arc<Running>,
         pool: &Rc<h1::Pool>,
-        request: &Request<()>,
-        (body, rules): (Body, Rules),
+        call: Call<'_>,
+        watch: &mut Watch,
         downstream: &mut D,
     ) -> Result<Outcome, Unreached> {
+        let Call {
+            request,
+            body,
+            rules,
+        } = call;
         loop {
             let connection = match pool.idle() {
                 Some(connection) => connection,
                 None => Box::pin(unless_gone(downstream, pool.connect())).await??,
             };
             let reused = connection.is_reused();
+            watch.connected();
             let mut upstream = connection.send(request, body);
-            let mut observer = Counting::new(replica);
+            let mut observer = Counting::new(replica, watch);
             let outcome = exchange::run(
                 downstream,
                 &mut upstream,
@@ -159,6 +175,7 @@ impl Service for Data {
     type Message = Edited;
 
     async fn serve<D: Downstream>(&self, inbound: &mut Inbound, downstream: &mut D) {
+        let watch = &mut Watch::of(self.tracer.as_ref(), &mut inbound.request);
         let begun = inbound
             .request
             .headers()
@@ -178,13 +195,15 @@ impl Service for Data {
         let (replica, in_flight) = match begun {
             Ok(begun) => begun,
             Err(reason) => {
+                watch.answered(reason);
                 Answer::new(reason).send(inbound.request.headers(), downstream);
                 return;
             }
         };
+        watch.begun(&replica);
         let grpc = grpc::is_call(inbound.request.headers());
         let reason = match self
-            .forward(&replica, &in_flight, inbound, downstream)
+            .forward(&replica, &in_flight, inbound, watch, downstream)
             .await
         {
             Ok(Outcome {
@@ -194,6 +213,7 @@ impl Service for Data {
                 End::Client(Gone::Broken | Gone::Stalled) => Reason::BadRequest,
                 // The program may have had a part of it.
                 End::Shed => {
+                    watch.answered(Reason::Overloaded);
                     return Answer::new(Reason::Overloaded)
                         .in_flight(replica.in_flight())
                         .send_as(grpc, downstream);
@@ -201,8 +221,10 @@ impl Service for Data {
                 End::Client(Gone::Left) | End::Complete => return,
             },
             Err(Unreached::Failed(failure)) => failure.into(),
-            Ok(_) | Err(Unreached::Gone(_)) => return,
+            Ok(outcome) => return watch.ended(&outcome),
+            Err(Unreached::Gone(_)) => return,
         };
+        watch.answered(reason);
         Answer::new(reason).send_as(grpc, downstream);
     }
 
@@ -216,6 +238,13 @@ impl Service for Data {
             stays
         });
     }
+}
+
+/// What a program is asked.
+struct Call<'a> {
+    request: &'a Request<()>,
+    body: Body,
+    rules: Rules,
 }
 
 /// No exchange came about.
@@ -264,14 +293,16 @@ fn may_repeat(request: &Request<()>, body: Body, outcome: &Outcome) -> bool {
 /// Tells the proxy how busy the replica is, and keeps the program from speaking in our name.
 struct Counting<'a> {
     replica: &'a Running,
+    watch: &'a mut Watch,
     /// Made when a WebSocket first waits.
     ending: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl<'a> Counting<'a> {
-    const fn new(replica: &'a Running) -> Self {
+    const fn new(replica: &'a Running, watch: &'a mut Watch) -> Self {
         Self {
             replica,
+            watch,
             ending: None,
         }
     }
@@ -285,6 +316,7 @@ impl Observer for Counting<'_> {
             fields::IN_FLIGHT,
             HeaderValue::from(self.replica.in_flight()),
         );
+        self.watch.head(headers);
         Verdict::Pass
     }
 

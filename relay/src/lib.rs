@@ -13,6 +13,7 @@ mod settings;
 mod state;
 mod supervisor;
 mod told;
+mod watch;
 
 pub use relay::{Relay, RelayError};
 pub use settings::RelaySettings;

@@ -489,7 +489,7 @@ mod tests {
             },
             Mirror {
                 shadow: "a".into(),
-                ..split.clone()
+                ..split
             },
         ] {
             assert!(wrong.check().is_err(), "{wrong:?}");

@@ -29,11 +29,11 @@ const by = (token) => async (path) => {
   return path === "/metrics" ? answer.text() : answer.json();
 };
 
-/** Values of one metric by one label. */
-function metric(text, name, label) {
+/** Values of one metric by one label; only those samples that have another one, where it is given. */
+function metric(text, name, label, also = "") {
   const values = new Map();
   for (const line of text.split("\n")) {
-    if (!line.startsWith(`${name}{`)) continue;
+    if (!line.startsWith(`${name}{`) || !line.includes(also)) continue;
     const end = line.lastIndexOf("}");
     const key = line.slice(name.length + 1, end).match(`${label}="([^"]*)"`)?.[1] ?? "";
     values.set(key, (values.get(key) ?? 0) + Number(line.slice(end + 1)));
@@ -273,6 +273,66 @@ function showAnswers(metrics) {
   return reasons.reduce((sum, reason) => sum + lately(reason), 0);
 }
 
+function showMirrors(mirrors, metrics) {
+  const inFlight = metric(metrics, "fprs_mirror_in_flight", "mirror");
+  const complete = metric(metrics, "fprs_mirror_requests_total", "mirror", `end="complete"`);
+  const all = metric(metrics, "fprs_mirror_requests_total", "mirror");
+  const differ = metric(metrics, "fprs_mirror_compared_total", "mirror", `result="different"`);
+  const of = (counts, { name }) => counts.get(name) ?? 0;
+  rows(
+    "mirrors",
+    mirrors,
+    (mirror) => mirror.name,
+    (mirror) => [
+      mirror.name,
+      mirror.server,
+      `${mirror.shadow}, ${mirror.percent} %`,
+      mirror.paused ? tag("starting", "paused") : tag("ready", "copying"),
+      of(inFlight, mirror),
+      of(complete, mirror),
+      of(all, mirror) - of(complete, mirror),
+      mirror.compare ? of(differ, mirror) : "not compared",
+    ],
+    [4, 5, 6, 7],
+  );
+}
+
+/** A row for each static IP at each gateway; one for a gateway of which nothing is known. */
+function showEgress(gateways) {
+  const all = gateways.flatMap((gateway) => {
+    const ips = gateway.static_ips.length ? gateway.static_ips : [{ static_ip: "" }];
+    return ips.map((ip) => ({ ...gateway, ...ip }));
+  });
+  all.sort((a, b) => a.static_ip.localeCompare(b.static_ip) || a.gateway.localeCompare(b.gateway));
+  const state = (row) => {
+    if (row.trouble) return tag("failed", row.trouble);
+    if (row.owned) return row.draining ? tag("starting", "leaves here, draining") : tag("ready", "leaves here");
+    return tag("none", row.draining ? "draining" : "stands by");
+  };
+  rows(
+    "egress",
+    all,
+    (row) => `${row.static_ip} ${row.gateway}`,
+    (row) => [
+      row.static_ip || "unknown",
+      row.gateway,
+      state(row),
+      row.peers ?? "",
+      bytes(row.received),
+      bytes(row.sent),
+    ],
+    [3, 4, 5],
+  );
+}
+
+function bytes(count) {
+  if (count === undefined) return "";
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  for (; count >= 1024 && unit < units.length - 1; unit += 1) count /= 1024;
+  return `${unit ? count.toFixed(1) : count} ${units[unit]}`;
+}
+
 function showTenants(tenants) {
   const limits = (tenant) =>
     ["requests_per_second", "burst", "concurrent_exchanges", "streams_per_connection", "buffered_bytes", "dials"]
@@ -307,6 +367,12 @@ async function lookSlowly(ask) {
   const followers = (control && config && (await ask("/v1/followers"))) || [];
   if (config) showProcesses(config, followers);
   if (config || !control) slow.refused = showAnswers(metrics);
+  const mirrors = control && (await ask("/v1/mirrors"));
+  if (mirrors?.length) showMirrors(mirrors, metrics);
+  else at("mirrors").hidden = true;
+  const gateways = control && (await ask("/v1/egress"));
+  if (gateways?.length) showEgress(gateways);
+  else at("egress").hidden = true;
   slow.config = config;
   return SLOWLY;
 }

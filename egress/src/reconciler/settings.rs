@@ -19,7 +19,7 @@ use crate::ownership::{Address, GatewayName};
 pub struct ReconcilerSettings {
     pub(super) path: PathBuf,
     pub(super) admin_secret_file: PathBuf,
-    pub(super) authority: PathBuf,
+    pub(crate) authority: PathBuf,
     pub(super) fence: FenceBy,
     /// The address API that moves what ARP does not.
     pub(super) cloud: Option<Ec2Settings>,
@@ -50,12 +50,12 @@ pub(super) struct Pools {
 /// A gateway, as the reconciler finds it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
-pub(super) struct KnownGateway {
+pub(crate) struct KnownGateway {
     pub(super) node: Ipv4Addr,
-    pub(super) control: SocketAddr,
+    pub(crate) control: SocketAddr,
     /// It is to own nothing. May be changed while the reconciler runs.
     #[serde(default)]
-    pub(super) draining: bool,
+    pub(crate) draining: bool,
 }
 
 /// What keeps a gateway that can't be reached from answering for an address that has moved.
@@ -142,6 +142,20 @@ impl FileCloud {
 }
 
 impl ReconcilerSettings {
+    /// The gateways that its file names; those of pools in a store are not among them.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = (&GatewayName, &KnownGateway)> {
+        self.pools.gateways.iter()
+    }
+
+    /// What gateways know their operators by.
+    pub(crate) fn admin_secret(&self) -> Result<String, SettingsError> {
+        let path = &self.admin_secret_file;
+        std::fs::read_to_string(path).map_err(|error| SettingsError::Read {
+            path: path.clone(),
+            error,
+        })
+    }
+
     /// Reads and checks the file; paths in it are relative to it.
     ///
     /// # Errors

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use super::trace::COLLECTOR;
 use super::value::{Address, BindConfig, Extension, FileSource, Message, Time, Typed, Wrapped};
 use crate::limits;
-use crate::settings::{Fleet, Settings};
+use crate::settings::{Fleet, Settings, Tracing};
 
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Cluster {
@@ -254,32 +255,28 @@ impl Cluster {
         }
     }
 
+    /// Where spans go.
+    pub(crate) fn collector(tracing: &Tracing) -> Self {
+        let (host, port) = (&*tracing.host, tracing.port);
+        let members = match host.parse() {
+            Ok(ip) => Self::at_addresses(COLLECTOR, &[SocketAddr::new(ip, port)]),
+            Err(_) => Self::at_name(COLLECTOR, host, port),
+        };
+        Self {
+            name: COLLECTOR,
+            connect_timeout: Some(Time(limits::CONNECT_TIME)),
+            typed_extension_protocol_options: BTreeMap::from([(
+                ProtocolOptions::NAME,
+                ProtocolOptions::h2().into(),
+            )]),
+            ..members
+        }
+    }
+
     fn members(fleet: &Fleet) -> Self {
         match fleet {
-            Fleet::Fixed(addresses) => Self {
-                r#type: Some("STATIC"),
-                load_assignment: Some(LoadAssignment::fprs(addresses)),
-                ..Self::default()
-            },
-            Fleet::Dns { name, port } => Self {
-                cluster_type: Some(Extension::new(
-                    "envoy.clusters.dns",
-                    Dns {
-                        dns_refresh_rate: Time(limits::DNS_REFRESH),
-                        respect_dns_ttl: true,
-                        // By default the IPv4 ones only count where there is none of IPv6.
-                        dns_lookup_family: "ALL",
-                        all_addresses_in_single_endpoint: false,
-                    },
-                )),
-                load_assignment: Some(LoadAssignment {
-                    cluster_name: LoadAssignment::FPRS,
-                    endpoints: [Locality {
-                        lb_endpoints: vec![LbEndpoint::new(Address::named(name, *port))],
-                    }],
-                }),
-                ..Self::default()
-            },
+            Fleet::Fixed(addresses) => Self::at_addresses(LoadAssignment::FPRS, addresses),
+            Fleet::Dns { name, port } => Self::at_name(LoadAssignment::FPRS, name, *port),
             Fleet::Watched(file) => Self {
                 r#type: Some("EDS"),
                 eds_cluster_config: Some(EdsConfig {
@@ -289,6 +286,36 @@ impl Cluster {
             },
         }
     }
+
+    fn at_addresses(cluster: &'static str, addresses: &[SocketAddr]) -> Self {
+        Self {
+            r#type: Some("STATIC"),
+            load_assignment: Some(LoadAssignment::of(cluster, addresses)),
+            ..Self::default()
+        }
+    }
+
+    fn at_name(cluster: &'static str, name: &str, port: u16) -> Self {
+        Self {
+            cluster_type: Some(Extension::new(
+                "envoy.clusters.dns",
+                Dns {
+                    dns_refresh_rate: Time(limits::DNS_REFRESH),
+                    respect_dns_ttl: true,
+                    // By default the IPv4 ones only count where there is none of IPv6.
+                    dns_lookup_family: "ALL",
+                    all_addresses_in_single_endpoint: false,
+                },
+            )),
+            load_assignment: Some(LoadAssignment {
+                cluster_name: cluster,
+                endpoints: [Locality {
+                    lb_endpoints: vec![LbEndpoint::new(Address::named(name, port))],
+                }],
+            }),
+            ..Self::default()
+        }
+    }
 }
 
 impl LoadAssignment {
@@ -296,9 +323,13 @@ impl LoadAssignment {
 
     /// fprs at those addresses.
     pub(crate) fn fprs(addresses: &[SocketAddr]) -> Self {
+        Self::of(Self::FPRS, addresses)
+    }
+
+    fn of(cluster_name: &'static str, addresses: &[SocketAddr]) -> Self {
         let endpoint = |address: &SocketAddr| LbEndpoint::new(Address::tcp(*address));
         Self {
-            cluster_name: Self::FPRS,
+            cluster_name,
             endpoints: [Locality {
                 lb_endpoints: addresses.iter().map(endpoint).collect(),
             }],

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::fields::{EarlyMutation, LateMutation};
 use super::log::Logger;
 use super::route::RouteConfig;
+use super::trace::Traced;
 use super::value::{Extension, Message, Time};
 use crate::limits;
 use crate::settings::Settings;
@@ -48,6 +49,8 @@ pub(crate) struct HttpConnectionManager {
     early_header_mutation_extensions: Vec<Extension<EarlyMutation>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     access_log: Vec<Logger>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracing: Option<Traced>,
     http_filters: Vec<HttpFilter>,
     route_config: Option<RouteConfig>,
 }
@@ -213,6 +216,7 @@ impl HttpConnectionManager {
             stream_idle_timeout: Some(Time(limits::STREAM_IDLE)),
             early_header_mutation_extensions: vec![EarlyMutation::of_requests()],
             access_log: Logger::all(&settings.access_log),
+            tracing: settings.tracing.as_ref().map(Traced::new),
             ..Self::new(stat_prefix, routes, vec![late])
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{AccessLog, Admin, Certificate, Custom, Fleet, Listeners, Settings};
+use super::{AccessLog, Admin, Certificate, Custom, Fleet, Listeners, Settings, Tracing};
 use crate::limits;
 
 /// What was written; nothing is checked yet.
@@ -30,6 +30,7 @@ pub struct Given {
     #[serde(default)]
     custom: Vec<GivenCustom>,
     fleet: GivenFleet,
+    tracing: Option<GivenTracing>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -54,6 +55,26 @@ struct GivenFleet {
     dns: Option<String>,
     port: Option<u16>,
     watched: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenTracing {
+    host: String,
+    #[serde(default = "collector_port")]
+    port: u16,
+    #[serde(default = "sample")]
+    sample: f64,
+}
+
+/// Where collectors listen for OTLP over gRPC.
+const fn collector_port() -> u16 {
+    4317
+}
+
+/// As a proxy has it.
+const fn sample() -> f64 {
+    0.01
 }
 
 /// Settings that no edge can run by. Each says which one and what it should be.
@@ -83,6 +104,11 @@ pub enum Wrong {
     /// The system has no room for longer ones.
     #[error("`admin = {0:?}`: a socket's path has at most 107 bytes")]
     SocketTooLong(PathBuf),
+    /// Not a host, or not a share.
+    #[error(
+        "`tracing`: `{0}`: give the `host` of a collector, its `port`, and as `sample` a share from 0 to 1"
+    )]
+    Tracing(String),
     /// Two listeners with one address.
     #[error("`{0}` occurs twice: each listener has an address of its own")]
     Twice(SocketAddr),
@@ -124,6 +150,7 @@ impl TryFrom<Given> for Settings {
             fleet: given.fleet.checked()?,
             source: given.source,
             admin: given.admin.map_or(Ok(Admin::Loopback(9901)), admin)?,
+            tracing: given.tracing.map(GivenTracing::checked).transpose()?,
             access_log: given.access_log.map_or(Ok(AccessLog::Stdout), access_log)?,
             http3: given.http3,
             hsts: given.hsts,
@@ -184,6 +211,19 @@ impl GivenCustom {
             certificate: self.certificate.checked(first)?,
             domains: self.domains,
         })
+    }
+}
+
+impl GivenTracing {
+    fn checked(self) -> Result<Tracing, Wrong> {
+        let Self { host, port, sample } = self;
+        if host.parse::<IpAddr>().is_err() && !is_host(&host) {
+            return Err(Wrong::Tracing(host));
+        }
+        if !(0.0..=1.0).contains(&sample) {
+            return Err(Wrong::Tracing(sample.to_string()));
+        }
+        Ok(Tracing { host, port, sample })
     }
 }
 

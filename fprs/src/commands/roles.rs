@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::notify;
 use crate::process::{self, Parts, bind, bound};
 use crate::roles::{
-    self, Admin, Autoscaling, Controlling, Following, Relaying, open_audit_log, open_store,
+    self, Admin, Autoscaling, Controlling, Following, Relaying, Tracing, open_audit_log, open_store,
 };
 use crate::settings::{Role, Settings};
 
@@ -61,7 +61,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                 ready: Arc::new(|| Ok(())),
                 config: status,
                 grpc: Routes::default(),
-                api: Router::new(),
+                api: roles::egress_api(settings.egress.as_deref())?,
             };
             let routes = control.routes(admin, None);
             process.serve_admin(routes)?;
@@ -92,13 +92,17 @@ pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
                 &mut process.parts,
             )?;
             following.start(&process.registry, &mut process.parts)?;
+            let usage = roles::usage(&process.dir, &process.registry, &mut process.parts)?;
+            roles::meter(&usage, view.clone(), &autoscaler, &mut process.parts);
             process.admin(
                 status,
                 Arc::new(|| Ok(())),
                 autoscaler.routes(Routes::default()),
-                autoscaler.api(),
+                autoscaler.api().merge(roles::usage_api(&usage)),
             )?;
-            process.run(settings, view).await
+            let ended = process.run(settings, view).await;
+            roles::save_usage(&usage);
+            ended
         },
     )
 }
@@ -115,6 +119,8 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
             let data_address = bound(&listen)?;
             process.listen = Some(data_address);
             let budget = roles::budget(settings.buffer_limit, &process.registry)?;
+            let tracing = settings.tracing.as_ref();
+            let tracing = Tracing::start(tracing, &process.registry, &mut process.parts)?;
             let relay = Relaying::start(
                 RelaySettings {
                     worker_id: None,
@@ -130,6 +136,7 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                 },
                 (settings.cores, &budget),
                 listen,
+                tracing.as_ref(),
                 &process.registry,
                 &mut process.parts,
             )?;

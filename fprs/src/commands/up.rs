@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::notify;
 use crate::process::{self, Parts, bind, bound};
 use crate::roles::{
-    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, open_audit_log,
+    self, Admin, Autoscaling, Controlling, Following, Proxying, Relaying, Tracing, open_audit_log,
     open_store,
 };
 use crate::settings::Settings;
@@ -101,7 +101,10 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
     let store = roles::counted(store, &registry)?;
     let mut parts = Parts::default();
     let budget = roles::budget(settings.buffer_limit, &registry)?;
-    let mut proxy = Proxying::start(&settings, &budget, &registry)?;
+    let tracing = Tracing::start(settings.tracing.as_ref(), &registry, &mut parts)?;
+    let tracing = tracing.as_ref();
+    let usage = roles::usage(&dir, &registry, &mut parts)?;
+    let mut proxy = Proxying::start_with(&settings, &budget, (tracing, &usage), &registry)?;
     let last_good = Some(dir.last_good("up"));
     let following = Following::new(Arc::clone(&store), last_good).observe(proxy.observer());
     let (view, status) = (following.view(), following.status());
@@ -123,13 +126,18 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         &mut parts,
     )?;
     following.start(&registry, &mut parts)?;
+    roles::meter(&usage, view.clone(), &autoscaler, &mut parts);
+    let egress = roles::egress_api(settings.egress.as_deref())?;
     let admin_routes = Admin {
         registry: registry.clone(),
         token: token.clone(),
         ready: proxy.ready_check(),
         config: status,
         grpc: autoscaler.routes(Routes::default()),
-        api: autoscaler.api(),
+        api: autoscaler
+            .api()
+            .merge(roles::usage_api(&usage))
+            .merge(egress),
     };
     let routes = control.routes(admin_routes, Some(proxy.seen()));
     roles::serve(admin, routes, &mut parts, std::future::pending())?;
@@ -137,6 +145,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
         relay_settings(&settings, &dir, addresses, &token),
         (settings.cores, &budget),
         relay,
+        tracing,
         &registry,
         &mut parts,
     )?;

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use std::{fmt, io};
 
-pub(in crate::proxy) use self::note::Note;
 use self::note::Noted;
+pub(in crate::proxy) use self::note::{Desk, Note};
 use self::output::Output;
 use self::stamp::Stamp;
 

@@ -14,22 +14,24 @@ use fprs_forward::downstream::{Client, Inbound};
 use fprs_forward::exchange::{self, End, Outcome};
 use fprs_forward::fields;
 use fprs_forward::message::Gone;
+use fprs_forward::trace::{Tracer, Traces};
 use fprs_forward::upstream::Failure;
 use fprs_forward::upstream::h2::{Slot, Stream};
 use fprs_forward::{
     Account, Answer, Body, Budget, Downstream, Ledger, Observer, Owner, Reason, Rules, Sending,
     Service, Verdict, grpc,
 };
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use ipnet::IpNet;
 
-use crate::proxy::access_log::{AccessLog, Note, Pen};
+use crate::proxy::access_log::{AccessLog, Desk, Note, Pen};
 use crate::proxy::admit::{Gate, Overload};
 use crate::proxy::auth::Authenticator;
 use crate::proxy::metrics::Core;
 use crate::proxy::peers::Peers;
 use crate::proxy::table::{Edit, Replica, Route, Table, Tables};
 use crate::proxy::{clock, forwarded};
+use crate::usage::Usage;
 
 use self::admit::Turned;
 use self::choose::{Chosen, Offers, Refused};
@@ -49,6 +51,10 @@ pub struct Settings {
     pub overload: Arc<Overload>,
     /// Where somebody wants a line for each request.
     pub access_log: Option<AccessLog>,
+    /// Where requests are traced.
+    pub traces: Option<Traces>,
+    /// Where is counted what tenants use.
+    pub usage: Usage,
 }
 
 /// One core of the proxy.
@@ -61,7 +67,8 @@ pub struct Proxy {
     gate: Rc<Gate>,
     counters: Arc<Core>,
     callers: Authenticator,
-    pen: Option<Rc<Pen>>,
+    desk: Desk,
+    usage: Usage,
 }
 
 /// What carrying takes, for requests and for copies of them, which outlive their requests.
@@ -87,7 +94,14 @@ impl Proxy {
             gate: Gate::new(&settings.overload),
             counters,
             callers: Authenticator::default(),
-            pen: settings.access_log.as_ref().map(Pen::new),
+            usage: settings.usage.clone(),
+            desk: Desk {
+                pen: settings.access_log.as_ref().map(Pen::new),
+                tracer: settings
+                    .traces
+                    .as_ref()
+                    .map(|traces| Tracer::new(traces, "proxy")),
+            },
         }
     }
 
@@ -159,7 +173,7 @@ impl Carrier {
                 counted,
                 slot,
             } = self
-                .choose(&mut route, &mut offers, account, downstream)
+                .choose(&mut route, &mut offers, account, note, downstream)
                 .await?;
             note.offered(&replica);
             let rules = Rules::of(
@@ -185,6 +199,7 @@ impl Carrier {
                         replica.eject(clock::now_ms());
                     }
                     offers.refused(&replica, reason);
+                    note.passed_over();
                     if let Some(latest) = Table::route(&self.tables.load(), &route.server) {
                         route = latest;
                     }
@@ -271,7 +286,7 @@ impl Service for Proxy {
         fields::strip_ours(fields);
         forwarded::tell(fields, &inbound.client, &self.edges, fastrand::u128(..));
         let grpc = grpc::is_call(fields);
-        let note = Note::of(self.pen.as_ref(), inbound, &self.edges);
+        let note = Note::of(&self.desk, inbound, &self.edges);
         let asked = &mut Asked {
             grpc,
             failed: false,
@@ -285,7 +300,7 @@ impl Service for Proxy {
             }
             Err(Turned::Preflight(response)) => return head_only(response, asked, downstream),
         };
-        asked.note.admitted(&route, inbound.request.headers());
+        asked.note.routed(&route, inbound.request.headers());
         let admitted =
             match self
                 .gate
@@ -294,14 +309,16 @@ impl Service for Proxy {
                 Ok(admitted) => admitted,
                 Err(refusal) => return self.answer(&refusal.answer(), asked, downstream),
             };
+        asked.note.admitted();
         let copies = self.copies(&route, inbound, &mut asked.note);
         let route = match route.splits.is_empty() {
             true => route,
             false => self.variant(route, inbound, &mut asked.note),
         };
-        let owner = route.owner.clone();
+        // The one that its exchange is counted on: another try may find a newer one.
+        let first = Arc::clone(&route);
         let terms = Terms {
-            owner: &owner,
+            owner: &first.owner,
             sending: Sending::default(),
             note: &mut asked.note,
             failed: &mut asked.failed,
@@ -322,6 +339,8 @@ impl Service for Proxy {
             Err(Refused::Left) => self.counters.left(),
             Ok(outcome) => {
                 admitted.carried(outcome.received + outcome.sent);
+                let used = first.used(&self.usage);
+                used.exchange(outcome.received, outcome.sent);
                 self.ended(outcome, asked, downstream);
             }
         }
@@ -339,6 +358,7 @@ fn health<D: Downstream>(
     asked: &mut Asked,
     downstream: &mut D,
 ) {
+    asked.note.internal();
     let mut response = Response::new(());
     *response.status_mut() = match (request.uri().path(), ready) {
         ("/readyz", true) => StatusCode::OK,
@@ -378,7 +398,7 @@ impl<'a> Reported<'a> {
 impl Observer for Reported<'_> {
     fn head(&mut self, response: &mut Response<()>) -> Verdict {
         let told = Told::take(response.headers_mut());
-        self.note.head(told.reason);
+        self.note.head(told.reason, told.times.as_ref());
         if let Some(count) = told.in_flight {
             self.replica.report(count, clock::now_ms());
             // With its program's answer a relay never sends a reason.
@@ -398,26 +418,32 @@ impl Observer for Reported<'_> {
 struct Told {
     in_flight: Option<u64>,
     reason: Option<Reason>,
+    /// What its own part took.
+    times: Option<HeaderValue>,
 }
 
 impl Told {
-    /// Takes the count out; the reason is for the client too. Found in one pass, for asking by name
+    /// Takes count and times out; the reason is for the client too. Found in one pass, for asking by name
     /// hashes, and most answers have one of the two at most.
     fn take(fields: &mut HeaderMap) -> Self {
         let mut told = Self::default();
-        let mut counted = false;
+        let (mut counted, mut timed) = (false, false);
         for (name, value) in &*fields {
             match name.as_str() {
                 "x-fprs-in-flight" => {
                     counted = true;
                     told.in_flight = value.to_str().ok().and_then(|count| count.parse().ok());
                 }
+                "x-fprs-times" => timed = true,
                 "x-fprs-reason" => told.reason = Reason::of(value.as_bytes()),
                 _ => {}
             }
         }
         if counted {
             fields.remove(fields::IN_FLIGHT);
+        }
+        if timed {
+            told.times = fields.remove(fields::TIMES);
         }
         told
     }

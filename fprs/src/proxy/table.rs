@@ -8,8 +8,8 @@ mod nobody;
 use std::collections::HashMap as StdMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -29,6 +29,7 @@ use crate::proxy::host::{self, Host};
 use crate::proxy::mirror::{Mirroring, Mirrors};
 use crate::proxy::sources::Sources;
 use crate::proxy::split::{Splits, Splitting};
+use crate::usage::{Counts, Usage};
 
 use self::nobody::Nobody;
 
@@ -97,6 +98,8 @@ pub struct Route {
     pub edited: Arc<Notify>,
     /// How long a start took lately, in milliseconds; 0: not known.
     pub startup_ms: u64,
+    /// What it used, once it used something.
+    used: OnceLock<Arc<Counts>>,
 }
 
 /// A replica as requests need it.
@@ -176,6 +179,14 @@ impl Table {
     /// The route of a server.
     pub fn route(&self, server: &str) -> Option<Arc<Route>> {
         self.servers.get(server).map(|route| route.load_full())
+    }
+}
+
+impl Route {
+    /// Where is counted what it uses. Only the first time costs a look.
+    pub fn used(&self, usage: &Usage) -> &Counts {
+        let look = || usage.of(self.tenant.name(), &self.server);
+        self.used.get_or_init(look)
     }
 }
 
@@ -452,6 +463,9 @@ impl Tables {
             cors: spec.cors.clone(),
             websocket_auth: spec.websocket_auth.as_slice().into(),
             owner: Owner::of(server, tenant.holder()),
+            used: old
+                .filter(|old| old.tenant.name() == tenant.name())
+                .map_or_else(OnceLock::new, |old| old.used.clone()),
             tenant,
             hold: spec.hold,
             request_timeout: spec.request_timeout,

@@ -3,6 +3,7 @@
 mod api;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use fprs_autoscaler::{Autoscaler, Settings};
@@ -52,6 +53,12 @@ impl Autoscaling {
     /// The services of this role, for its process's admin port.
     pub fn routes(&self, routes: Routes) -> Routes {
         routes.add_service(self.autoscaler.service())
+    }
+
+    /// Whether it decides now.
+    pub fn leads(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        let autoscaler = self.autoscaler.clone();
+        Arc::new(move || autoscaler.leads())
     }
 
     /// The JSON API of this role, for its process's admin port.

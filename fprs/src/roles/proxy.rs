@@ -22,8 +22,10 @@ use crate::proxy::table::Edit;
 use crate::proxy::{AccessLog, Proxy, Settings, Tables, admit, split};
 use crate::roles::follow::Observer;
 use crate::roles::mirrors::Seen;
-use crate::roles::readings;
+use crate::roles::otlp::Tracing;
+use crate::roles::{readings, save_usage};
 use crate::settings::Drain;
+use crate::usage::Usage;
 
 /// Edits that may wait for the cores; what doesn't fit is told with the next one.
 const EDITS: usize = 1024;
@@ -40,6 +42,8 @@ pub struct Proxying {
     editor: mpsc::Sender<Arc<Edit>>,
     access_log: Option<AccessLog>,
     uploader: Option<Uploader>,
+    tracing: Option<Tracing>,
+    usage: Usage,
 }
 
 impl Proxying {
@@ -50,6 +54,19 @@ impl Proxying {
     pub fn start(
         settings: &crate::settings::Settings,
         budget: &Arc<Budget>,
+        registry: &Registry,
+    ) -> Result<Self, Failure> {
+        Self::start_with(settings, budget, (None, &Usage::default()), registry)
+    }
+
+    /// [`Self::start`], with somebody who takes spans and somebody who counts what tenants use.
+    ///
+    /// # Errors
+    /// Like [`Self::start`].
+    pub fn start_with(
+        settings: &crate::settings::Settings,
+        budget: &Arc<Budget>,
+        (tracing, usage): (Option<&Tracing>, &Usage),
         registry: &Registry,
     ) -> Result<Self, Failure> {
         let (cores, deadlines) = (settings.cores, settings.deadlines);
@@ -74,6 +91,8 @@ impl Proxying {
             budget: Arc::clone(budget),
             overload: Arc::default(),
             access_log: access_log.clone(),
+            traces: tracing.map(|tracing| tracing.traces().clone()),
+            usage: usage.clone(),
         };
         let tenants = admit::metrics::Metrics::new(&tables, &settings.overload);
         let tenants = tenants.map_err(Failure::new)?;
@@ -99,6 +118,8 @@ impl Proxying {
             editor,
             access_log,
             uploader,
+            tracing: tracing.cloned(),
+            usage: usage.clone(),
         })
     }
 
@@ -218,6 +239,10 @@ impl Proxying {
         if let Some(log) = &self.access_log {
             log.flush();
         }
+        if let Some(tracing) = &self.tracing {
+            tracing.flush().await;
+        }
+        save_usage(&self.usage);
     }
 
     /// Waits until the autoscaler can have heard the last counts. Without, it would take what was in

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
 use crate::process::Parts;
+use crate::roles::otlp::Tracing;
 use crate::roles::readings;
 
 /// A relay that runs.
@@ -21,6 +22,7 @@ pub struct Relaying {
     attached: watch::Receiver<bool>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
+    tracing: Option<Tracing>,
 }
 
 /// Proxies keep their connections warm, and the system tells when one is gone.
@@ -40,6 +42,7 @@ impl Relaying {
         settings: RelaySettings,
         (cores, budget): (usize, &Arc<Budget>),
         listener: TcpListener,
+        tracing: Option<&Tracing>,
         registry: &Registry,
         parts: &mut Parts,
     ) -> Result<Self, Failure> {
@@ -58,8 +61,9 @@ impl Relaying {
         let of_cores = Arc::clone(&table);
         let threads = |error| Failure::new(format!("can't start the relay's data path: {error}"));
         let budget = Arc::clone(budget);
+        let traces = tracing.map(|tracing| tracing.traces().clone());
         let shards = Shards::start_with("relay", cores, for_proxies(), move |_| {
-            Data::new(Arc::clone(&of_cores), &budget)
+            Data::new(Arc::clone(&of_cores), &budget, traces.as_ref())
         })
         .map_err(threads)?;
         shards.listen(listener).map_err(threads)?;
@@ -79,6 +83,7 @@ impl Relaying {
             attached,
             stop,
             running,
+            tracing: tracing.cloned(),
         })
     }
 
@@ -98,6 +103,9 @@ impl Relaying {
         self.stop.send(()).ok();
         if let Err(error) = self.running.await {
             tracing::error!(%error, "the relay failed while stopping");
+        }
+        if let Some(tracing) = &self.tracing {
+            tracing.flush().await;
         }
     }
 }

@@ -86,6 +86,18 @@ pub struct Given {
     /// [default: nowhere]
     #[arg(long, env = "FPRS_ACCESS_LOG")]
     pub access_log: Option<PathBuf>,
+    /// Settings of an egress reconciler: what its gateways say is shown on control's status page
+    /// [default: none]
+    #[arg(long, env = "FPRS_EGRESS")]
+    pub egress: Option<PathBuf>,
+    /// Where proxy and relay send spans of requests: OTLP over gRPC, e.g. http://127.0.0.1:4317
+    /// [default: what OTEL_EXPORTER_OTLP_ENDPOINT says, else nowhere]
+    #[arg(long, env = "FPRS_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// Share of the requests that come without a decision which are traced, from 0 to 1
+    /// [default: 0.01]
+    #[arg(long, env = "FPRS_TRACE_SAMPLE")]
+    pub trace_sample: Option<f64>,
     /// How long exchanges in flight may go on after that [default: 30s]
     #[arg(long, env = "FPRS_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
@@ -180,6 +192,9 @@ impl Given {
             reached_by: self.reached_by.or(file.reached_by),
             capture_store: self.capture_store.or(file.capture_store),
             access_log: self.access_log.or(file.access_log),
+            egress: self.egress.or(file.egress),
+            otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
+            trace_sample: self.trace_sample.or(file.trace_sample),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             deadlines: if self.deadlines.is_empty() {
                 file.deadlines

@@ -38,7 +38,13 @@ async fn a_served_request_says_whose_it_is_who_served_it_and_what_took_how_long(
     let token = stage.caller().await;
     stage.until_status(&token, 200).await;
     let bearer = format!("Bearer {token}");
-    let fields = [("authorization", &*bearer), ("x-request-id", "served")];
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let parent = format!("00-{trace}-b7ad6b7169203331-01");
+    let fields = [
+        ("authorization", &*bearer),
+        ("x-request-id", "served"),
+        ("traceparent", &*parent),
+    ];
     let path = "/sleep?ms=50&secret=planted";
     let answer = stage.get(HOST, path, &fields).await;
     assert_eq!(answer.status, 200);
@@ -53,6 +59,7 @@ async fn a_served_request_says_whose_it_is_who_served_it_and_what_took_how_long(
         ("token", id),
         ("server", "web"),
         ("end", "complete"),
+        ("trace", trace),
     ] {
         assert_eq!(line[field], value, "{line}");
     }
@@ -63,8 +70,21 @@ async fn a_served_request_says_whose_it_is_who_served_it_and_what_took_how_long(
     assert_eq!(line["sent_bytes"], text.len());
     assert!(line["replica"].as_str().unwrap().starts_with("web-"));
     let us = |field: &str| line[field].as_u64().unwrap();
-    assert!(us("connected_us") <= us("head_us") && us("head_us") <= us("total_us"));
+    let hops = [
+        "admitted_us",
+        "chosen_us",
+        "connected_us",
+        "head_us",
+        "total_us",
+    ]
+    .map(us);
+    assert!(hops.is_sorted(), "{line}");
     assert!(us("head_us") >= 50_000, "{line}");
+    // The relay's part is within the proxy's, and the program's within the relay's.
+    let (connected, head) = (us("relay_connected_us"), us("relay_head_us"));
+    assert!(connected <= head && head >= 50_000, "{line}");
+    assert!(head <= us("head_us") - us("connected_us"), "{line}");
+    assert_eq!(answer.header("x-fprs-times"), None);
     let time = line["time"].as_str().unwrap();
     assert!(humantime::parse_rfc3339(time).is_ok(), "{time}");
     let all = std::fs::read_to_string(dir.path().join("access.log")).unwrap();
@@ -82,6 +102,9 @@ async fn what_is_refused_or_ends_badly_says_how() {
     assert_eq!(refused["reason"], "unauthenticated");
     assert_eq!(refused["end"], "answered");
     assert_eq!(refused["tenant"], Value::Null);
+    for unknown in ["trace", "admitted_us", "chosen_us", "relay_head_us"] {
+        assert_eq!(refused[unknown], Value::Null, "{refused}");
+    }
 
     let ask = |path: &str, id: &str| {
         format!(

@@ -27,9 +27,11 @@ mod plane;
 mod raw_program;
 mod refusals;
 mod renewal;
+mod sink;
 mod start;
 mod steering;
 mod tls;
+mod traces;
 mod websockets;
 
 #[path = "../clients/client.rs"]

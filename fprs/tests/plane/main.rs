@@ -11,6 +11,7 @@
 
 mod adjusting;
 mod asking;
+mod billing;
 mod counting;
 mod deploying;
 mod ending;
@@ -26,6 +27,7 @@ mod standing_by;
 mod starting;
 mod streams;
 mod traffic;
+mod watching;
 mod workers;
 
 use std::path::Path;

@@ -134,7 +134,7 @@ async function scaleUp(browser) {
 }
 
 async function sections(browser) {
-  const names = ["servers", "workers", "processes", "answers", "tenants"];
+  const names = ["servers", "workers", "processes", "answers", "mirrors", "egress", "tenants"];
   const text = `Object.fromEntries(${JSON.stringify(names)}.map((name) => [name, document.getElementById(name).hidden ? "" : document.getElementById(name).innerText]))`;
   say("seen", await browser.run(text));
 }
@@ -142,6 +142,7 @@ async function sections(browser) {
 async function control(browser) {
   await scaleUp(browser);
   await browser.until(`document.querySelector("#servers .problem") && document.querySelector("#answers tbody th")`);
+  await browser.until(`!document.querySelector("#mirrors").hidden && !document.querySelector("#egress").hidden`);
   await browser.until(`/unauthenticated/.test(document.querySelector("#answers").innerText)`);
   await browser.until(`document.querySelector("#servers tr[data-key=web]").lastElementChild.textContent === "3"`);
   await sections(browser);

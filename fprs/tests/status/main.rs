@@ -9,6 +9,8 @@
     reason = "a broken expectation is a failed test with its place"
 )]
 
+mod gateway;
+
 #[path = "../clients/install.rs"]
 #[allow(dead_code, reason = "every suite installs what it needs")]
 mod install;
@@ -18,8 +20,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fprs_testkit::client::get;
-use fprs_testkit::plane::Role;
-use fprs_testkit::{Plane, program};
+use fprs_testkit::plane::{Role, Settings};
+use fprs_testkit::{Plane, TempDir, program};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -38,13 +40,21 @@ async fn the_page_shows_a_scale_up_within_a_second_and_pleases_axe_and_the_conso
     let Some(mut browser) = Browser::find() else {
         return;
     };
-    let plane = Plane::start(FPRS).await;
+    let dir = TempDir::new().unwrap();
+    let egress = gateway::start(dir.path()).await;
+    let plane = Settings::new(FPRS)
+        .arg("--egress")
+        .arg(egress)
+        .start()
+        .await;
     let more = "target_concurrency = 1\nmax_replicas = 3\nhold = \"10s\"";
     plane.deploy(&program::manifest("web", more, &[])).await;
     let exits = [("EXIT_CODE", "3")];
     let broken = program::manifest("broken", "min_replicas = 1", &exits);
     plane.try_deploy(&broken).await;
     plane.deploy(&program::protected("api", "", &[])).await;
+    let mirror = ["mirror", "add", "web", "api", "--percent", "5", "--compare"];
+    plane.run(&mirror).await.succeeded();
     browser
         .open(&plane.admin().to_string(), &plane.admin_token())
         .await;
@@ -77,6 +87,12 @@ async fn the_page_shows_a_scale_up_within_a_second_and_pleases_axe_and_the_conso
         ("attached", "workers"),
         ("this process", "processes"),
         ("unauthenticated", "answers"),
+        ("api, 5 %", "mirrors"),
+        ("copying", "mirrors"),
+        ("203.0.113.101", "egress"),
+        ("leaves here", "egress"),
+        ("3.0 MiB", "egress"),
+        ("does not answer", "egress"),
         ("default", "tenants"),
     ] {
         let section = seen[what].as_str().unwrap();
@@ -91,6 +107,7 @@ async fn the_page_shows_a_scale_up_within_a_second_and_pleases_axe_and_the_conso
     let end = browser.next("end").await;
     assert_eq!(end["console"], Value::from(Vec::<String>::new()));
     drop(held);
+    gateway::is_told_to_operators_only(&plane).await;
 }
 
 #[tokio::test]

@@ -19,6 +19,10 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(settings.access_log, AccessLog::Stdout);
     assert_eq!(settings.connections, limits::CONNECTIONS);
     assert!(!settings.http3 && !settings.hsts);
+    assert_eq!(settings.tracing, None);
+    let traced = with(r#", "tracing": {"host": "collector"}"#).unwrap();
+    let traced = traced.tracing.unwrap();
+    assert_eq!((traced.port, traced.sample), (4317, 0.01));
 }
 
 #[test]
@@ -45,6 +49,14 @@ fn what_is_wrong_is_named() {
         (
             &custom("www.zone.example"),
             "`domains = [\"www.zone.example\"]`",
+        ),
+        (
+            r#", "tracing": {"host": "http://collector"}"#,
+            "`tracing`: `http://collector`",
+        ),
+        (
+            r#", "tracing": {"host": "collector", "sample": 5}"#,
+            "`tracing`: `5`",
         ),
         (&custom("*.example.com"), "`domains = [\"*.example.com\"]`"),
     ];

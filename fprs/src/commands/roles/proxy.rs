@@ -10,7 +10,7 @@ use super::{Process, run};
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::process::{self, bound};
-use crate::roles::{self, Following, Proxying};
+use crate::roles::{self, Following, Proxying, Tracing};
 use crate::settings::{Role, Settings};
 use crate::take_over::{Answered, Holding, Newcomer, Offer, Relief};
 
@@ -57,7 +57,12 @@ async fn serve(
     let listen = clone(&holding)?.listen;
     process.listen = Some(bound(&listen)?);
     let budget = roles::budget(settings.buffer_limit, &process.registry)?;
-    let mut proxy = Proxying::start(settings, &budget, &process.registry)?;
+    let tracing = settings.tracing.as_ref();
+    let tracing = Tracing::start(tracing, &process.registry, &mut process.parts)?;
+    let tracing = tracing.as_ref();
+    let usage = roles::usage(&process.dir, &process.registry, &mut process.parts)?;
+    let counts = (tracing, &usage);
+    let mut proxy = Proxying::start_with(settings, &budget, counts, &process.registry)?;
     let store = process.feed(settings, Role::Proxy)?;
     let last_good = Some(process.dir.last_good(Role::Proxy.name()));
     let following = Following::new(store, last_good).observe(proxy.observer());
@@ -66,6 +71,7 @@ async fn serve(
     following.start(&process.registry, &mut process.parts)?;
     let ready = proxy.ready_check();
     let api = proxy.seen().api(view.clone());
+    let api = api.merge(roles::usage_api(&usage));
     let goes_on = match &mut newcomer {
         Some(newcomer) => {
             let goes_on = prepared(process, newcomer, loaded).await?;

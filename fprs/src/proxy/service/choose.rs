@@ -13,6 +13,7 @@ use fprs_forward::{Account, Answer, Downstream, Reason};
 use tokio::time::Instant;
 
 use super::Carrier;
+use crate::proxy::access_log::Note;
 use crate::proxy::table::{Replica, Route, Table};
 use crate::proxy::{balance, clock};
 
@@ -86,6 +87,7 @@ impl Carrier {
         route: &mut Arc<Route>,
         offers: &mut Offers,
         account: &mut Account<'_>,
+        note: &mut Note,
         downstream: &mut D,
     ) -> Result<Chosen, Refused> {
         while offers.tried.len() < ATTEMPTS {
@@ -103,6 +105,7 @@ impl Carrier {
             };
             // Counted before anything is awaited, so that those who choose meanwhile see it.
             let counted = replica.gauge.begin_at(now_us);
+            note.chosen(&replica);
             let peer = self.peers.get(&replica);
             let slot = match peer.room() {
                 Some(slot) => Ok(slot),
@@ -124,6 +127,7 @@ impl Carrier {
                         replica.eject(now_ms);
                     }
                     offers.refused(&replica, failure.into());
+                    note.passed_over();
                 }
             }
         }

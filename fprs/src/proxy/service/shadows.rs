@@ -171,6 +171,7 @@ impl Copy {
         for name in SECRETS {
             head.remove(name);
         }
+        head.remove(fields::TIMES);
         head.insert(fields::MIRROR, mirror.name.clone());
         Some(Self {
             tenant: route.tenant.name().into(),

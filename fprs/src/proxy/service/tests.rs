@@ -104,7 +104,7 @@ async fn respond_as(
                 response.headers_mut().insert(fields::IN_FLIGHT, 1.into());
             }
             *response.status_mut() = reason.status();
-            let reason = http::HeaderValue::from_static(reason.name());
+            let reason = HeaderValue::from_static(reason.name());
             response.headers_mut().insert(fields::REASON, reason);
             respond.send_response(response, true).unwrap();
         }
@@ -159,6 +159,8 @@ impl Scene {
             budget: Budget::new(usize::MAX),
             overload: Arc::default(),
             access_log: None,
+            traces: None,
+            usage: Usage::default(),
         };
         let shards = Shards::start("test", 1, move |_| Proxy::new(&settings, Arc::default()));
         let shards = shards.unwrap();

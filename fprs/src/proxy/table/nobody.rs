@@ -3,7 +3,7 @@
 //! as many that don't.
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -70,6 +70,7 @@ fn route() -> Route {
         demand: Demand::new().server(&name),
         edited: Arc::default(),
         startup_ms: 0,
+        used: OnceLock::new(),
         server: name,
     }
 }

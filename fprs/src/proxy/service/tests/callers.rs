@@ -54,12 +54,7 @@ async fn every_hostile_credential_is_answered_401_in_the_same_words() {
     let mut sent = 0;
     for (number, (name, credentials)) in (1..).zip(table) {
         // What is larger than a head may be never gets so far.
-        if credentials
-            .values()
-            .map(http::HeaderValue::len)
-            .sum::<usize>()
-            > 100_000
-        {
+        if credentials.values().map(HeaderValue::len).sum::<usize>() > 100_000 {
             continue;
         }
         let said = ask(&scene, number, &credentials).await;

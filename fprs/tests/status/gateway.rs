@@ -1,0 +1,85 @@
+//! What looks like an egress gateway to whoever asks how it is: HTTPS with a certificate of its own
+//! authority, and one answer. And the settings of the reconciler that knows it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fprs_testkit::Plane;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+const SAYS: &str = r#"{"gateway": "g1", "static_ips": [
+    {"static_ip": "203.0.113.101", "epoch": 3, "peers": [
+        {"identity": "worker-1", "address": "100.64.1.10", "ports": {"first": 1024, "last": 2047},
+         "endpoint": null, "handshake_seconds": 4, "received": 3145728, "sent": 2048}]},
+    {"static_ip": "203.0.113.102", "epoch": 0, "peers": []}]}"#;
+
+/// Starts it beside another one that is gone; returns the reconciler's settings.
+pub(crate) async fn start(dir: &Path) -> PathBuf {
+    fprs_egress::certificate::make(dir, "g1", [127, 0, 0, 1].into()).unwrap();
+    let chain = CertificateDer::from_pem_file(dir.join("g1.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(dir.join("g1.key")).unwrap();
+    let tls = ServerConfig::builder().with_no_client_auth();
+    let tls = TlsAcceptor::from(Arc::new(tls.with_single_cert(vec![chain], key).unwrap()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tls = tls.clone();
+            tokio::spawn(async move {
+                let mut stream = tls.accept(stream).await.unwrap();
+                let mut asked = vec![0; 4096];
+                let length = stream.read(&mut asked).await.unwrap();
+                let asked = String::from_utf8_lossy(&asked[..length]).to_lowercase();
+                assert!(asked.contains("bearer planted"), "{asked}");
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", SAYS.len());
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.write_all(SAYS.as_bytes()).await.unwrap();
+                stream.shutdown().await.ok();
+            });
+        }
+    });
+    std::fs::write(dir.join("admin"), "planted\n").unwrap();
+    let settings = dir.join("reconciler.toml");
+    let text = format!(
+        r#"admin_secret_file = "admin"
+authority = "ca.pem"
+[gateways.g1]
+node = "127.0.0.1"
+control = "{address}"
+[gateways.g2]
+node = "127.0.0.9"
+control = "127.0.0.1:1"
+draining = true
+[[static_ips]]
+ip = "203.0.113.101"
+gateways = ["g1", "g2"]
+"#
+    );
+    std::fs::write(&settings, text).unwrap();
+    settings
+}
+
+/// Whoever asks for it is told neither the secret nor anything as a stranger.
+pub(crate) async fn is_told_to_operators_only(plane: &Plane) {
+    let mut admin = fprs_testkit::client::H1::connect(plane.admin())
+        .await
+        .unwrap();
+    let host = plane.admin().to_string();
+    assert_eq!(admin.get(&host, "/v1/egress").await.unwrap().status, 401);
+    let token = [
+        "token", "create", "--tenant", "default", "--role", "viewer", "--json",
+    ];
+    let token = plane.run(&token).await.succeeded().json();
+    let token = token["secret"].as_str().unwrap();
+    let asked =
+        format!("GET /v1/egress HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n");
+    let mut admin = fprs_testkit::client::H1::connect(plane.admin())
+        .await
+        .unwrap();
+    assert_eq!(admin.exchange(asked).await.unwrap().status, 403);
+}
