@@ -210,10 +210,12 @@ async fn a_websocket_and_what_has_no_key_are_not_copied_but_counted() {
         host()
     );
     socket.writer.send(request).await.unwrap();
-    // The program speaks none, and answers as to any request.
-    socket.reader.head().await.unwrap();
+    until("it to be counted", DEADLINE, async || {
+        (world.scene.ended("websocket") == 1).then_some(())
+    })
+    .await;
+    drop(socket);
     world.scene.settled().await;
-    assert_eq!(world.scene.ended("websocket"), 1);
     assert_eq!(world.shadow.record().exchanges().len(), 0);
     let report = world.scene.report("m").unwrap();
     let told = &report["not_copied"]["websockets"];

@@ -1,9 +1,12 @@
 //! Splits: the same callers are always served by the variant, as if they had asked for it, and never
 //! worse off for it.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use fprs_config::{Change, Mirror, MirrorKey, Record, Server, samples};
+use fprs_config::{
+    Change, Key, Kind, Mirror, MirrorKey, Record, Replica, ReplicaState, Server, samples,
+};
 use fprs_testkit::origin::{Origin, Script};
 use fprs_testkit::plane::Settings;
 use fprs_testkit::{Plane, program, until};
@@ -145,9 +148,12 @@ async fn a_variant_that_holds_is_waited_for_and_one_that_refuses_answers_for_its
         scene.commit(vec![there]).await;
     });
     assert_eq!(answers.0, "200 variant");
-    scene
-        .commit(vec![server("variant"), replica("variant", nowhere())])
-        .await;
+    let gone = Change::delete(Key::new(Kind::Replica, "variant-0"));
+    let unreachable = Record::Replica(Replica {
+        address: Some(nowhere()),
+        ..samples::replica("variant-1", "variant", ReplicaState::Ready)
+    });
+    scene.commit(vec![gone, unreachable.change()]).await;
     let refused = answer(&scene, &user).await;
     assert!(refused.starts_with("502"), "{refused}");
 }
@@ -216,18 +222,25 @@ async fn a_split_keeps_its_callers_through_redeploys_and_restarts_and_says_so_in
     let added = added.succeeded();
     let said = "split prod-or-variant: 30.0 % of prod by header:x-user is served by variant";
     assert!(added.stdout.contains(said), "{added:?}");
+    let round = Cell::new(0);
     let ask = async |plane: &Plane, user: u32| {
-        let client = plane.h2().await;
+        let client = plane.h2().await.deadline(DEADLINE);
         let mut get = fprs_testkit::client::get(&plane.host("prod"), "/");
-        for (name, value) in [("authorization", &bearer), ("x-user", &user.to_string())] {
+        let id = format!("{}-{user}", round.get());
+        for (name, value) in [
+            ("authorization", &bearer),
+            ("x-user", &user.to_string()),
+            ("x-request-id", &id),
+        ] {
             get.headers_mut()
                 .insert(http::HeaderName::from_static(name), value.parse().unwrap());
         }
-        let stream = client.deadline(DEADLINE).open(get, true).await.unwrap();
+        let stream = client.open(get, true).await.unwrap();
         stream.response().await.unwrap()
     };
     let served = async |plane: &Plane| {
         let mut served = Vec::new();
+        round.set(round.get() + 1);
         for user in 0..40 {
             let answer = ask(plane, user).await;
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -260,17 +273,17 @@ async fn a_split_keeps_its_callers_through_redeploys_and_restarts_and_says_so_in
     assert_eq!(served(&plane).await, taken(40));
 
     let bucket = |user: u32| Mirror::bucket("", user.to_string().as_bytes());
-    let line = until("the lines", DEADLINE, async || {
-        let text = std::fs::read_to_string(&log).ok()?;
-        let lines = text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        let mut lines: Vec<Value> = lines.collect();
-        let last = &lines.last()?["buckets"]["prod-or-variant"];
-        (*last == bucket(39)).then(|| lines.split_off(lines.len() - 40))
-    })
-    .await;
-    for (user, line) in (0..40_u32).zip(&line) {
+    for user in 0..40_u32 {
+        let id = format!("{}-{user}", round.get());
+        let line = until("the line", DEADLINE, async || {
+            let text = std::fs::read_to_string(&log).ok()?;
+            let lines = text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            let mut lines = lines.filter(|line: &Value| line["request_id"] == *id);
+            lines.next()
+        })
+        .await;
         let bucket = bucket(user);
         assert_eq!(line["buckets"]["prod-or-variant"], bucket, "{line}");
         assert_eq!(line["server"], "prod");
