@@ -27,6 +27,8 @@ pub enum Kind {
     Mirror,
     /// One copy of a program.
     Replica,
+    /// Another version of a record, in some cells.
+    Rollout,
     /// A deployed program.
     Server,
     /// A scope of tokens and limits.
@@ -39,12 +41,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Domain,
         Self::Issuer,
         Self::Lease,
         Self::Mirror,
         Self::Replica,
+        Self::Rollout,
         Self::Server,
         Self::Tenant,
         Self::Token,
@@ -59,6 +62,7 @@ impl Kind {
             Self::Lease => "lease",
             Self::Mirror => "mirror",
             Self::Replica => "replica",
+            Self::Rollout => "rollout",
             Self::Server => "server",
             Self::Tenant => "tenant",
             Self::Token => "token",

@@ -8,6 +8,7 @@
 pub mod callers;
 pub mod egress;
 pub mod mirrors;
+pub mod rollouts;
 pub mod scaling;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ use crate::settings::{Given, GivenEdge, Role};
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
 use self::egress::EgressCommand;
 use self::mirrors::MirrorCommand;
+use self::rollouts::{RolloutCommand, Stage};
 use self::scaling::{AutoscalerCommand, ScalingArgs, WorkerCommand};
 
 /// The routing plane for serverless servers.
@@ -80,6 +82,8 @@ pub enum Command {
     Deploy {
         /// The manifest
         manifest: PathBuf,
+        #[command(flatten)]
+        stage: Stage,
         #[command(flatten)]
         target: Target,
     },
@@ -149,6 +153,9 @@ pub enum Command {
     /// Copy a server's requests to another one, and see how it does
     #[command(subcommand)]
     Mirror(MirrorCommand),
+    /// List, promote and take back what is staged for some cells
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,

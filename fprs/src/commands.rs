@@ -9,6 +9,7 @@ mod egress;
 mod manual;
 mod mirrors;
 mod roles;
+mod rollouts;
 mod scaling;
 mod store;
 mod up;
@@ -79,7 +80,11 @@ fn run(command: Command) -> Result<(), Failure> {
             roles::autoscaler(Settings::resolve(given, Role::Autoscaler)?)
         }
         Command::Relay { given } => roles::relay(Settings::resolve(given, Role::Relay)?),
-        Command::Deploy { manifest, target } => ask::deploy(&manifest, &target),
+        Command::Deploy {
+            manifest,
+            stage,
+            target,
+        } => ask::deploy(&manifest, &stage, &target),
         Command::Servers { target, output } => ask::servers(&target, output),
         Command::Server {
             name,
@@ -110,6 +115,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Tenant(command) => callers::tenant(command),
         Command::Issuer(command) => callers::issuer(command),
         Command::Mirror(command) => mirrors::mirror(command),
+        Command::Rollout(command) => rollouts::rollout(command),
         Command::Delete { name, target } => ask::delete(&name, &target),
         Command::Doctor {
             role,

@@ -25,8 +25,8 @@ use crate::{
     cases::{Case, Kind},
     load::session::Protocol,
 };
-pub(crate) use plane::ADMIN_TOKEN;
 use plane::Plane;
+pub(crate) use plane::{ADMIN_TOKEN, wait_until_ready};
 pub use seed::{moved, seed};
 
 /// The shapes.
@@ -41,7 +41,7 @@ pub enum Fprs {
 }
 
 /// The name of the server, and the first label of the authority that the generator sends.
-const SERVER: &str = "hello";
+pub(crate) const SERVER: &str = "hello";
 /// The store's file in a data directory.
 const STORE: &str = "store.redb";
 /// Names the replica to its relay.
@@ -155,7 +155,7 @@ impl Fprs {
     }
 }
 
-fn program() -> Result<String> {
+pub(crate) fn program() -> Result<String> {
     let named = env::var_os("FPRS").map(PathBuf::from);
     let beside = env::current_exe()
         .ok()

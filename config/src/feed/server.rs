@@ -93,12 +93,18 @@ impl Feed for FeedService {
         &self,
         request: Request<wire::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let wire::WatchRequest { from, follower } = request.into_inner();
-        if follower.len() > limits::ID_BYTES {
-            return Err(Status::invalid_argument("the follower's name is too long"));
+        let wire::WatchRequest {
+            from,
+            follower,
+            cell,
+        } = request.into_inner();
+        if follower.len() > limits::ID_BYTES || cell.len() > limits::LABEL_BYTES {
+            return Err(Status::invalid_argument(
+                "the follower's name or cell is too long",
+            ));
         }
         tracing::debug!(follower, from, "a follower watches");
-        let place = self.followers.enter(follower, Revision(from));
+        let place = self.followers.enter(follower, cell, Revision(from));
         let hub = self
             .hub
             .get_or_init(|| Hub::start(Arc::clone(&self.store), self.history));

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::samples;
-use crate::testing::{domain, issuer, lease, mirror, replica, server, tenant, token, worker};
+use crate::testing::{
+    domain, issuer, lease, mirror, replica, rollout, server, tenant, token, worker,
+};
 
 fn all() -> Vec<Record> {
     vec![
@@ -14,6 +16,7 @@ fn all() -> Vec<Record> {
         lease("autoscaler"),
         mirror("m1", "a"),
         replica("r1", "a", ReplicaState::Ready),
+        Record::Rollout(rollout("server/a", &["eu"])),
         server("a"),
         tenant("acme"),
         token("t1"),

@@ -15,6 +15,10 @@ use crate::proxy::table::{Edit, Replica};
 /// once is no more work between two requests than these.
 const WORKERS: usize = 2;
 
+/// Replicas that a core has connections to before it warms no more: in a larger plane each proxy is asked
+/// for few of them, and a connection that nobody uses costs both its ends memory.
+const WARMED: usize = 1_000;
+
 /// What is longer in coming goes on by itself: a few relays that don't answer hold up nobody else's.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -36,17 +40,17 @@ enum Step {
 impl Peers {
     /// The connections to a replica's relay.
     pub fn get(&self, replica: &Replica) -> Rc<Peer> {
-        if let Some(peer) = self.of.borrow().get(&replica.id) {
+        if let Some(peer) = self.of.borrow().get(replica.id()) {
             return Rc::clone(peer);
         }
-        let peer = Peer::among(replica.address, &replica.dials);
+        let peer = Peer::among(replica.address(), &replica.dials);
         if replica.is_gone() {
             // Nobody would tell us again to let it go.
             return peer;
         }
         self.of
             .borrow_mut()
-            .insert(Arc::clone(&replica.id), Rc::clone(&peer));
+            .insert(Arc::clone(replica.id()), Rc::clone(&peer));
         peer
     }
 
@@ -56,7 +60,9 @@ impl Peers {
         let removed = edit.removed.iter().filter_map(|id| peers.remove(id));
         let mut steps = self.steps.borrow_mut();
         steps.extend(removed.map(Step::Close));
-        steps.extend(edit.added.iter().map(Arc::clone).map(Step::Warm));
+        let room = WARMED.saturating_sub(peers.len());
+        let added = edit.added.iter().take(room);
+        steps.extend(added.map(Arc::clone).map(Step::Warm));
         for _ in self.workers.get()..WORKERS.min(steps.len()) {
             self.workers.set(self.workers.get() + 1);
             tokio::task::spawn_local(Rc::clone(self).work());

@@ -92,6 +92,7 @@ fn show_followers(followers: &Followers) -> Value {
     let followers = followers.report().into_iter().map(|follower| {
         json!({
             "name": follower.name,
+            "cell": follower.cell,
             "told_revision": follower.told.0,
             "watches_for_seconds": follower.watches_for.as_secs_f64(),
         })

@@ -11,6 +11,7 @@
 
 mod adjusting;
 mod asking;
+mod cells;
 mod counting;
 mod deploying;
 mod ending;

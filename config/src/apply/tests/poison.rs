@@ -7,7 +7,7 @@ use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_va
 
 use super::*;
 use crate::record::Record;
-use crate::testing::{issuer, mirror, tenant, token};
+use crate::testing::{issuer, mirror, rollout, tenant, token};
 
 /// One field as it is encoded.
 #[derive(Clone)]
@@ -122,6 +122,7 @@ fn good() -> Vec<Record> {
         token("poisoned"),
         issuer("poisoned"),
         mirror("poisoned", "beside"),
+        Record::Rollout(rollout("server/poisoned", &["eu"])),
     ]
 }
 

@@ -22,6 +22,8 @@ pub struct Followers {
 pub struct FollowerReport {
     /// As it calls itself: role and process.
     pub name: String,
+    /// Where it says it is; empty: nowhere.
+    pub cell: String,
     /// Everything up to there was handed to its connection.
     pub told: Revision,
     /// How long its watch has lasted.
@@ -31,6 +33,7 @@ pub struct FollowerReport {
 #[derive(Debug)]
 struct Watching {
     name: String,
+    cell: String,
     told: Arc<AtomicU64>,
     since: Instant,
 }
@@ -51,6 +54,7 @@ impl Followers {
             .values()
             .map(|watching| FollowerReport {
                 name: watching.name.clone(),
+                cell: watching.cell.clone(),
                 told: Revision(watching.told.load(Ordering::Relaxed)),
                 watches_for: watching.since.elapsed(),
             })
@@ -59,11 +63,12 @@ impl Followers {
         report
     }
 
-    pub(super) fn enter(self: &Arc<Self>, name: String, from: Revision) -> Place {
+    pub(super) fn enter(self: &Arc<Self>, name: String, cell: String, from: Revision) -> Place {
         let number = self.entered.fetch_add(1, Ordering::Relaxed);
         let told = Arc::new(AtomicU64::new(from.0));
         let watching = Watching {
             name,
+            cell,
             told: Arc::clone(&told),
             since: Instant::now(),
         };

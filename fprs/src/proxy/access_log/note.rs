@@ -67,7 +67,7 @@ impl Note {
     /// It is sent to that replica.
     pub(in crate::proxy) fn offered(&mut self, replica: &Replica) {
         if let Some((_, noted)) = &mut self.0 {
-            noted.replica = Some(Arc::clone(&replica.id));
+            noted.replica = Some(Arc::clone(replica.id()));
             noted.connected_us = Some(clock::now_us());
             noted.offers += 1;
         }

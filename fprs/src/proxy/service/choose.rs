@@ -64,7 +64,7 @@ pub(super) struct Offers {
 impl Offers {
     /// The replica didn't take the request.
     pub(super) fn refused(&mut self, replica: &Replica, reason: Reason) {
-        self.tried.push(Arc::clone(&replica.id));
+        self.tried.push(Arc::clone(replica.id()));
         self.last = Some(reason);
     }
 
@@ -101,7 +101,7 @@ impl Carrier {
                 break;
             };
             // Counted before anything is awaited, so that those who choose meanwhile see it.
-            let counted = replica.gauge.begin();
+            let counted = replica.begin();
             let peer = self.peers.get(&replica);
             let slot = match peer.room() {
                 Some(slot) => Ok(slot),
