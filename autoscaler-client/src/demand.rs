@@ -16,18 +16,35 @@ pub(crate) type Map<V> = HashMap<Arc<str>, V, foldhash::fast::RandomState>;
 /// few milliseconds; a server that finds the queue full tries again with its next request.
 const WOKEN_LIMIT: usize = 4_096;
 
+/// Gauges that were made with a first exchange and wait to be taken note of, which whoever looks at the
+/// gauges does. One that finds no room tries again with its next exchange.
+const FRESH_LIMIT: usize = 4_096;
+
 /// Every gauge of a proxy. Asked when the routing table changes and by the one reporter, never by a
 /// request.
 #[derive(Debug)]
 pub struct Demand {
     gauges: Mutex<Gauges>,
+    fresh: mpsc::Sender<Fresh>,
     wake: mpsc::Sender<Arc<str>>,
     /// For the reporter to take.
     woken: Mutex<Option<mpsc::Receiver<Arc<str>>>>,
 }
 
-#[derive(Debug, Default)]
+/// Takes note of gauges that requests make, without a lock.
+#[derive(Clone, Debug)]
+pub struct Lister(mpsc::Sender<Fresh>);
+
+#[derive(Debug)]
+struct Fresh {
+    server: Arc<str>,
+    replica: Arc<str>,
+    gauge: Arc<Gauge>,
+}
+
+#[derive(Debug)]
 pub(crate) struct Gauges {
+    fresh: mpsc::Receiver<Fresh>,
     pub(crate) replicas: Map<ReplicaGauge>,
     pub(crate) servers: Map<Arc<ServerDemand>>,
 }
@@ -35,9 +52,8 @@ pub(crate) struct Gauges {
 #[derive(Debug)]
 pub(crate) struct ReplicaGauge {
     pub(crate) server: Arc<str>,
+    /// Retired with its replica, it goes once the autoscaler was told that nothing is in flight.
     pub(crate) gauge: Arc<Gauge>,
-    /// Its replica is gone; it goes too once the autoscaler was told that nothing is in flight.
-    pub(crate) removed: bool,
     pub(crate) told: Told,
 }
 
@@ -64,8 +80,15 @@ impl Demand {
     /// An empty registry.
     pub fn new() -> Arc<Self> {
         let (wake, woken) = mpsc::channel(WOKEN_LIMIT);
+        let (list, fresh) = mpsc::channel(FRESH_LIMIT);
+        let gauges = Gauges {
+            fresh,
+            replicas: Map::default(),
+            servers: Map::default(),
+        };
         Arc::new(Self {
-            gauges: Mutex::default(),
+            gauges: Mutex::new(gauges),
+            fresh: list,
             wake,
             woken: Mutex::new(Some(woken)),
         })
@@ -77,14 +100,22 @@ impl Demand {
         let known = gauges
             .replicas
             .entry(Arc::clone(replica))
-            .or_insert_with(|| ReplicaGauge {
-                server: Arc::clone(server),
-                gauge: Arc::default(),
-                removed: false,
-                told: Told::default(),
-            });
-        known.removed = false;
+            .or_insert_with(|| ReplicaGauge::new(server, Arc::default()));
+        known.gauge.revive();
         Arc::clone(&known.gauge)
+    }
+
+    /// The gauge of a replica that had exchanges before and is here again, if it is remembered.
+    pub fn known(&self, replica: &str) -> Option<Arc<Gauge>> {
+        let gauges = self.gauges();
+        let known = gauges.replicas.get(replica)?;
+        known.gauge.revive();
+        Some(Arc::clone(&known.gauge))
+    }
+
+    /// Who takes note of gauges that are made elsewhere.
+    pub fn lister(&self) -> Lister {
+        Lister(self.fresh.clone())
     }
 
     /// The unserved demand of a server, the same one for the same name until it is removed.
@@ -99,8 +130,8 @@ impl Demand {
 
     /// The replica is gone from the table. Its exchanges are counted to their end.
     pub fn remove_replica(&self, replica: &str) {
-        if let Some(known) = self.gauges().replicas.get_mut(replica) {
-            known.removed = true;
+        if let Some(known) = self.gauges().replicas.get(replica) {
+            known.gauge.retire();
         }
     }
 
@@ -116,8 +147,12 @@ impl Demand {
         mut keep_server: impl FnMut(&str) -> bool,
     ) {
         let mut gauges = self.gauges();
-        for (id, replica) in &mut gauges.replicas {
-            replica.removed = !keep_replica(id);
+        for (id, replica) in &gauges.replicas {
+            if keep_replica(id) {
+                replica.gauge.revive();
+            } else {
+                replica.gauge.retire();
+            }
         }
         gauges.servers.retain(|name, _| keep_server(name));
     }
@@ -141,7 +176,34 @@ impl Demand {
     }
 
     pub(crate) fn gauges(&self) -> MutexGuard<'_, Gauges> {
-        self.gauges.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Ok(fresh) = gauges.fresh.try_recv() {
+            let listed = ReplicaGauge::new(&fresh.server, fresh.gauge);
+            gauges.replicas.insert(fresh.replica, listed);
+        }
+        gauges
+    }
+}
+
+impl Lister {
+    /// Takes note of a replica's gauge; `false`: there is no room now.
+    pub fn list(&self, server: &Arc<str>, replica: &Arc<str>, gauge: &Arc<Gauge>) -> bool {
+        let fresh = Fresh {
+            server: Arc::clone(server),
+            replica: Arc::clone(replica),
+            gauge: Arc::clone(gauge),
+        };
+        self.0.try_send(fresh).is_ok()
+    }
+}
+
+impl ReplicaGauge {
+    fn new(server: &Arc<str>, gauge: Arc<Gauge>) -> Self {
+        Self {
+            server: Arc::clone(server),
+            gauge,
+            told: Told::default(),
+        }
     }
 }
 
@@ -226,6 +288,38 @@ mod tests {
         demand.remove_replica("hello-1-a");
         let again = demand.replica(&name("hello"), &name("hello-1-a"));
         assert_eq!(again.in_flight(), 1);
+    }
+
+    #[test]
+    fn a_gauge_that_a_request_made_is_known_from_the_next_look_and_forgotten_when_retired() {
+        let demand = Demand::new();
+        let gauge = Arc::new(Gauge::new());
+        assert!(
+            demand
+                .lister()
+                .list(&name("hello"), &name("hello-1-a"), &gauge)
+        );
+        let guard = gauge.begin();
+        assert_eq!(demand.in_flight(), 1);
+        gauge.retire();
+        let again = demand.known("hello-1-a").expect("it is remembered");
+        assert!(Arc::ptr_eq(&gauge, &again) && !again.is_retired());
+        assert!(demand.known("hello-1-b").is_none());
+        drop(guard);
+    }
+
+    #[test]
+    fn a_crowd_of_first_exchanges_is_listed_as_room_comes() {
+        let demand = Demand::new();
+        let lister = demand.lister();
+        let gauge = Arc::new(Gauge::new());
+        for number in 0..FRESH_LIMIT {
+            assert!(lister.list(&name("hello"), &name(&number.to_string()), &gauge));
+        }
+        assert!(!lister.list(&name("hello"), &name("late"), &gauge));
+        assert_eq!(demand.gauges().replicas.len(), FRESH_LIMIT);
+        assert!(lister.list(&name("hello"), &name("late"), &gauge));
+        assert_eq!(demand.gauges().replicas.len(), FRESH_LIMIT + 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::clock;
 
@@ -21,9 +21,11 @@ pub struct Gauge {
     /// `(Σend − Σstart) mod 2^44` above, the count in the low [`COUNT_BITS`].
     word: AtomicU64,
     started: AtomicU64,
+    /// What it counts for is gone.
+    retired: AtomicBool,
     /// Keeps neighbours on the heap off this cache line. Padding behind instead of alignment leaves
     /// the `Arc`'s own counts on the line that a begin owns anyway.
-    _padding: [u64; 12],
+    _padding: [u64; 11],
 }
 
 /// Counts one exchange from `begin` until it is dropped, on every path.
@@ -51,7 +53,8 @@ impl Gauge {
         Self {
             word: AtomicU64::new(0),
             started: AtomicU64::new(0),
-            _padding: [0; 12],
+            retired: AtomicBool::new(false),
+            _padding: [0; 11],
         }
     }
 
@@ -77,6 +80,20 @@ impl Gauge {
     /// Exchanges begun so far.
     pub fn started(&self) -> u64 {
         self.started.load(Ordering::Relaxed)
+    }
+
+    /// What it counts for is gone: it is forgotten once nothing is in flight.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// What it counts for is here again.
+    pub(crate) fn revive(&self) {
+        self.retired.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// Count and integral as of `now_us`, as one consistent value.

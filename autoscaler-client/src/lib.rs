@@ -8,6 +8,6 @@ pub mod gauge;
 mod report;
 pub mod reporter;
 
-pub use demand::{Demand, ServerDemand};
+pub use demand::{Demand, Lister, ServerDemand};
 pub use gauge::{Gauge, Guard, Reading};
 pub use reporter::{Reporter, ReporterError};

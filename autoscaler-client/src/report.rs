@@ -115,7 +115,9 @@ impl Coder {
                 });
             }
         }
-        replicas.retain(|_, replica| !replica.removed || replica.told.reading.in_flight() > 0);
+        replicas.retain(|_, replica| {
+            !replica.gauge.is_retired() || replica.told.reading.in_flight() > 0
+        });
         let servers = self.servers(full, now_us);
         self.report(applied, full, loads, servers)
     }

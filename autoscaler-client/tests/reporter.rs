@@ -136,10 +136,7 @@ impl Plane {
             renewed_unix_ms: 1,
             ttl_ms: 2_000,
         });
-        let batch = Batch {
-            revision: Revision(current.revision().0 + 1),
-            changes: vec![lease.change()],
-        };
+        let batch = Batch::new(Revision(current.revision().0 + 1), vec![lease.change()]);
         let applied = apply::apply(&current, &batch);
         assert!(applied.refused.is_empty(), "{:?}", applied.refused);
         self.publisher.publish(applied.snapshot);

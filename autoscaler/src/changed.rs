@@ -77,10 +77,7 @@ mod tests {
     use super::*;
 
     fn at(revision: u64) -> Arc<Snapshot> {
-        let batch = Batch {
-            revision: Revision(revision),
-            changes: Vec::new(),
-        };
+        let batch = Batch::new(Revision(revision), Vec::new());
         apply::apply(&Snapshot::default(), &batch).snapshot
     }
 

@@ -202,10 +202,7 @@ mod tests {
             replica.server = "s0".into();
             changes.push(Record::Replica(replica).change());
         }
-        let batch = Batch {
-            revision: Revision(1),
-            changes,
-        };
+        let batch = Batch::new(Revision(1), changes);
         apply::apply(&Snapshot::default(), &batch).snapshot
     }
 

@@ -145,10 +145,7 @@ mod tests {
         let mut replica = requested(&SERVER.into(), 1, &"".into(), 5);
         replica.id = "r".into();
         replica.state = state;
-        let batch = Batch {
-            revision: Revision(7),
-            changes: vec![Record::Replica(replica).change()],
-        };
+        let batch = Batch::new(Revision(7), vec![Record::Replica(replica).change()]);
         apply::apply(&Snapshot::default(), &batch).snapshot
     }
 

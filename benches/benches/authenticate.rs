@@ -51,10 +51,7 @@ fn view(signers: &[&Signer]) -> View {
     let mut changes: Vec<_> = (0..TOKENS).map(|n| token(n).change()).collect();
     changes.truncate(TOKENS - 1);
     changes.push(issuer.change());
-    let batch = Batch {
-        revision: Revision(1),
-        changes,
-    };
+    let batch = Batch::new(Revision(1), changes);
     let applied = apply(&Snapshot::default(), &batch);
     assert!(applied.refused.is_empty());
     let mut view = View::default();

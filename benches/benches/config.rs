@@ -59,10 +59,7 @@ fn commits(criterion: &mut Criterion) {
             let changes = (0..changed)
                 .map(|n| replica(n * servers / COMMIT, 2).change())
                 .collect();
-            let batch = Batch {
-                revision: Revision(2),
-                changes,
-            };
+            let batch = Batch::new(Revision(2), changes);
             let id = BenchmarkId::new(format!("{changed}-replicas"), servers);
             group.bench_function(id, |bench| {
                 bench.iter(|| apply(&snapshot, black_box(&batch)))

@@ -76,7 +76,7 @@ fn choices(criterion: &mut Criterion) {
             });
         });
     }
-    group.bench_function("count", |bench| bench.iter(|| one.gauge.begin()));
+    group.bench_function("count", |bench| bench.iter(|| one.begin_at(1)));
     group.finish();
 }
 
@@ -84,10 +84,8 @@ fn commits(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("table-apply");
     for servers in SIZES {
         let (tables, loaded) = tables(servers);
-        let change = |since| Batch {
-            revision: Revision(since),
-            changes: vec![replica(servers / 2, since).change()],
-        };
+        let change =
+            |since| Batch::new(Revision(since), vec![replica(servers / 2, since).change()]);
         let mut since = 1;
         group.bench_function(BenchmarkId::new("1-replica", servers), |bench| {
             bench.iter_batched(

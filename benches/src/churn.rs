@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, bail};
 use fprs_config::{feed::FeedClient, store::Store as _};
 
-use crate::proxy::fprs::moved;
+use crate::{proxy::fprs::moved, records::million};
 
 /// Changes in one commit.
 const COMMIT: usize = 100;
@@ -24,7 +24,7 @@ const SAID_EVERY: u32 = 10;
 ///
 /// # Errors
 /// When a commit fails.
-pub fn run(control: SocketAddr, token: &str) -> Result<()> {
+pub fn run(control: SocketAddr, token: &str, million: Option<usize>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -37,7 +37,11 @@ pub fn run(control: SocketAddr, token: &str) -> Result<()> {
         let due = begun + commit * Duration::from_secs(1) / COMMITS_PER_S;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let first = commit as usize * COMMIT;
-        let changes = (first..first + COMMIT).map(moved).collect();
+        let change = |place| match million {
+            Some(servers) => million::moved(servers, place),
+            None => moved(place),
+        };
+        let changes = (first..first + COMMIT).map(change).collect();
         runtime.block_on(feed.commit(changes, Vec::new()))?;
         if commit % SAID_EVERY == SAID_EVERY - 1 {
             let done = (first + COMMIT) as f64;

@@ -369,7 +369,7 @@ fn churn(control: SocketAddr) -> Result<Started> {
 pub struct Started(Child);
 
 impl Started {
-    fn spawn(command: &[String], stdout: Stdio) -> Result<Self> {
+    pub(crate) fn spawn(command: &[String], stdout: Stdio) -> Result<Self> {
         let (program, rest) = command.split_first().context("an empty command")?;
         let mut command = Command::new(program);
         command
@@ -387,7 +387,7 @@ impl Started {
 
 impl Started {
     /// Ends it; returns the number on the last line that it printed.
-    fn last_number(mut self) -> Result<f64> {
+    pub(crate) fn last_number(mut self) -> Result<f64> {
         let stdout = self.0.stdout.take();
         drop(self);
         let mut said = String::new();

@@ -18,6 +18,7 @@ pub mod count;
 pub mod gate;
 pub mod harness;
 pub mod load;
+pub mod million;
 pub mod peer;
 pub mod poll;
 pub mod process;

@@ -16,6 +16,7 @@ use fprs_benches::{
     peer::{h2_relay, pingora},
     process::descriptors,
     proxy::{self, Proxy},
+    records::million,
     report::{Report, machine::Machine, text},
 };
 use nix::sys::resource::{Resource, setrlimit};
@@ -82,6 +83,30 @@ enum Command {
         /// Its admin token.
         #[arg(long, env = "FPRS_ADMIN_TOKEN")]
         admin_token: String,
+        /// In a store of `million`, of so many servers.
+        #[arg(long)]
+        million: Option<usize>,
+    },
+    /// A million domains in one proxy: memory, boots, and latency while they change.
+    Million {
+        /// Servers that they belong to.
+        #[arg(long, default_value_t = million::SERVERS)]
+        servers: usize,
+        /// Times that the latency is measured.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Where the report goes.
+        #[arg(long, default_value = "target/bench-million")]
+        out: PathBuf,
+    },
+    /// Serve the feed of a store.
+    Feed {
+        /// Its file.
+        #[arg(long)]
+        store: PathBuf,
+        /// Where to listen.
+        #[arg(long)]
+        listen: SocketAddr,
     },
     /// Run the load generator alone and print what it saw as JSON.
     Load(LoadArgs),
@@ -170,7 +195,14 @@ fn main() -> Result<()> {
         Command::Churn {
             control,
             admin_token,
-        } => churn::run(control, &admin_token),
+            million,
+        } => churn::run(control, &admin_token, million),
+        Command::Million {
+            servers,
+            rounds,
+            out,
+        } => measure_million(servers, rounds, &out),
+        Command::Feed { store, listen } => fprs_benches::million::feed(&store, listen),
         Command::Load(args) => {
             let outcome = load::run(&Plan::from(args))?;
             println!("{}", serde_json::to_string_pretty(&outcome)?);
@@ -289,6 +321,24 @@ fn compare(
     report.write(out, headline)?;
     println!("{}", text::markdown(&report, &headline));
     eprintln!("written to {}", out.display());
+    Ok(())
+}
+
+fn measure_million(servers: usize, rounds: u32, out: &std::path::Path) -> Result<()> {
+    let effort = Effort {
+        rounds,
+        window: Duration::from_secs(2),
+        ..FULL
+    };
+    let mut report = Report {
+        machine: Machine::here(),
+        effort: format!("{servers} servers; {rounds} rounds; medians (min–max)."),
+        ..Report::default()
+    };
+    fprs_benches::million::run(servers, effort, &mut report)?;
+    let headline = |_: &str| fprs_benches::million::HEADLINE;
+    report.write(out, headline)?;
+    println!("{}", text::markdown(&report, &headline));
     Ok(())
 }
 

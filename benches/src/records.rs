@@ -1,5 +1,7 @@
 //! PURE. A store's contents for benchmarks: numbered servers, each with one replica and one custom
-//! domain.
+//! domain; and those of a large plane.
+
+pub mod million;
 
 use fprs_config::{
     Change, Contents, Domain, Entry, Record, Replica, ReplicaState, Revision, samples,

@@ -4,8 +4,8 @@
 
 mod build;
 mod guard;
+mod load;
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -15,11 +15,12 @@ use crate::key::{Key, Kind, Revision};
 use crate::limits;
 use crate::record::{Record, Refusal};
 use crate::snapshot::Snapshot;
-use crate::store::{Batch, Contents, Entry};
+use crate::store::{Batch, Contents};
 
 use build::{Builder, Built};
 use guard::Held;
 pub(crate) use guard::held_snapshot;
+pub use load::Loader;
 
 /// What applying a batch came to.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +85,7 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
     let mut count = current.len();
     let held = Held::of(current, batch);
     for change in &batch.changes {
-        let known = current.written(&change.key).is_some();
+        let known = current.stored_at(&change.key).is_some();
         let step = match &change.value {
             Some(value) if known || count < records => {
                 decode(&change.key, value).map(|record| Some(Step::Put(record, batch.revision)))
@@ -131,51 +132,11 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
 }
 
 fn reload_within(previous: &Snapshot, contents: &Contents, records: usize) -> Applied {
-    let mut refused = Vec::new();
-    let mut builder = Builder::on(&Snapshot::default());
-    for (place, (key, entry)) in newest(&contents.entries).into_iter().enumerate() {
-        let decoded = if entry.revision > contents.revision {
-            Err(format!(
-                "was written after the snapshot, which is of revision {}",
-                contents.revision
-            ))
-        } else if place >= records {
-            Err(full(records))
-        } else {
-            decode(key, &entry.value)
-        };
-        match decoded {
-            Ok(record) => builder.take(Step::Put(record, entry.revision)),
-            Err(reason) => {
-                refused.push(refusal(key, entry.revision, reason));
-                if let Some((record, revision)) = previous.record(key) {
-                    builder.take(Step::Put(Box::new(record), revision));
-                }
-            }
-        }
+    let mut loader = Loader::within(previous, contents.revision, records);
+    for entry in &contents.entries {
+        loader.take(&entry.key, &entry.value, entry.revision);
     }
-    let snapshot = builder.finish(contents.revision).snapshot;
-    if cfg!(debug_assertions) {
-        snapshot.check_invariants();
-    }
-    Applied {
-        snapshot: Arc::new(snapshot),
-        refused,
-        whole: true,
-        ..Applied::default()
-    }
-}
-
-/// A row that a store tells twice counts once, as its newest version.
-fn newest(entries: &[Entry]) -> BTreeMap<&Key, &Entry> {
-    let mut newest: BTreeMap<&Key, &Entry> = BTreeMap::new();
-    for entry in entries {
-        let kept = newest.entry(&entry.key).or_insert(entry);
-        if entry.revision > kept.revision {
-            *kept = entry;
-        }
-    }
-    newest
+    loader.finish()
 }
 
 /// A decoder that panics on a value refuses that value, nothing else.

@@ -7,7 +7,7 @@ mod keep;
 mod status;
 
 pub use follower::Follower;
-pub use status::{Source, Status, StatusReport};
+pub use status::{Source, StagedReport, Status, StatusReport};
 
 use std::sync::Arc;
 

@@ -29,6 +29,8 @@ pub enum Kind {
     Mirror,
     /// One copy of a program.
     Replica,
+    /// Another version of a record, in some cells.
+    Rollout,
     /// A deployed program.
     Server,
     /// A scope of tokens and limits.
@@ -41,13 +43,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Domain,
         Self::EgressPool,
         Self::Issuer,
         Self::Lease,
         Self::Mirror,
         Self::Replica,
+        Self::Rollout,
         Self::Server,
         Self::Tenant,
         Self::Token,
@@ -63,6 +66,7 @@ impl Kind {
             Self::Lease => "lease",
             Self::Mirror => "mirror",
             Self::Replica => "replica",
+            Self::Rollout => "rollout",
             Self::Server => "server",
             Self::Tenant => "tenant",
             Self::Token => "token",

@@ -3,12 +3,12 @@
 //! left in place.
 
 use std::fs;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use fprs_proto::feed as wire;
 use prost::Message;
 use prost::encoding;
@@ -83,21 +83,33 @@ impl LastGood {
     /// # Errors
     /// The file can't be read, or isn't what was written.
     pub fn read(&self) -> Result<Option<Contents>, LastGoodError> {
-        let file = match fs::File::open(&self.path) {
+        let mut entries = Vec::new();
+        let revision = self.each(|_, entry| entries.push(entry))?;
+        Ok(revision.map(|revision| Contents { revision, entries }))
+    }
+
+    /// Reads the file entry by entry, each with the file's revision, which is returned; `None` if there
+    /// is no file. Nothing is told of one whose checksum is wrong. Blocks. Holds one entry at a time.
+    ///
+    /// # Errors
+    /// The file can't be read, or isn't what was written.
+    pub fn each(
+        &self,
+        take: impl FnMut(Revision, Entry),
+    ) -> Result<Option<Revision>, LastGoodError> {
+        let mut file = match fs::File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.io("read", error)),
         };
-        let mut bytes = Vec::new();
-        file.take(limits::LAST_GOOD_BYTES)
-            .read_to_end(&mut bytes)
-            .map_err(|error| self.io("read", error))?;
-        decode(bytes.into())
-            .map(Some)
-            .map_err(|reason| LastGoodError::Unusable {
+        match check(&mut file).and_then(|()| decode(file, take)) {
+            Ok(revision) => Ok(Some(revision)),
+            Err(Unreadable::Io(error)) => Err(self.io("read", error)),
+            Err(Unreadable::Wrong(reason)) => Err(LastGoodError::Unusable {
                 path: self.path.clone(),
                 reason,
-            })
+            }),
+        }
     }
 
     /// Replaces the file, durably, with those entries, each key once, as they are at that revision.
@@ -175,40 +187,123 @@ impl Pace<'_> {
     }
 }
 
-fn decode(mut bytes: Bytes) -> Result<Contents, String> {
-    if bytes.len() < HEADER_BYTES {
-        return Err(format!("it is cut short after {} bytes", bytes.len()));
+/// Why nothing can be read.
+enum Unreadable {
+    Io(io::Error),
+    Wrong(String),
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
-    let body = bytes.split_off(HEADER_BYTES);
-    if !bytes.starts_with(&MAGIC) {
-        return Err("it is no last-good file".to_owned());
+}
+
+impl From<&str> for Unreadable {
+    fn from(reason: &str) -> Self {
+        Self::Wrong(reason.to_owned())
+    }
+}
+
+/// Read at a time.
+const PIECE: usize = 1024 * 1024;
+
+/// Reads all of it once: it is what was written, as far as the header tells. Leaves the file at what
+/// follows the header.
+fn check(file: &mut fs::File) -> Result<(), Unreadable> {
+    let length = file.metadata()?.len();
+    let mut header = [0; HEADER_BYTES];
+    if length < HEADER_BYTES as u64 {
+        return Err(Unreadable::Wrong(format!(
+            "it is cut short after {length} bytes"
+        )));
+    }
+    if length > limits::LAST_GOOD_BYTES {
+        return Err(Unreadable::Wrong(format!(
+            "it has {length} bytes; the limit is {}",
+            limits::LAST_GOOD_BYTES
+        )));
+    }
+    file.read_exact(&mut header)?;
+    if !header.starts_with(&MAGIC) {
+        return Err("it is no last-good file".into());
     }
     let number = |at: usize| {
-        bytes
+        header
             .get(at..)
             .and_then(|rest| rest.first_chunk::<4>())
             .map_or(0, |bytes| u32::from_le_bytes(*bytes))
     };
     let (version, sum) = (number(8), number(12));
     if version != VERSION {
-        return Err(format!(
+        return Err(Unreadable::Wrong(format!(
             "it is of version {version}, this build knows {VERSION}"
-        ));
+        )));
     }
-    if crc32fast::hash(&body) != sum {
-        return Err("its checksum is wrong".to_owned());
+    let mut found = crc32fast::Hasher::new();
+    let mut body = BufReader::with_capacity(PIECE, &mut *file);
+    loop {
+        let piece = body.fill_buf()?;
+        if piece.is_empty() {
+            break;
+        }
+        found.update(piece);
+        let length = piece.len();
+        body.consume(length);
     }
-    let chunk = wire::SnapshotChunk::decode(body).map_err(|error| error.to_string())?;
-    let entries = chunk
-        .entries
-        .into_iter()
-        .map(Entry::try_from)
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())?;
-    Ok(Contents {
-        revision: Revision(chunk.revision),
-        entries,
-    })
+    drop(body);
+    if found.finalize() != sum {
+        return Err("its checksum is wrong".into());
+    }
+    file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
+    Ok(())
+}
+
+/// A `SnapshotChunk`, field by field as [`encode`] writes it.
+fn decode(file: fs::File, mut take: impl FnMut(Revision, Entry)) -> Result<Revision, Unreadable> {
+    let mut body = BufReader::with_capacity(PIECE, file);
+    let mut revision = Revision::default();
+    while !body.fill_buf()?.is_empty() {
+        match varint(&mut body)? {
+            REVISION => revision = Revision(varint(&mut body)?),
+            ENTRY => {
+                let length = usize::try_from(varint(&mut body)?).unwrap_or(usize::MAX);
+                if length > ENTRY_BYTES {
+                    return Err("one of its entries is too large".into());
+                }
+                let mut bytes = BytesMut::zeroed(length);
+                body.read_exact(&mut bytes)?;
+                let entry = wire::Entry::decode(bytes.freeze());
+                let entry = entry.map_err(|error| Unreadable::Wrong(error.to_string()))?;
+                let entry = Entry::try_from(entry);
+                let entry = entry.map_err(|error| Unreadable::Wrong(error.to_string()))?;
+                take(revision, entry);
+            }
+            _ => return Err("it has a field this build doesn't know".into()),
+        }
+    }
+    Ok(revision)
+}
+
+/// A field's number and how it is written: `revision`, a varint.
+const REVISION: u64 = 1 << 3;
+/// `entries`, each with its length.
+const ENTRY: u64 = 2 << 3 | 2;
+/// Largest entry that is read: a record with its key, and room for what later builds add.
+const ENTRY_BYTES: usize = 2 * limits::RECORD_BYTES;
+
+fn varint(from: &mut impl Read) -> Result<u64, Unreadable> {
+    let mut value = 0_u64;
+    for shift in (0..u64::BITS).step_by(7) {
+        let mut byte = [0];
+        from.read_exact(&mut byte)?;
+        let [byte] = byte;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err("one of its numbers has no end".into())
 }
 
 #[cfg(test)]

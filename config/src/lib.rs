@@ -6,14 +6,17 @@
 pub mod apply;
 mod backoff;
 pub mod candidate;
+mod clock;
 #[cfg(any(test, feature = "conformance"))]
 pub mod engines;
 pub mod feed;
+mod few;
 pub mod follow;
 pub mod key;
 pub mod last_good;
 pub mod limits;
 pub mod manifest;
+mod names;
 pub mod record;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
@@ -26,18 +29,20 @@ pub mod whole_file;
 
 pub use apply::Applied;
 pub use candidate::Candidate;
+pub use few::Few;
 pub use follow::{Follower, Source, Status, StatusReport, View};
 pub use key::{Key, Kind, Revision};
 pub use last_good::LastGood;
 pub use manifest::{Manifest, ScalingChange};
+pub use names::Names;
 pub use record::{
     Algorithm, Auth, Capture, Compare, Cors, DEFAULT_TENANT, Domain, EgressGateway, EgressPolicy,
     EgressPool, EgressProvider, Issuer, Jwk, Jwks, Lease, Limits, Millis, Mirror, MirrorKey,
-    PublicKey, Record, Refusal, Replica, ReplicaState, Scaling, SecretHash, Server, Tenant, Token,
-    TokenRole, Version, WebSocketAuth, Worker,
+    PublicKey, Record, Refusal, Replica, ReplicaState, Rollout, Scaling, SecretHash, Server,
+    Tenant, Token, TokenRole, Version, WebSocketAuth, Worker,
 };
 pub use secret::Secret;
-pub use snapshot::{Held, ServerView, Snapshot};
+pub use snapshot::{Bound, Held, ServerView, Snapshot};
 #[cfg(feature = "etcd")]
 pub use store::Etcd;
 #[cfg(feature = "spanner")]

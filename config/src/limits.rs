@@ -88,6 +88,11 @@ pub const COMPARE_NAMES: usize = 64;
 /// Longest JSON path, bytes.
 pub const JSON_PATH_BYTES: usize = 256;
 
+/// Cells that one rollout names.
+pub const ROLLOUT_CELLS: usize = 64;
+/// Longest name of what is promoted together, bytes: a kind and a name.
+pub const ROLLOUT_SET_BYTES: usize = HOST_BYTES + 16;
+
 /// Most replicas of one server: a scan over a server's replicas must stay cheap.
 pub const REPLICAS_PER_SERVER: u32 = 1000;
 /// Most replicas one worker may offer to run.
@@ -107,9 +112,9 @@ pub const DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Largest stored value, bytes. The largest server record allowed by the limits above is below it.
 pub const RECORD_BYTES: usize = 512 * 1024;
-/// Most records in one snapshot: what a proxy holds in memory. At the limit, new keys are refused
-/// and existing ones still change.
-pub const SNAPSHOT_RECORDS: usize = 2_000_000;
+/// Most records in one snapshot: what a proxy holds in memory. A million domains with 1,200,000 replicas
+/// and as many servers fit. At the limit, new keys are refused and existing ones still change.
+pub const SNAPSHOT_RECORDS: usize = 4_000_000;
 /// Most writes of one commit, and most expectations: one batch is applied in one go.
 pub const COMMIT_WRITES: usize = 10_000;
 /// Largest commit, bytes of keys and values; with framing it fits one feed message.

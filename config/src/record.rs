@@ -9,6 +9,7 @@ mod issuer;
 mod lease;
 mod mirror;
 mod replica;
+mod rollout;
 mod scaling;
 mod server;
 mod tenant;
@@ -25,6 +26,7 @@ pub use issuer::{Algorithm, Issuer, Jwk, Jwks, PublicKey};
 pub use lease::Lease;
 pub use mirror::{Capture, Compare, Mirror, MirrorKey, NO_WEBSOCKETS, SECRETS};
 pub use replica::{Replica, ReplicaState};
+pub use rollout::Rollout;
 pub use scaling::Scaling;
 pub use server::{Auth, DEFAULT_TENANT, Server, WebSocketAuth};
 pub use tenant::{Limits, Tenant};
@@ -59,6 +61,8 @@ pub enum Record {
     Mirror(Mirror),
     /// One copy of a program.
     Replica(Replica),
+    /// Another version of a record, in some cells.
+    Rollout(Rollout),
     /// A deployed program.
     Server(Server),
     /// A scope of tokens and limits.
@@ -103,6 +107,7 @@ impl Record {
             Kind::Lease => Self::Lease(wire(value).and_then(Lease::try_from_wire)?),
             Kind::Mirror => Self::Mirror(wire(value).and_then(Mirror::try_from_wire)?),
             Kind::Replica => Self::Replica(wire(value).and_then(Replica::try_from_wire)?),
+            Kind::Rollout => Self::Rollout(wire(value).and_then(Rollout::try_from_wire)?),
             Kind::Server => Self::Server(wire(value).and_then(Server::try_from_wire)?),
             Kind::Tenant => Self::Tenant(wire(value).and_then(Tenant::try_from_wire)?),
             Kind::Token => Self::Token(wire(value).and_then(Token::try_from_wire)?),
@@ -132,6 +137,7 @@ impl Record {
             Self::Lease(lease) => lease.check(),
             Self::Mirror(mirror) => mirror.check(),
             Self::Replica(replica) => replica.check(),
+            Self::Rollout(rollout) => rollout.check(),
             Self::Server(server) => server.check(),
             Self::Tenant(tenant) => tenant.check(),
             Self::Token(token) => token.check(),
@@ -148,6 +154,7 @@ impl Record {
             Self::Lease(_) => Kind::Lease,
             Self::Mirror(_) => Kind::Mirror,
             Self::Replica(_) => Kind::Replica,
+            Self::Rollout(_) => Kind::Rollout,
             Self::Server(_) => Kind::Server,
             Self::Tenant(_) => Kind::Tenant,
             Self::Token(_) => Kind::Token,
@@ -164,6 +171,7 @@ impl Record {
             Self::Lease(lease) => &lease.name,
             Self::Mirror(mirror) => &mirror.name,
             Self::Replica(replica) => &replica.id,
+            Self::Rollout(rollout) => &rollout.name,
             Self::Server(server) => &server.name,
             Self::Tenant(tenant) => &tenant.name,
             Self::Token(token) => &token.id,
@@ -185,6 +193,7 @@ impl Record {
             Self::Lease(lease) => lease.to_wire().encode_to_vec(),
             Self::Mirror(mirror) => mirror.to_wire().encode_to_vec(),
             Self::Replica(replica) => replica.to_wire().encode_to_vec(),
+            Self::Rollout(rollout) => rollout.to_wire().encode_to_vec(),
             Self::Server(server) => server.to_wire().encode_to_vec(),
             Self::Tenant(tenant) => tenant.to_wire().encode_to_vec(),
             Self::Token(token) => token.to_wire().encode_to_vec(),

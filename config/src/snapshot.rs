@@ -6,16 +6,17 @@ mod invariants;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use imbl::shared_ptr::DefaultSharedPtr;
-use imbl::{GenericHashMap, OrdMap};
+use imbl::OrdMap;
 
+use crate::few::Few;
 use crate::key::{Key, Kind, Revision};
+use crate::names::Names;
 use crate::record::{
-    Domain, EgressPool, Issuer, Lease, Mirror, Record, Replica, Server, Tenant, Token, Worker,
+    Domain, EgressPool, Issuer, Lease, Mirror, Record, Replica, Rollout, Server, Tenant, Token,
+    Worker,
 };
 use crate::store::{Change, Contents, Entry};
 
-type Names<V> = GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, DefaultSharedPtr>;
 pub(crate) type Map<V> = Names<Held<V>>;
 
 /// What is in force, and the commit that wrote it: one map entry, since copying map nodes is most of
@@ -51,7 +52,7 @@ pub struct Snapshot {
     pub(crate) records: usize,
     /// `written` is the server record's, and means nothing once that is gone.
     pub(crate) servers: Map<ServerView>,
-    pub(crate) domains: Map<Domain>,
+    pub(crate) domains: Names<Bound>,
     /// The server each replica belongs to, whose view alone holds the replica: a replica changes
     /// far more often than it moves, and then only one large map is copied.
     pub(crate) homes: Names<Arc<str>>,
@@ -62,6 +63,26 @@ pub struct Snapshot {
     pub(crate) issuers: Map<Issuer>,
     pub(crate) mirrors: Map<Mirror>,
     pub(crate) egress_pools: Map<EgressPool>,
+    pub(crate) rollouts: Map<Rollout>,
+    /// Where whoever runs by it is; `None`: nowhere.
+    pub(crate) cell: Option<Arc<str>>,
+    /// Records whose staged version is in force here, as they are elsewhere.
+    pub(crate) beneath: OrdMap<Key, Option<Beneath>>,
+}
+
+/// A record as the store has it, while another version is in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Beneath {
+    pub(crate) record: Arc<Record>,
+    pub(crate) written: Revision,
+}
+
+/// What a custom host name is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The server.
+    pub server: Arc<str>,
+    pub(crate) written: Revision,
 }
 
 /// A server with what points up to it; it exists as long as anything does. It can hold replicas of a
@@ -71,11 +92,11 @@ pub struct ServerView {
     /// The deployed program; `None` once deleted.
     pub server: Option<Arc<Server>>,
     /// Its replicas by id, in every state.
-    pub replicas: OrdMap<Arc<str>, Held<Replica>>,
+    pub replicas: Few<Held<Replica>>,
     /// Its custom host names.
-    pub domains: OrdMap<Arc<str>, ()>,
+    pub domains: Few<()>,
     /// The mirrors of its requests, by name.
-    pub mirrors: OrdMap<Arc<str>, Arc<Mirror>>,
+    pub mirrors: Few<Arc<Mirror>>,
 }
 
 impl ServerView {
@@ -92,6 +113,20 @@ impl ServerView {
         self.replicas.values().map(|held| &held.value)
     }
 
+    /// Requests to it go the same way as by that other view of it: at most domains differ. `false` may be
+    /// said of what is the same.
+    pub fn is_routed_as(&self, other: &Self) -> bool {
+        let same_server = match (&self.server, &other.server) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        let same = |a: &Held<Replica>, b: &Held<Replica>| Arc::ptr_eq(&a.value, &b.value);
+        same_server
+            && self.replicas.is_same(&other.replicas, same)
+            && self.mirrors.is_same(&other.mirrors, Arc::ptr_eq)
+    }
+
     /// Holds that replica as the commit of that revision wrote it, in place of what was.
     pub fn put(&mut self, value: Arc<Replica>, written: Revision) {
         let id = Arc::clone(&value.id);
@@ -100,6 +135,19 @@ impl ServerView {
 }
 
 impl Snapshot {
+    /// Nothing yet, in that cell.
+    pub fn in_cell(cell: Option<Arc<str>>) -> Self {
+        Self {
+            cell,
+            ..Self::default()
+        }
+    }
+
+    /// Where whoever runs by it is.
+    pub fn cell(&self) -> Option<&Arc<str>> {
+        self.cell.as_ref()
+    }
+
     /// The store's revision this is exact at.
     pub const fn revision(&self) -> Revision {
         self.revision
@@ -115,14 +163,14 @@ impl Snapshot {
         self.servers.iter().map(|(name, held)| (name, &held.value))
     }
 
-    /// The custom domain of that host name.
-    pub fn domain(&self, host: &str) -> Option<&Arc<Domain>> {
-        self.domains.get(host).map(|held| &held.value)
+    /// What that custom host name is bound to.
+    pub fn domain(&self, host: &str) -> Option<&Bound> {
+        self.domains.get(host)
     }
 
-    /// Every custom domain, in no order.
-    pub fn domains(&self) -> impl Iterator<Item = &Arc<Domain>> {
-        self.domains.values().map(|held| &held.value)
+    /// Every custom host name and what it is bound to, in no order.
+    pub fn domains(&self) -> impl Iterator<Item = (&Arc<str>, &Bound)> {
+        self.domains.iter()
     }
 
     /// The replica of that id.
@@ -200,16 +248,48 @@ impl Snapshot {
         self.egress_pools.values().map(|held| &held.value)
     }
 
+    /// The rollout of the record `kind/name`.
+    pub fn rollout(&self, name: &str) -> Option<&Arc<Rollout>> {
+        self.rollouts.get(name).map(|held| &held.value)
+    }
+
+    /// Every rollout, in no order.
+    pub fn rollouts(&self) -> impl Iterator<Item = &Arc<Rollout>> {
+        self.rollouts.values().map(|held| &held.value)
+    }
+
+    /// What the store has under that key, whatever is in force here, and the commit that wrote it.
+    pub(crate) fn stored(&self, key: &Key) -> Option<(Record, Revision)> {
+        match self.beneath.get(key) {
+            Some(beneath) => {
+                let beneath = beneath.as_ref()?;
+                Some((Record::clone(&beneath.record), beneath.written))
+            }
+            None => self.record(key),
+        }
+    }
+
+    /// The commit that wrote it.
+    pub(crate) fn stored_at(&self, key: &Key) -> Option<Revision> {
+        match self.beneath.get(key) {
+            Some(beneath) => beneath.as_ref().map(|beneath| beneath.written),
+            None => self.written(key),
+        }
+    }
+
     /// The record in force under that key, and the commit that wrote it.
     pub fn record(&self, key: &Key) -> Option<(Record, Revision)> {
         let name = &*key.name;
         let record = match Kind::from_name(&key.kind)? {
-            Kind::Domain => Record::Domain((**self.domain(name)?).clone()),
+            Kind::Domain => {
+                Record::Domain(self.domains.name(name).zip(self.domain(name)).map(bound)?)
+            }
             Kind::EgressPool => Record::EgressPool((**self.egress_pool(name)?).clone()),
             Kind::Issuer => Record::Issuer((**self.issuer(name)?).clone()),
             Kind::Lease => Record::Lease((**self.lease(name)?).clone()),
             Kind::Mirror => Record::Mirror((**self.mirror(name)?).clone()),
             Kind::Replica => Record::Replica((**self.replica(name)?).clone()),
+            Kind::Rollout => Record::Rollout((**self.rollout(name)?).clone()),
             Kind::Server => Record::Server((**self.server(name)?.server.as_ref()?).clone()),
             Kind::Tenant => Record::Tenant((**self.tenant(name)?).clone()),
             Kind::Token => Record::Token((**self.token(name)?).clone()),
@@ -218,7 +298,7 @@ impl Snapshot {
         Some((record, self.written(key)?))
     }
 
-    /// How many records are in force.
+    /// How many records are in force, rollouts included.
     pub fn len(&self) -> usize {
         self.records
     }
@@ -228,7 +308,7 @@ impl Snapshot {
         self.records == 0
     }
 
-    /// Every record in force as a store would hold it, in key order. Costs an encoding of each.
+    /// Every record as a store would hold it, whatever is in force here, in key order. Costs an encoding of each.
     pub fn contents(&self) -> Contents {
         let mut entries: Vec<Entry> = self.entries().collect();
         entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -244,7 +324,9 @@ impl Snapshot {
             let server = held.value.server.as_deref()?;
             Some((Record::Server(server.clone()), held.written))
         });
-        let domains = records(&self.domains, Record::Domain);
+        let domains = self
+            .domains()
+            .map(|entry| (Record::Domain(bound(entry)), entry.1.written));
         let leases = records(&self.leases, Record::Lease);
         let replicas = self.held_replicas();
         let replicas =
@@ -260,6 +342,16 @@ impl Snapshot {
             .chain(records(&self.issuers, Record::Issuer))
             .chain(records(&self.mirrors, Record::Mirror))
             .chain(records(&self.egress_pools, Record::EgressPool))
+            .filter(|(record, _)| {
+                self.beneath.is_empty() || !self.beneath.contains_key(&record.key())
+            })
+            .chain(records(&self.rollouts, Record::Rollout))
+            .chain(
+                self.beneath
+                    .values()
+                    .flatten()
+                    .map(|beneath| (Record::clone(&beneath.record), beneath.written)),
+            )
             .filter_map(|(record, revision)| {
                 let Change { key, value } = record.change();
                 Some(Entry {
@@ -274,12 +366,13 @@ impl Snapshot {
     pub fn written(&self, key: &Key) -> Option<Revision> {
         let name = &*key.name;
         match Kind::from_name(&key.kind)? {
-            Kind::Domain => self.domains.get(name).map(|held| held.written),
+            Kind::Domain => self.domain(name).map(|bound| bound.written),
             Kind::EgressPool => self.egress_pools.get(name).map(|held| held.written),
             Kind::Issuer => self.issuers.get(name).map(|held| held.written),
             Kind::Lease => self.leases.get(name).map(|held| held.written),
             Kind::Mirror => self.mirrors.get(name).map(|held| held.written),
             Kind::Replica => self.held_replica(name).map(|held| held.written),
+            Kind::Rollout => self.rollouts.get(name).map(|held| held.written),
             Kind::Server => {
                 let held = self.servers.get(name);
                 let held = held.filter(|held| held.value.server.is_some());
@@ -297,6 +390,13 @@ impl Snapshot {
 
     fn held_replicas(&self) -> impl Iterator<Item = &Held<Replica>> {
         self.servers().flat_map(|(_, view)| view.replicas.values())
+    }
+}
+
+fn bound((host, bound): (&Arc<str>, &Bound)) -> Domain {
+    Domain {
+        host: Arc::clone(host),
+        server: Arc::clone(&bound.server),
     }
 }
 

@@ -34,7 +34,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream};
 
 use crate::key::{Key, Revision};
 
@@ -43,6 +43,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What `watch` yields. Ends only after `Lost`.
 pub type Watch = Pin<Box<dyn Stream<Item = WatchEvent> + Send>>;
+
+/// What `parts` yields: at least one; an error is the last.
+pub type Parts<'a> = Pin<Box<dyn Stream<Item = Result<Contents, StoreError>> + Send + 'a>>;
 
 /// One record as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +81,22 @@ pub struct Change {
 pub struct Batch {
     /// The commit's revision.
     pub revision: Revision,
+    /// When it was committed, in microseconds since the Unix epoch, by the clock of whoever did; 0: not
+    /// known.
+    pub committed_unix_us: u64,
     /// All its writes; a key occurs once.
     pub changes: Vec<Change>,
+}
+
+impl Batch {
+    /// A commit of a time that nobody knows.
+    pub const fn new(revision: Revision, changes: Vec<Change>) -> Self {
+        Self {
+            revision,
+            committed_unix_us: 0,
+            changes,
+        }
+    }
 }
 
 /// What must hold for a commit to happen.
@@ -111,6 +128,11 @@ pub enum WatchEvent {
 pub trait Store: Send + Sync + 'static {
     /// All records at one revision.
     fn snapshot(&self) -> BoxFuture<'_, Result<Contents, StoreError>>;
+
+    /// The same in parts, each with the one revision, for whoever need not have all of it in memory.
+    fn parts(&self) -> Parts<'_> {
+        stream::once(self.snapshot()).boxed()
+    }
 
     /// Every commit after `from`.
     fn watch(&self, from: Revision) -> Watch;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::key::{Key, Revision};
+use crate::key::{Key, Kind, Revision};
 use crate::record::{
-    Domain, Lease, Record, Replica, ReplicaState, Scaling, Server, Version, Worker,
+    Domain, Lease, Record, Replica, ReplicaState, Rollout, Scaling, Server, Version, Worker,
 };
 use crate::samples;
 use crate::store::{Batch, Change, Contents, Entry};
@@ -92,6 +92,21 @@ pub(crate) fn mirror(name: &str, server: &str) -> Record {
     Record::Mirror(samples::mirror(name, server, "shadow"))
 }
 
+/// A server staged for those cells; `name` is `server/…`.
+pub(crate) fn rollout(name: &str, cells: &[&str]) -> Rollout {
+    let record = name.strip_prefix("server/").unwrap();
+    Rollout {
+        name: name.into(),
+        kind: Kind::Server,
+        record: record.into(),
+        staged: Some(Box::new(server_with(record, 9))),
+        cells: cells.iter().map(ToString::to_string).collect(),
+        basis_points: 0,
+        base: None,
+        set: name.into(),
+    }
+}
+
 /// A value no build can use.
 pub(crate) fn broken(key: Key) -> Change {
     Change {
@@ -101,10 +116,7 @@ pub(crate) fn broken(key: Key) -> Change {
 }
 
 pub(crate) fn batch(revision: u64, changes: Vec<Change>) -> Batch {
-    Batch {
-        revision: Revision(revision),
-        changes,
-    }
+    Batch::new(Revision(revision), changes)
 }
 
 /// What a store would hold after these batches.

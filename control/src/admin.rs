@@ -137,6 +137,13 @@ async fn show_config(config: Arc<Status>) -> Json<Value> {
         "refusals": report.refusals,
         "panics": report.panics,
         "trouble": report.trouble,
+        "cell": report.cell,
+        "staged": report.staged.iter().map(|staged| json!({
+            "record": staged.record,
+            "set": staged.set,
+            "revision": staged.written.0,
+            "runs": if staged.here { "staged" } else { "promoted" },
+        })).collect::<Vec<_>>(),
     }))
 }
 

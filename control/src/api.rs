@@ -7,6 +7,7 @@ mod issuers;
 mod logs;
 pub(crate) mod mirrors;
 mod replicas;
+mod rollouts;
 mod scaling;
 mod servers;
 mod splits;
@@ -18,11 +19,11 @@ mod workers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::rejection::BytesRejection;
 use axum::routing::{delete, get, post, put};
+use axum::{Router, middleware};
 use fprs_config::record::Invalid;
 use fprs_config::{CommitError, Record, Revision, SharedStore, Snapshot, View, limits};
 use http::StatusCode;
@@ -32,6 +33,7 @@ use crate::access::Who;
 use crate::commit::Group;
 use crate::problem::Problem;
 use crate::settings::ControlSettings;
+use crate::stage;
 pub(crate) use crate::token::forbidden;
 use crate::workers::Workers;
 
@@ -103,6 +105,10 @@ pub(crate) fn router(api: Api) -> Router {
             Sort::Split,
             put(splits::put),
         ))
+        .route("/v1/rollouts", get(rollouts::list))
+        .route("/v1/rollouts/promote", post(rollouts::promote))
+        .route("/v1/rollouts/back", post(rollouts::back))
+        .layer(middleware::from_fn(stage::layer))
         .layer(DefaultBodyLimit::max(limits::MANIFEST_BYTES))
         .with_state(api)
 }
@@ -117,17 +123,26 @@ impl Api {
         what: &str,
         decide: impl Fn(&Snapshot) -> Result<Group, Problem> + Send,
     ) -> Result<Revision, Problem> {
+        let stage = stage::current();
+        if stage.is_some() && !who.is_admin() {
+            return Err(forbidden(who));
+        }
         let mut view = self.view.clone();
         let deadline = Instant::now() + COMMIT_DEADLINE;
         loop {
             let snapshot = view.load();
-            let (writes, expectations) = decide(&snapshot)?.parts();
+            let mut group = decide(&snapshot)?;
+            match &stage {
+                Some(stage) => group = stage.group(&snapshot, &group, what)?,
+                None => stage::free(&snapshot, &group)?,
+            }
+            let (writes, expectations) = group.parts();
             match self.store.commit(writes, expectations).await {
                 Ok(revision) => {
                     self.settings.audit.note(who, action, what, revision);
                     let seen = tokio::time::timeout(VIEW_DEADLINE, view.reached(revision));
                     return match seen.await {
-                        Ok(_) => Ok(revision),
+                        Ok(_) => stage.map_or(Ok(revision), |stage| Err(stage.done(what))),
                         // What would be shown is what was before.
                         Err(_) => Err(late(what, revision)),
                     };

@@ -12,6 +12,8 @@ use fprs_config::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
     writes: BTreeMap<Key, Write>,
+    /// Records that are as they were read, and are not written.
+    expects: BTreeMap<Key, Option<Revision>>,
     notes: Vec<Note>,
 }
 
@@ -84,7 +86,20 @@ impl Group {
         self.add(snapshot, Change::delete(key));
     }
 
-    fn add(&mut self, snapshot: &Snapshot, change: Change) {
+    /// Happens only if that record is as it was read.
+    pub(crate) fn expect(&mut self, key: Key, written: Option<Revision>) {
+        self.expects.insert(key, written);
+    }
+
+    /// What it writes, each with what it was when it was read.
+    pub(crate) fn writes(&self) -> impl Iterator<Item = (&Change, Option<Revision>)> {
+        self.writes
+            .values()
+            .map(|write| (&write.change, write.expected))
+    }
+
+    /// Writes that, if the record is still as that snapshot has it.
+    pub(crate) fn add(&mut self, snapshot: &Snapshot, change: Change) {
         let key = change.key.clone();
         let expected = snapshot.written(&key);
         self.writes.insert(key, Write { change, expected });
@@ -107,13 +122,19 @@ impl Group {
 
     /// What the store is handed.
     pub(crate) fn parts(&self) -> (Vec<Change>, Vec<Expectation>) {
-        self.writes
+        let (writes, mut expectations): (Vec<_>, Vec<_>) = self
+            .writes
             .iter()
             .map(|(key, write)| {
                 let (key, revision) = (key.clone(), write.expected);
                 (write.change.clone(), Expectation { key, revision })
             })
-            .unzip()
+            .unzip();
+        expectations.extend(self.expects.iter().map(|(key, revision)| {
+            let (key, revision) = (key.clone(), *revision);
+            Expectation { key, revision }
+        }));
+        (writes, expectations)
     }
 }
 
@@ -164,6 +185,7 @@ fn merged(groups: &[Group]) -> Group {
     let mut all = Group::default();
     for group in groups {
         all.writes.extend(group.writes.clone());
+        all.expects.extend(group.expects.clone());
         all.notes.extend(group.notes.iter().cloned());
     }
     all

@@ -30,6 +30,7 @@ pub mod problem;
 mod report;
 mod secret;
 mod settings;
+mod stage;
 mod tail;
 #[cfg(test)]
 mod testing;

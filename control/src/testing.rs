@@ -61,7 +61,7 @@ impl Records {
 
     fn write(&mut self, changes: Vec<Change>) {
         let revision = Revision(self.snapshot.revision().0 + 1);
-        let applied = apply(&self.snapshot, &Batch { revision, changes });
+        let applied = apply(&self.snapshot, &Batch::new(revision, changes));
         assert!(applied.refused.is_empty(), "{:?}", applied.refused);
         self.snapshot = applied.snapshot;
     }

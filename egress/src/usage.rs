@@ -43,7 +43,8 @@ impl Meter {
     pub fn seen(&mut self, tenant: &Arc<str>, key: PublicKey, received: u64, sent: u64) {
         let last = self.last.insert(key, (received, sent));
         // One of them fell: both are a new session's.
-        let goes_on = |(was_received, was_sent): (u64, u64)| was_received <= received && was_sent <= sent;
+        let goes_on =
+            |(was_received, was_sent): (u64, u64)| was_received <= received && was_sent <= sent;
         let (was_received, was_sent) = last.filter(|last| goes_on(*last)).unwrap_or_default();
         let total = self.totals.entry(Arc::clone(tenant)).or_default();
         total.0 = total.0.saturating_add(received - was_received);

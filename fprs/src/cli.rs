@@ -8,6 +8,7 @@
 pub mod callers;
 pub mod egress;
 pub mod mirrors;
+pub mod rollouts;
 pub mod scaling;
 pub mod splits;
 
@@ -23,6 +24,7 @@ use crate::settings::{Given, GivenEdge, Role};
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
 use self::egress::EgressCommand;
 use self::mirrors::MirrorCommand;
+use self::rollouts::{RolloutCommand, Stage};
 use self::scaling::{AutoscalerCommand, ScalingArgs, WorkerCommand};
 use self::splits::SplitCommand;
 
@@ -82,6 +84,8 @@ pub enum Command {
     Deploy {
         /// The manifest
         manifest: PathBuf,
+        #[command(flatten)]
+        stage: Stage,
         #[command(flatten)]
         target: Target,
     },
@@ -181,6 +185,9 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// List, promote and take back what is staged for some cells
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Delete a server; its replicas end what they are doing
     Delete {
         name: String,

@@ -11,6 +11,7 @@ use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 use crate::cli::Target;
+use crate::cli::rollouts::Stage;
 use crate::data_dir;
 use crate::failure::Failure;
 
@@ -19,6 +20,8 @@ pub struct Client {
     agent: Agent,
     admin: String,
     authorization: String,
+    /// Follows the path of what writes.
+    stage: String,
 }
 
 /// The largest answer that is read whole; ten thousand servers fit.
@@ -57,6 +60,7 @@ impl Client {
             agent,
             admin: admin.trim_end_matches('/').to_owned(),
             authorization: format!("Bearer {token}"),
+            stage: String::new(),
         }
     }
 
@@ -73,12 +77,20 @@ impl Client {
         }
     }
 
+    /// What it writes comes in force there first; such an answer has the status 202 and says so.
+    #[must_use]
+    pub fn staging(mut self, stage: &Stage) -> Self {
+        self.stage = stage.query();
+        self
+    }
+
     /// The same plane's API at another address.
     pub fn elsewhere(&self, admin: &str) -> Self {
         Self {
             agent: self.agent.clone(),
             admin: admin.to_owned(),
             authorization: self.authorization.clone(),
+            stage: self.stage.clone(),
         }
     }
 
@@ -101,7 +113,7 @@ impl Client {
     pub fn put(&self, path: &str, value: &impl serde::Serialize) -> Result<Value, Failure> {
         let request = self
             .agent
-            .put(self.url(path))
+            .put(self.url_to_write(path))
             .header("authorization", &self.authorization);
         self.json(request.send_json(value))
     }
@@ -134,12 +146,14 @@ impl Client {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub fn delete(&self, path: &str) -> Result<(), Failure> {
+    pub fn delete(&self, path: &str) -> Result<Value, Failure> {
         let request = self
             .agent
-            .delete(self.url(path))
+            .delete(self.url_to_write(path))
             .header("authorization", &self.authorization);
-        self.checked(request.call()).map(drop)
+        let mut response = self.checked(request.call())?;
+        // Some have nothing to say.
+        Ok(response.body_mut().read_json().unwrap_or_default())
     }
 
     /// Reads an endless text.
@@ -156,6 +170,14 @@ impl Client {
 
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.admin)
+    }
+
+    fn url_to_write(&self, path: &str) -> String {
+        let url = self.url(path);
+        match self.stage.as_str() {
+            "" => url,
+            stage => format!("{url}?{stage}"),
+        }
     }
 
     fn json(&self, answered: Result<Response<Body>, ureq::Error>) -> Result<Value, Failure> {

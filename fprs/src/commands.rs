@@ -9,6 +9,7 @@ mod egress;
 mod manual;
 mod mirrors;
 mod roles;
+mod rollouts;
 mod scaling;
 mod splits;
 mod store;
@@ -82,7 +83,11 @@ fn run(command: Command) -> Result<(), Failure> {
             roles::autoscaler(Settings::resolve(given, Role::Autoscaler)?)
         }
         Command::Relay { given } => roles::relay(Settings::resolve(given, Role::Relay)?),
-        Command::Deploy { manifest, target } => ask::deploy(&manifest, &target),
+        Command::Deploy {
+            manifest,
+            stage,
+            target,
+        } => ask::deploy(&manifest, &stage, &target),
         Command::Servers { target, output } => ask::servers(&target, output),
         Command::Server {
             name,
@@ -126,6 +131,7 @@ fn run(command: Command) -> Result<(), Failure> {
             proxies,
             target,
         } => top::run(once, &interval, &proxies, &target),
+        Command::Rollout(command) => rollouts::rollout(command),
         Command::Delete { name, target } => ask::delete(&name, &target),
         Command::Doctor {
             role,

@@ -23,7 +23,7 @@ use crate::proxy::mirror::{Bucket, HELD_BYTES};
 pub use given::{Given, GivenEdge};
 pub use traces::Tracing;
 pub use values::store;
-use values::{address, bytes, deadlines, duration, networks, positive, public_url, zone};
+use values::{address, bytes, cell, deadlines, duration, networks, positive, public_url, zone};
 
 /// The edge beside a plane.
 #[derive(Clone, Debug)]
@@ -70,6 +70,8 @@ pub struct Settings {
     pub admin_token: Option<Secret>,
     /// Of this worker.
     pub compute_region: String,
+    /// Where this proxy is.
+    pub cell: Option<String>,
     /// Of this worker.
     pub capacity: u32,
     /// Threads of the data plane.
@@ -181,6 +183,7 @@ impl Settings {
             trusted_edges: networks("trusted-edges", &given.trusted_edges)?,
             admin_token: given.admin_token,
             compute_region: given.compute_region.unwrap_or_else(|| "local".to_owned()),
+            cell: given.cell.as_deref().map(cell).transpose()?,
             capacity: positive("capacity", given.capacity.unwrap_or(64))?,
             cores: positive("cores", given.cores.unwrap_or_else(all_cores))?,
             edge: given.edge.checked()?,

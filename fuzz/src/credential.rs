@@ -139,10 +139,7 @@ fn view() -> &'static View {
             jwks: Jwks::parse(JWKS.to_owned()).expect("a document of keys"),
             servers_claim: String::new(),
         });
-        let batch = Batch {
-            revision: Revision(1),
-            changes: vec![token.change(), issuer.change()],
-        };
+        let batch = Batch::new(Revision(1), vec![token.change(), issuer.change()]);
         let mut view = View::default();
         view.apply(&apply(&Snapshot::default(), &batch));
         view

@@ -28,8 +28,8 @@ use crate::{
     load::session::Protocol,
 };
 pub(crate) use mirror::{copies, pause as pause_mirror, resume as resume_mirror};
-pub(crate) use plane::ADMIN_TOKEN;
 use plane::Plane;
+pub(crate) use plane::{ADMIN_TOKEN, wait_until_ready};
 pub use seed::{moved, seed};
 
 /// The shapes.
@@ -44,7 +44,7 @@ pub enum Fprs {
 }
 
 /// The name of the server, and the first label of the authority that the generator sends.
-const SERVER: &str = "hello";
+pub(crate) const SERVER: &str = "hello";
 /// The store's file in a data directory.
 const STORE: &str = "store.redb";
 /// Names the replica to its relay.
@@ -139,7 +139,7 @@ impl Proxy for Fprs {
                 .map(|shadow| mirror::begin(site, &plane, shadow))
                 .transpose()?;
             let mut running = launch(site, &command, address)?;
-            plane::wait_until_ready(admin)?;
+            wait_until_ready(admin)?;
             running.headers = plane.headers();
             running.control = Some(plane.admin);
             running.metrics = Some(admin);
@@ -164,7 +164,7 @@ impl Fprs {
     }
 }
 
-fn program() -> Result<String> {
+pub(crate) fn program() -> Result<String> {
     let named = env::var_os("FPRS").map(PathBuf::from);
     let beside = env::current_exe()
         .ok()

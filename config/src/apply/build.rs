@@ -1,13 +1,13 @@
 //! PURE. Builds the next snapshot from checked steps, keeping records and views in agreement and
 //! noting what was touched. It cannot fail: everything was checked before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::{Callers, Step};
-use crate::key::{Kind, Revision};
-use crate::record::{Domain, Mirror, Record, Replica, Server};
-use crate::snapshot::{Held, Map, ServerView, Snapshot};
+use crate::key::{Key, Kind, Revision};
+use crate::record::{Domain, Mirror, Record, Replica, Rollout, Server};
+use crate::snapshot::{Beneath, Bound, Held, Map, ServerView, Snapshot};
 
 #[derive(Debug)]
 pub(super) struct Builder {
@@ -17,6 +17,10 @@ pub(super) struct Builder {
     tenants: BTreeSet<Arc<str>>,
     tokens: BTreeSet<Arc<str>>,
     issuers: BTreeSet<Arc<str>>,
+    /// Names of workers that have no record yet.
+    workers: HashSet<Arc<str>, foldhash::fast::RandomState>,
+    /// Everything is new: what is touched needs no note.
+    whole: bool,
 }
 
 /// The snapshot, and the names of what was touched.
@@ -37,13 +41,98 @@ impl Builder {
             tenants: BTreeSet::new(),
             tokens: BTreeSet::new(),
             issuers: BTreeSet::new(),
+            workers: HashSet::default(),
+            whole: false,
         }
     }
 
+    /// On nothing, in that cell.
+    pub(super) fn whole(cell: Option<Arc<str>>) -> Self {
+        Self {
+            whole: true,
+            ..Self::on(&Snapshot::in_cell(cell))
+        }
+    }
+
+    /// As it is so far.
+    pub(super) const fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Takes a change of what the store has: in force at once, unless another version is, here.
     pub(super) fn take(&mut self, step: Step) {
         match step {
-            Step::Put(record, revision) => self.put(*record, revision),
-            Step::Delete(kind, name) => self.delete(kind, &name),
+            Step::Put(record, written) => match *record {
+                Record::Rollout(rollout) => self.stage(rollout, written),
+                record => {
+                    if self.snapshot.beneath.is_empty() {
+                        return self.put(record, written);
+                    }
+                    match self.snapshot.beneath.get_mut(&record.key()) {
+                        Some(beneath) => {
+                            let record = Arc::new(record);
+                            *beneath = Some(Beneath { record, written });
+                        }
+                        None => self.put(record, written),
+                    }
+                }
+            },
+            Step::Delete(Kind::Rollout, name) => self.unstage(&name),
+            Step::Delete(kind, name) => {
+                let key = Key::new(kind, &name);
+                match self.snapshot.beneath.get_mut(&key) {
+                    Some(beneath) => *beneath = None,
+                    None => self.delete(kind, &name),
+                }
+            }
+        }
+    }
+
+    /// Another version of a record is staged, or staged elsewhere.
+    fn stage(&mut self, rollout: Rollout, written: Revision) {
+        let target = rollout.target();
+        let here = rollout.is_for(self.snapshot.cell.as_deref());
+        if here {
+            if !self.snapshot.beneath.contains_key(&target) {
+                let stored = self.snapshot.record(&target).map(|(record, written)| {
+                    let record = Arc::new(record);
+                    Beneath { record, written }
+                });
+                self.snapshot.beneath.insert(target, stored);
+            }
+            match &rollout.staged {
+                Some(record) => self.put(Record::clone(record), written),
+                None => self.delete(rollout.kind, &rollout.record),
+            }
+        } else {
+            self.uncover(&target);
+        }
+        let name = rollout.name.as_str().into();
+        if hold(&mut self.snapshot.rollouts, name, rollout, written) {
+            self.snapshot.records = self.snapshot.records.saturating_add(1);
+        }
+    }
+
+    /// Nothing is staged any more.
+    fn unstage(&mut self, name: &Arc<str>) {
+        if let Some(rollout) = self.snapshot.rollouts.remove(name) {
+            self.snapshot.records = self.snapshot.records.saturating_sub(1);
+            self.uncover(&rollout.value.target());
+        }
+    }
+
+    /// What the store has is in force again.
+    fn uncover(&mut self, target: &Key) {
+        match self.snapshot.beneath.remove(target) {
+            None => {}
+            Some(Some(Beneath { record, written })) => {
+                self.put(Arc::unwrap_or_clone(record), written);
+            }
+            Some(None) => {
+                if let Some(kind) = Kind::from_name(&target.kind) {
+                    self.delete(kind, &target.name);
+                }
+            }
         }
     }
 
@@ -63,12 +152,13 @@ impl Builder {
 
     fn put(&mut self, record: Record, written: Revision) {
         let new = match record {
-            Record::Server(server) => self.put_server(Arc::new(server), written),
-            Record::Replica(replica) => self.put_replica(Arc::new(replica), written),
-            Record::Domain(domain) => self.put_domain(Arc::new(domain), written),
+            Record::Server(server) => self.put_server(server, written),
+            Record::Replica(replica) => self.put_replica(replica, written),
+            Record::Domain(domain) => self.put_domain(domain, written),
             Record::Mirror(mirror) => self.put_mirror(Arc::new(mirror), written),
+            Record::Rollout(_) => false,
             Record::Worker(worker) => {
-                let id = worker.id.as_str().into();
+                let id = self.worker_name(worker.id.as_str().into());
                 hold(&mut self.snapshot.workers, id, worker, written)
             }
             Record::Lease(lease) => {
@@ -100,23 +190,29 @@ impl Builder {
         }
     }
 
-    fn put_server(&mut self, server: Arc<Server>, written: Revision) -> bool {
+    fn put_server(&mut self, mut server: Server, written: Revision) -> bool {
+        server.name = self.server_name(&server.name);
         let name = Arc::clone(&server.name);
         let mut new = false;
         self.view(&name, |held| {
             held.written = written;
             new = Arc::make_mut(&mut held.value)
                 .server
-                .replace(server)
+                .replace(Arc::new(server))
                 .is_none();
         });
         new
     }
 
-    fn put_replica(&mut self, replica: Arc<Replica>, written: Revision) -> bool {
+    fn put_replica(&mut self, mut replica: Replica, written: Revision) -> bool {
+        let home = self.snapshot.homes.get(&replica.id).map(Arc::clone);
+        replica.server = self.server_name(&replica.server);
+        replica.worker = replica.worker.map(|worker| self.worker_name(worker));
+        if let Some(id) = self.snapshot.homes.name(&replica.id) {
+            replica.id = Arc::clone(id);
+        }
         let id = Arc::clone(&replica.id);
         let server = Arc::clone(&replica.server);
-        let home = self.snapshot.homes.get(&id).map(Arc::clone);
         if home.as_ref() != Some(&server) {
             self.snapshot
                 .homes
@@ -129,28 +225,33 @@ impl Builder {
                 view.replicas.remove(&id);
             });
         }
-        self.edit(&server, |view| view.put(replica, written));
+        self.edit(&server, |view| view.put(Arc::new(replica), written));
         home.is_none()
     }
 
-    fn put_domain(&mut self, domain: Arc<Domain>, written: Revision) -> bool {
-        let host = Arc::clone(&domain.host);
-        let held = Held {
-            value: Arc::clone(&domain),
+    fn put_domain(&mut self, domain: Domain, written: Revision) -> bool {
+        let server = self.server_name(&domain.server);
+        let known = self.snapshot.domains.name(&domain.host);
+        let host = known.map_or(domain.host, Arc::clone);
+        let bound = Bound {
+            server: Arc::clone(&server),
             written,
         };
-        let before = self.snapshot.domains.insert(Arc::clone(&host), held);
-        if let Some(before) = &before
-            && before.value.server != domain.server
-        {
-            self.edit(&before.value.server, |view| {
-                view.domains.remove(&host);
+        let before = self.snapshot.domains.insert(Arc::clone(&host), bound);
+        let moved = before.as_ref().is_none_or(|before| before.server != server);
+        if moved {
+            if let Some(before) = &before {
+                self.edit(&before.server, |view| {
+                    view.domains.remove(&host);
+                });
+            }
+            self.edit(&server, |view| {
+                view.domains.insert(Arc::clone(&host), ());
             });
         }
-        self.edit(&domain.server, |view| {
-            view.domains.insert(Arc::clone(&host), ());
-        });
-        self.hosts.insert(host);
+        if !self.whole {
+            self.hosts.insert(host);
+        }
         before.is_none()
     }
 
@@ -192,7 +293,7 @@ impl Builder {
             },
             Kind::Domain => match self.snapshot.domains.remove(name) {
                 Some(domain) => {
-                    self.edit(&domain.value.server, |view| {
+                    self.edit(&domain.server, |view| {
                         view.domains.remove(name);
                     });
                     self.hosts.insert(Arc::clone(name));
@@ -209,6 +310,7 @@ impl Builder {
                 }
                 None => false,
             },
+            Kind::Rollout => false,
             Kind::Worker => self.snapshot.workers.remove(name).is_some(),
             Kind::Lease => self.snapshot.leases.remove(name).is_some(),
             Kind::EgressPool => self.snapshot.egress_pools.remove(name).is_some(),
@@ -238,18 +340,43 @@ impl Builder {
     /// with the last.
     fn view(&mut self, name: &Arc<str>, edit: impl FnOnce(&mut Held<ServerView>)) {
         let servers = &mut self.snapshot.servers;
-        let held = match servers.get_mut(name) {
-            Some(held) => held,
-            None => servers.entry(Arc::clone(name)).or_insert_with(|| Held {
-                value: Arc::default(),
-                written: Revision::default(),
-            }),
-        };
-        edit(held);
-        if held.value.is_empty() {
-            servers.remove(name);
+        match servers.get_mut(name) {
+            Some(held) => {
+                edit(held);
+                if held.value.is_empty() {
+                    servers.remove(name);
+                }
+            }
+            None => {
+                let mut held = Held {
+                    value: Arc::default(),
+                    written: Revision::default(),
+                };
+                edit(&mut held);
+                if !held.value.is_empty() {
+                    servers.insert(Arc::clone(name), held);
+                }
+            }
         }
-        self.servers.insert(Arc::clone(name));
+        if !self.whole {
+            self.servers.insert(Arc::clone(name));
+        }
+    }
+
+    /// That name, as everything that names the server shares it.
+    fn server_name(&self, name: &Arc<str>) -> Arc<str> {
+        let known = self.snapshot.servers.name(name);
+        Arc::clone(known.unwrap_or(name))
+    }
+
+    /// That name, as every replica on the worker shares it.
+    fn worker_name(&mut self, name: Arc<str>) -> Arc<str> {
+        let known = self.snapshot.workers.name(&name);
+        if let Some(known) = known.or_else(|| self.workers.get(&name)) {
+            return Arc::clone(known);
+        }
+        self.workers.insert(Arc::clone(&name));
+        name
     }
 }
 

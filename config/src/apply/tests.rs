@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::ReplicaState;
-use crate::store::Change;
+use crate::record::{Record, ReplicaState, Rollout};
+use crate::store::{Change, Entry};
 use crate::testing::{
-    batch, broken, contents_after, domain, issuer, lease, mirror, replica, server, server_with,
-    tenant, token, worker,
+    batch, broken, contents_after, domain, issuer, lease, mirror, replica, rollout, server,
+    server_with, tenant, token, worker,
 };
 
 mod poison;
@@ -27,6 +27,53 @@ fn names(names: &[Arc<str>]) -> Vec<&str> {
 fn canonical(snapshot: &Snapshot) -> String {
     let views: BTreeMap<_, _> = snapshot.servers().collect();
     format!("{:?}\n{views:?}", snapshot.contents())
+}
+
+/// The same contents with what is staged for that cell in the records' places, and no rollouts.
+fn as_in(cell: Option<&str>, stored: &Contents) -> Contents {
+    let mut rows: BTreeMap<Key, Entry> = BTreeMap::new();
+    let (rollouts, records): (Vec<_>, Vec<_>) = stored
+        .entries
+        .iter()
+        .partition(|entry| *entry.key.kind == *Kind::Rollout.name());
+    rows.extend(
+        records
+            .into_iter()
+            .map(|entry| (entry.key.clone(), entry.clone())),
+    );
+    for entry in rollouts {
+        let Ok(Record::Rollout(rollout)) = Record::decode(&entry.key, &entry.value) else {
+            panic!("a rollout is one");
+        };
+        if !rollout.is_for(cell) {
+            continue;
+        }
+        let Change { key, value } = rollout.promotion();
+        rows.remove(&key);
+        if let Some(value) = value {
+            let revision = entry.revision;
+            rows.insert(
+                key.clone(),
+                Entry {
+                    key,
+                    value,
+                    revision,
+                },
+            );
+        }
+    }
+    Contents {
+        revision: stored.revision,
+        entries: rows.into_values().collect(),
+    }
+}
+
+/// What is in force, as plain text.
+fn in_force(snapshot: &Snapshot) -> String {
+    let views: BTreeMap<_, _> = snapshot.servers().collect();
+    let domains: BTreeMap<_, _> = snapshot.domains().collect();
+    let tenants: BTreeMap<_, _> = snapshot.tenants.iter().collect();
+    format!("{views:?}\n{domains:?}\n{tenants:?}")
 }
 
 #[test]
@@ -312,9 +359,21 @@ fn any_change() -> impl Strategy<Value = Change> {
         1 => name.clone().prop_map(|name| token(name).change()),
         1 => name.clone().prop_map(|name| issuer(name).change()),
         2 => (name.clone(), name.clone()).prop_map(|(name, of)| mirror(name, of).change()),
+        2 => (name.clone(), any::<bool>(), any::<bool>()).prop_map(|(name, here, gone)| {
+            let staged = rollout(&format!("server/{name}"), &[if here { "here" } else { "there" }]);
+            let staged = Rollout {
+                staged: staged.staged.filter(|_| !gone),
+                ..staged
+            };
+            Record::Rollout(staged).change()
+        }),
         6 => (name, prop::sample::select(Kind::ALL.to_vec())).prop_map(|(name, kind)| {
-            let host = format!("{name}.example.com");
-            Change::delete(Key::new(kind, if kind == Kind::Domain { &host } else { name }))
+            let name = match kind {
+                Kind::Domain => format!("{name}.example.com"),
+                Kind::Rollout => format!("server/{name}"),
+                _ => name.to_owned(),
+            };
+            Change::delete(Key::new(kind, &name))
         }),
     ]
 }
@@ -356,6 +415,30 @@ proptest! {
         prop_assert_eq!(canonical(&current), canonical(&loaded.snapshot));
     }
 
+    /// What is in force in a cell is what would be if the staged versions were the records.
+    #[test]
+    fn a_cell_runs_what_is_staged_for_it_and_others_what_is_promoted(batches in any_batches()) {
+        for cell in [None, Some("here"), Some("elsewhere")] {
+            let start = Snapshot::in_cell(cell.map(Arc::from));
+            let mut current = Arc::new(start.clone());
+            let mut so_far = Vec::new();
+            for batch in &batches {
+                let applied = apply(&current, batch);
+                prop_assert!(applied.refused.is_empty());
+                applied.snapshot.check_invariants();
+                current = applied.snapshot;
+                so_far.push(batch.clone());
+                let stored = contents_after(&so_far);
+                prop_assert_eq!(&current.contents(), &stored);
+                let plain = load(&as_in(cell, &stored)).snapshot;
+                prop_assert_eq!(in_force(&current), in_force(&plain));
+            }
+            let loaded = reload(&start, &contents_after(&batches));
+            prop_assert_eq!(in_force(&current), in_force(&loaded.snapshot));
+            prop_assert_eq!(canonical(&current), canonical(&loaded.snapshot));
+        }
+    }
+
     #[test]
     fn duplicates_and_late_batches_change_nothing(
         batches in any_batches(),
@@ -391,8 +474,8 @@ proptest! {
                     kept.push(change.clone());
                 }
             }
-            with_bad.push(Batch { revision: one.revision, changes });
-            without.push(Batch { revision: one.revision, changes: kept });
+            with_bad.push(Batch::new(one.revision, changes));
+            without.push(Batch::new(one.revision, kept));
         }
         let mut current = Arc::new(Snapshot::default());
         let mut refused = 0;

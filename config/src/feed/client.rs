@@ -3,19 +3,21 @@
 //! or the server says so.
 
 mod link;
+mod parts;
 mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fprs_proto::feed as wire;
+use futures_util::StreamExt;
 use tokio::time::timeout;
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::key::Revision;
 use crate::limits;
 use crate::store::{
-    BoxFuture, Change, CommitError, Contents, Entry, Expectation, Store, StoreError, Watch,
+    BoxFuture, Change, CommitError, Contents, Expectation, Parts, Store, StoreError, Watch,
 };
 
 use link::Link;
@@ -24,6 +26,7 @@ use link::Link;
 #[derive(Clone, Debug)]
 pub struct FeedClient {
     link: Arc<Link>,
+    cell: Arc<str>,
 }
 
 /// Why a client can't be made.
@@ -50,6 +53,7 @@ impl FeedClient {
     pub fn new(addresses: &[String], token: &str, follower: &str) -> Result<Self, FeedClientError> {
         Ok(Self {
             link: Arc::new(Link::new(addresses, token, follower)?),
+            cell: "".into(),
         })
     }
 
@@ -59,6 +63,13 @@ impl FeedClient {
         if let Some(link) = Arc::get_mut(&mut self.link) {
             link.answers_at(admin);
         }
+        self
+    }
+
+    /// Tells where the follower is.
+    #[must_use]
+    pub fn in_cell(mut self, cell: Option<&str>) -> Self {
+        self.cell = cell.unwrap_or_default().into();
         self
     }
 }
@@ -76,8 +87,12 @@ impl Store for FeedClient {
         })
     }
 
+    fn parts(&self) -> Parts<'_> {
+        parts::parts(Arc::clone(&self.link))
+    }
+
     fn watch(&self, from: Revision) -> Watch {
-        watch::watch(Arc::clone(&self.link), from)
+        watch::watch(Arc::clone(&self.link), Arc::clone(&self.cell), from)
     }
 
     fn commit(
@@ -122,34 +137,13 @@ impl Store for FeedClient {
 
 impl FeedClient {
     async fn read_snapshot(&self) -> Result<Contents, StoreError> {
-        let mut client = self.link.client().await?;
-        match collect(&mut client).await {
-            Ok(contents) => Ok(contents),
-            Err(status) => Err(self.link.failed(&status).await),
+        let mut parts = self.parts();
+        let mut whole = Contents::default();
+        while let Some(part) = parts.next().await {
+            let Contents { revision, entries } = part?;
+            whole.revision = revision;
+            whole.entries.extend(entries);
         }
+        Ok(whole)
     }
-}
-
-async fn collect(client: &mut link::Client) -> Result<Contents, Status> {
-    let mut chunks = client
-        .snapshot(wire::SnapshotRequest {})
-        .await?
-        .into_inner();
-    let mut contents: Option<Contents> = None;
-    while let Some(wire::SnapshotChunk { revision, entries }) = chunks.message().await? {
-        let revision = Revision(revision);
-        let contents = contents.get_or_insert_with(|| Contents {
-            revision,
-            entries: Vec::new(),
-        });
-        if contents.revision != revision {
-            return Err(Status::data_loss("a snapshot of two revisions"));
-        }
-        for entry in entries {
-            let entry =
-                Entry::try_from(entry).map_err(|error| Status::data_loss(error.to_string()))?;
-            contents.entries.push(entry);
-        }
-    }
-    contents.ok_or_else(|| Status::data_loss("a snapshot without a chunk"))
 }

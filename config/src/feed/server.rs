@@ -97,14 +97,17 @@ impl Feed for FeedService {
             from,
             follower,
             admin,
+            cell,
         } = request.into_inner();
-        if follower.len() > limits::ID_BYTES {
-            return Err(Status::invalid_argument("the follower's name is too long"));
+        if follower.len() > limits::ID_BYTES || cell.len() > limits::LABEL_BYTES {
+            return Err(Status::invalid_argument(
+                "the follower's name or cell is too long",
+            ));
         }
         tracing::debug!(follower, from, "a follower watches");
         // What can't be understood is where nobody can be asked.
         let admin = admin.parse().ok();
-        let place = self.followers.enter(follower, admin, Revision(from));
+        let place = self.followers.enter(follower, admin, cell, Revision(from));
         let hub = self
             .hub
             .get_or_init(|| Hub::start(Arc::clone(&self.store), self.history));

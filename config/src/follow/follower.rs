@@ -5,6 +5,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout};
@@ -13,9 +14,11 @@ use super::Publisher;
 use super::crash::CrashMarker;
 use super::keep::Keeper;
 use super::status::{Source, Status};
-use crate::apply::{Applied, apply, held_snapshot, load, reload};
+use crate::apply::{Applied, Loader, apply, held_snapshot};
 use crate::backoff::Backoff;
-use crate::last_good::LastGood;
+use crate::clock;
+use crate::key::Revision;
+use crate::last_good::{LastGood, LastGoodError};
 use crate::limits;
 use crate::record::Refusal;
 use crate::snapshot::Snapshot;
@@ -24,11 +27,15 @@ use crate::store::{Batch, Change, Contents, SharedStore, StoreError, WatchEvent}
 /// Hears of every snapshot before it is published.
 type Observer = Box<dyn FnMut(&Applied) + Send>;
 
+/// Hears how long after its commit a change came in force.
+type Lag = Box<dyn FnMut(Duration) + Send>;
+
 /// Follows a store and publishes what it applies.
 pub struct Follower {
     store: SharedStore,
     publisher: Publisher,
     observers: Vec<Observer>,
+    lag: Option<Lag>,
     keeper: Option<Keeper>,
     status: Arc<Status>,
     current: Arc<Snapshot>,
@@ -51,6 +58,7 @@ impl Follower {
             store,
             publisher,
             observers: Vec::new(),
+            lag: None,
             keeper: None,
             status: Arc::default(),
             current: Arc::default(),
@@ -67,6 +75,21 @@ impl Follower {
     #[must_use]
     pub fn observe(mut self, observer: Box<dyn FnMut(&Applied) + Send>) -> Self {
         self.observers.push(observer);
+        self
+    }
+
+    /// Runs by what is staged for that cell.
+    #[must_use]
+    pub fn in_cell(mut self, cell: Option<Arc<str>>) -> Self {
+        self.current = Arc::new(Snapshot::in_cell(cell));
+        self
+    }
+
+    /// Calls `lag` with how long after its commit each batch came in force, by the clocks of whoever
+    /// committed and of this machine.
+    #[must_use]
+    pub fn lag(mut self, lag: Box<dyn FnMut(Duration) + Send>) -> Self {
+        self.lag = Some(lag);
         self
     }
 
@@ -107,37 +130,51 @@ impl Follower {
         }
     }
 
-    /// Takes a whole snapshot from the store.
+    /// Takes a whole snapshot from the store, as it comes.
     async fn resync(&mut self) -> Result<(), StoreError> {
-        let contents = timeout(limits::ANSWER, self.store.snapshot())
+        let (store, previous) = (Arc::clone(&self.store), Arc::clone(&self.current));
+        let mut parts = store.parts();
+        let mut loading: Option<(Loader<'_>, Instant)> = None;
+        while let Some(part) = timeout(limits::ANSWER, parts.next())
             .await
-            .map_err(|_| StoreError::Unavailable("it gave no snapshot in time".to_owned()))??;
-        let current = self.current.revision();
-        if contents.revision < current {
-            return Err(StoreError::Unavailable(format!(
-                "it is at revision {}, before {current}, which is in force: it lags behind, or was \
-                 replaced by an older one; in that case restart this process",
-                contents.revision
-            )));
+            .map_err(|_| StoreError::Unavailable("it gave no snapshot in time".to_owned()))?
+        {
+            let Contents { revision, entries } = part?;
+            let (loader, _) = match &mut loading {
+                Some(loading) => loading,
+                None => {
+                    self.begin(revision)?;
+                    let loader = Loader::new(&previous, revision);
+                    loading.insert((loader, Instant::now()))
+                }
+            };
+            self.caught(|| {
+                for entry in entries {
+                    loader.take(&entry.key, &entry.value, entry.revision);
+                }
+            })?;
+            // The runtime's other work goes first.
+            tokio::task::yield_now().await;
         }
-        if let Some(crash) = &mut self.crash {
-            let last_good = self.keeper.as_ref().map(Keeper::last_good);
-            let instead = last_good.is_some_and(|file| file.path().exists());
-            crash.begin(contents.revision, instead)?;
-        }
-        let begun = Instant::now();
-        let mut next = self.load(&self.current, &contents)?;
+        let Some((mut loader, begun)) = loading else {
+            let nothing = "it gave a snapshot of nothing".to_owned();
+            return Err(StoreError::Unavailable(nothing));
+        };
         if self.source == Source::Nothing
-            && !next.refused.is_empty()
-            && let Some(kept) = kept(self.keeper.as_ref().map(Keeper::last_good)).await
+            && loader.refuses()
+            && let Some(kept) = read(self.kept_in(), self.current.cell().cloned()).await
         {
             // What is refused may have a good version there: a restart is not to lose it.
-            next = self.load(&kept, &contents)?;
+            self.caught(|| loader.keep(&kept.snapshot))?;
+        }
+        let next = self.caught(|| loader.finish())?;
+        if let Some(reason) = held_snapshot(&self.current, &next.snapshot)
+            && !self.confirmed
+        {
+            return Err(StoreError::Unavailable(reason));
         }
         self.status.heard();
-        let applied = self.take(|_| next).map_err(|Panicked| {
-            StoreError::Unavailable("its snapshot panics this build".to_owned())
-        })?;
+        let applied = self.take(|_| next).map_err(|Panicked| panicking())?;
         self.confirmed = false;
         self.source = Source::Store;
         self.status.loaded(Source::Store, &applied, begun.elapsed());
@@ -146,18 +183,33 @@ impl Follower {
         Ok(())
     }
 
-    /// What the store holds, applied, unless it lacks too much; what is refused stays as `previous`
-    /// has it.
-    fn load(&self, previous: &Snapshot, contents: &Contents) -> Result<Applied, StoreError> {
-        let applied = catch_unwind(AssertUnwindSafe(|| reload(previous, contents)));
-        let applied = applied.map_err(|_| {
-            self.status.panicked();
-            StoreError::Unavailable("its snapshot panics this build".to_owned())
-        })?;
-        match held_snapshot(&self.current, &applied.snapshot) {
-            Some(reason) if !self.confirmed => Err(StoreError::Unavailable(reason)),
-            _ => Ok(applied),
+    /// A snapshot of that revision is about to be read.
+    fn begin(&mut self, revision: Revision) -> Result<(), StoreError> {
+        let current = self.current.revision();
+        if revision < current {
+            return Err(StoreError::Unavailable(format!(
+                "it is at revision {revision}, before {current}, which is in force: it lags behind, \
+                 or was replaced by an older one; in that case restart this process"
+            )));
         }
+        let last_good = self.kept_in();
+        let instead = last_good.is_some_and(|file| file.path().exists());
+        match &mut self.crash {
+            Some(crash) => crash.begin(revision, instead),
+            None => Ok(()),
+        }
+    }
+
+    fn kept_in(&self) -> Option<LastGood> {
+        self.keeper.as_ref().map(Keeper::last_good)
+    }
+
+    /// What a snapshot is made of can panic this build; then there is none.
+    fn caught<T>(&self, make: impl FnOnce() -> T) -> Result<T, StoreError> {
+        catch_unwind(AssertUnwindSafe(make)).map_err(|_| {
+            self.status.panicked();
+            panicking()
+        })
     }
 
     /// Applies what follows until it is lost; whether the store said anything before.
@@ -199,18 +251,19 @@ impl Follower {
         if self.source != Source::Nothing {
             return;
         }
-        let Some(contents) = read(self.keeper.as_ref().map(Keeper::last_good)).await else {
+        let begun = Instant::now();
+        let Some(kept) = read(self.kept_in(), self.current.cell().cloned()).await else {
             return;
         };
-        let begun = Instant::now();
-        let Ok(applied) = self.take(|_| load(&contents)) else {
+        let Ok(applied) = self.take(|_| kept) else {
             return;
         };
         self.source = Source::LastGood;
         self.status
             .loaded(Source::LastGood, &applied, begun.elapsed());
         log(&applied.refused);
-        tracing::warn!(revision = %contents.revision, "started from the last-good file");
+        let revision = applied.snapshot.revision();
+        tracing::warn!(%revision, "started from the last-good file");
     }
 
     fn take_batch(&mut self, batch: Batch) {
@@ -223,6 +276,11 @@ impl Follower {
         match outcome {
             Ok(applied) => {
                 self.status.applied(&batch, &applied, begun.elapsed());
+                if let Some(lag) = clock::since(batch.committed_unix_us, clock::unix_us())
+                    && let Some(hear) = &mut self.lag
+                {
+                    hear(lag);
+                }
                 log(&applied.refused);
             }
             Err(Panicked) => {
@@ -243,16 +301,10 @@ impl Follower {
         let apply = self.apply;
         let current = Arc::clone(&self.current);
         let (good, suspects): (Vec<_>, Vec<_>) = batch.changes.iter().partition(|change| {
-            let alone = Batch {
-                revision: batch.revision,
-                changes: vec![Change::clone(change)],
-            };
+            let alone = Batch::new(batch.revision, vec![Change::clone(change)]);
             catch_unwind(AssertUnwindSafe(|| apply(&current, &alone))).is_ok()
         });
-        let rest = Batch {
-            revision: batch.revision,
-            changes: good.into_iter().cloned().collect(),
-        };
+        let rest = Batch::new(batch.revision, good.into_iter().cloned().collect());
         let mut applied = self.take(|current| apply(current, &rest))?;
         let suspects = suspects.into_iter().map(|change| panicked(change, batch));
         applied.refused.extend(suspects);
@@ -324,11 +376,15 @@ fn log(refused: &[Refusal]) {
     }
 }
 
-/// What a last-good file holds.
-async fn read(last_good: Option<LastGood>) -> Option<Contents> {
+fn panicking() -> StoreError {
+    StoreError::Unavailable("its snapshot panics this build".to_owned())
+}
+
+/// What a last-good file holds, as a snapshot of that cell.
+async fn read(last_good: Option<LastGood>, cell: Option<Arc<str>>) -> Option<Applied> {
     let last_good = last_good?;
-    match tokio::task::spawn_blocking(move || last_good.read()).await {
-        Ok(Ok(contents)) => contents,
+    match tokio::task::spawn_blocking(move || load(&last_good, cell)).await {
+        Ok(Ok(applied)) => applied,
         Ok(Err(error)) => {
             tracing::error!(%error, "nothing to start from");
             None
@@ -340,11 +396,16 @@ async fn read(last_good: Option<LastGood>) -> Option<Contents> {
     }
 }
 
-/// The same as a snapshot that nobody is served by.
-async fn kept(last_good: Option<LastGood>) -> Option<Arc<Snapshot>> {
-    let contents = read(last_good).await?;
-    let loaded = catch_unwind(AssertUnwindSafe(|| load(&contents)));
-    loaded.ok().map(|applied| applied.snapshot)
+fn load(last_good: &LastGood, cell: Option<Arc<str>>) -> Result<Option<Applied>, LastGoodError> {
+    let nothing = Snapshot::in_cell(cell);
+    let begin = |revision| Loader::new(&nothing, revision);
+    let mut loader: Option<Loader<'_>> = None;
+    let revision = last_good.each(|revision, entry| {
+        let loader = loader.get_or_insert_with(|| begin(revision));
+        loader.take(&entry.key, &entry.value, entry.revision);
+    })?;
+    let loader = loader.or_else(|| revision.map(begin));
+    Ok(loader.map(Loader::finish))
 }
 
 #[cfg(test)]

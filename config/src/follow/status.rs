@@ -2,7 +2,7 @@
 //! refusals. Readable at any time from any thread; never read on the request path.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use crate::apply::Applied;
 use crate::key::{Key, Revision};
 use crate::limits;
-use crate::record::Refusal;
+use crate::record::{Refusal, Rollout};
+use crate::snapshot::Snapshot;
 use crate::store::{Batch, StoreError};
 
 /// Where the snapshot in force came from.
@@ -57,6 +58,23 @@ pub struct StatusReport {
     pub last_apply: Duration,
     /// Why the store can't be read at the moment.
     pub trouble: Option<String>,
+    /// Where the process is.
+    pub cell: Option<Arc<str>>,
+    /// Records of which another version is staged, by name.
+    pub staged: Vec<StagedReport>,
+}
+
+/// A record of which another version is staged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedReport {
+    /// `kind/name`.
+    pub record: String,
+    /// What it is promoted with.
+    pub set: String,
+    /// The commit that staged it.
+    pub written: Revision,
+    /// The staged version is in force here.
+    pub here: bool,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +82,7 @@ struct Inner {
     report: StatusReport,
     refused: BTreeMap<Key, Refusal>,
     heard: Option<Instant>,
+    current: Arc<Snapshot>,
 }
 
 impl Status {
@@ -73,6 +92,8 @@ impl Status {
         StatusReport {
             age: inner.heard.map(|heard| heard.elapsed()),
             refused: inner.refused.values().cloned().collect(),
+            cell: inner.current.cell().cloned(),
+            staged: staged(&inner.current),
             ..inner.report.clone()
         }
     }
@@ -109,7 +130,7 @@ impl Status {
         let mut inner = self.lock();
         inner.report.source = source;
         inner.report.snapshots = inner.report.snapshots.saturating_add(1);
-        inner.in_force(applied.snapshot.revision(), took);
+        inner.in_force(&applied.snapshot, took);
         inner.refused.clear();
         inner.refuse(&applied.refused);
     }
@@ -118,7 +139,7 @@ impl Status {
     pub(super) fn applied(&self, batch: &Batch, applied: &Applied, took: Duration) {
         let mut inner = self.lock();
         inner.report.batches = inner.report.batches.saturating_add(1);
-        inner.in_force(applied.snapshot.revision(), took);
+        inner.in_force(&applied.snapshot, took);
         for change in &batch.changes {
             inner.refused.remove(&change.key);
         }
@@ -137,8 +158,9 @@ impl Status {
 }
 
 impl Inner {
-    fn in_force(&mut self, revision: Revision, took: Duration) {
-        self.report.revision = revision;
+    fn in_force(&mut self, snapshot: &Arc<Snapshot>, took: Duration) {
+        self.current = Arc::clone(snapshot);
+        self.report.revision = snapshot.revision();
         self.report.last_apply = took;
     }
 
@@ -152,4 +174,19 @@ impl Inner {
             }
         }
     }
+}
+
+fn staged(snapshot: &Snapshot) -> Vec<StagedReport> {
+    let cell = snapshot.cell().map(|cell| &**cell);
+    let reports = snapshot.rollouts().map(|rollout| StagedReport {
+        record: rollout.name.clone(),
+        set: rollout.set.clone(),
+        written: snapshot
+            .written(&Rollout::key_of(&rollout.target()))
+            .unwrap_or_default(),
+        here: rollout.is_for(cell),
+    });
+    let mut reports: Vec<_> = reports.collect();
+    reports.sort_unstable_by(|a, b| a.record.cmp(&b.record));
+    reports
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::samples;
 use crate::testing::{
-    domain, egress_pool, issuer, lease, mirror, replica, server, tenant, token, worker,
+    domain, egress_pool, issuer, lease, mirror, replica, rollout, server, tenant, token, worker,
 };
 
 fn all() -> Vec<Record> {
@@ -18,6 +18,7 @@ fn all() -> Vec<Record> {
         mirror("m1", "a"),
         Record::Mirror(Mirror::split("s1", "a", "b")),
         replica("r1", "a", ReplicaState::Ready),
+        Record::Rollout(rollout("server/a", &["eu"])),
         server("a"),
         tenant("acme"),
         token("t1"),

@@ -11,8 +11,8 @@ impl Snapshot {
         for (name, view) in self.servers() {
             self.check_view(name, view);
         }
-        for domain in self.domains() {
-            self.check_host(&domain.host);
+        for (host, _) in self.domains() {
+            self.check_host(host);
         }
         for mirror in self.mirrors() {
             let view = self.server(&mirror.server);
@@ -39,9 +39,22 @@ impl Snapshot {
                 + self.tokens.len()
                 + self.issuers.len()
                 + self.mirrors.len()
-                + self.egress_pools.len(),
+                + self.egress_pools.len()
+                + self.rollouts.len(),
             "every record in force is counted once"
         );
+        let here = self.cell().map(|cell| &**cell);
+        for rollout in self.rollouts() {
+            assert_eq!(
+                self.beneath.contains_key(&rollout.target()),
+                rollout.is_for(here),
+                "what is staged for this cell is in force, and nothing else"
+            );
+        }
+        for key in self.beneath.keys() {
+            let rollout = self.rollout(&key.to_string());
+            assert!(rollout.is_some(), "nothing is staged of {key}");
+        }
         for entry in self.contents().entries {
             assert!(
                 entry.revision <= self.revision,
@@ -68,7 +81,7 @@ impl Snapshot {
         if let Some(server) = &view.server {
             assert_eq!(server.name, *name, "a server is in its own place");
         }
-        for (id, replica) in &view.replicas {
+        for (id, replica) in view.replicas.iter() {
             assert_eq!(
                 (id, name),
                 (&replica.id, &replica.server),
@@ -80,14 +93,14 @@ impl Snapshot {
                 "replica {id} is found in its server's view"
             );
         }
-        for (mirror, held) in &view.mirrors {
+        for (mirror, held) in view.mirrors.iter() {
             let known = self.mirror(mirror);
             assert!(
                 known.is_some_and(|known| Arc::ptr_eq(known, held) && held.server == *name),
                 "mirror {mirror} is of {name}"
             );
         }
-        for (host, ()) in &view.domains {
+        for host in view.domains.keys() {
             let bound = self.domain(host);
             assert!(
                 bound.is_some_and(|domain| domain.server == *name),

@@ -26,6 +26,7 @@ use futures_util::StreamExt;
 use super::{
     Batch, BoxFuture, Change, Contents, Entry, Expectation, SharedStore, Watch, WatchEvent,
 };
+use crate::clock;
 use crate::key::{Key, Revision};
 
 /// No store takes this long for anything asked here.
@@ -125,11 +126,21 @@ impl Subject {
     }
 }
 
+/// No clock is so far ahead.
+const HOUR_US: u64 = 3_600_000_000;
+
 /// The next commit, progress aside; `None` once lost.
 async fn next(watch: &mut Watch) -> Option<Batch> {
     loop {
         match watch.next().await.expect("a watch ends only after `Lost`") {
-            WatchEvent::Batch(batch) => return Some(batch),
+            WatchEvent::Batch(batch) => {
+                let now = clock::unix_us();
+                let lag =
+                    clock::since(batch.committed_unix_us, now).expect("a commit has its time");
+                assert!(lag < 2 * PATIENCE && batch.committed_unix_us < now + HOUR_US);
+                // The rest of it is known beforehand.
+                return Some(Batch::new(batch.revision, batch.changes));
+            }
             WatchEvent::Progress(_) => {}
             WatchEvent::Lost => {
                 assert_eq!(watch.next().await, None, "nothing follows `Lost`");

@@ -13,14 +13,17 @@ use crate::store::Change;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Commit {
     pub(crate) revision: Revision,
+    /// By the clock of whoever committed; 0: not known.
+    pub(crate) committed_unix_us: u64,
     /// Keys, and whether each was deleted.
     pub(crate) writes: Vec<(Key, bool)>,
 }
 
 impl Commit {
-    pub(crate) fn of(revision: Revision, changes: &[Change]) -> Self {
+    pub(crate) fn of(revision: Revision, now_unix_us: u64, changes: &[Change]) -> Self {
         Self {
             revision,
+            committed_unix_us: now_unix_us,
             writes: changes
                 .iter()
                 .map(|change| (change.key.clone(), change.value.is_none()))
@@ -41,6 +44,8 @@ struct WireCommit {
     revision: u64,
     #[prost(message, repeated, tag = "2")]
     writes: Vec<Write>,
+    #[prost(uint64, tag = "40")]
+    committed_unix_us: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -56,6 +61,7 @@ pub(crate) fn encode(commits: &[Commit]) -> Bytes {
         .iter()
         .map(|commit| WireCommit {
             revision: commit.revision.0,
+            committed_unix_us: commit.committed_unix_us,
             writes: commit
                 .writes
                 .iter()
@@ -75,7 +81,12 @@ pub(crate) fn decode(bytes: Bytes) -> Result<Vec<Commit>, String> {
     let Commits { commits } = Commits::decode(bytes).map_err(|error| error.to_string())?;
     commits
         .into_iter()
-        .map(|WireCommit { revision, writes }| {
+        .map(|commit| {
+            let WireCommit {
+                revision,
+                writes,
+                committed_unix_us,
+            } = commit;
             let writes = writes
                 .into_iter()
                 .map(|Write { key, deleted }| {
@@ -85,6 +96,7 @@ pub(crate) fn decode(bytes: Bytes) -> Result<Vec<Commit>, String> {
                 .collect::<Result<_, String>>()?;
             Ok(Commit {
                 revision: Revision(revision),
+                committed_unix_us,
                 writes,
             })
         })
@@ -104,8 +116,8 @@ mod tests {
             server("a").change(),
         ];
         let commits = [
-            Commit::of(Revision(7), &changes),
-            Commit::of(Revision(8), &[]),
+            Commit::of(Revision(7), 5, &changes),
+            Commit::of(Revision(8), 0, &[]),
         ];
         assert_eq!(decode(encode(&commits)).unwrap(), commits);
         assert!(decode(Bytes::from_static(b"\xff")).is_err());

@@ -14,6 +14,7 @@ use super::mirror::Mirror;
 use super::{
     Batch, BoxFuture, Change, CommitError, Contents, Expectation, Store, StoreError, Watch, admit,
 };
+use crate::clock;
 use crate::key::Revision;
 use crate::limits;
 
@@ -107,6 +108,7 @@ impl<E: Engine> Store for Mirrored<E> {
             if writes.is_empty() && expectations.is_empty() {
                 return Ok(self.newest().await?);
             }
+            let committed_unix_us = clock::unix_us();
             let writes: Arc<[Change]> = writes.into();
             let commit = self.engine.commit(Arc::clone(&writes), expectations);
             let revision = commit.await?;
@@ -114,6 +116,7 @@ impl<E: Engine> Store for Mirrored<E> {
                 // Followers of this process need not wait for the reader to bring it back.
                 self.mirror.push(&Arc::new(Batch {
                     revision,
+                    committed_unix_us,
                     changes: writes.to_vec(),
                 }));
             }

@@ -93,6 +93,7 @@ impl State {
         &mut self,
         writes: Vec<Change>,
         expectations: &[Expectation],
+        now_unix_us: u64,
     ) -> Result<Option<Arc<Batch>>, CommitError> {
         let conflicts: Vec<Key> = expectations
             .iter()
@@ -110,6 +111,7 @@ impl State {
         let revision = Revision(self.revision().0.saturating_add(1));
         let batch = Arc::new(Batch {
             revision,
+            committed_unix_us: now_unix_us,
             changes: writes,
         });
         self.take(Arc::clone(&batch));

@@ -75,6 +75,7 @@ impl From<Batch> for wire::Batch {
     fn from(batch: Batch) -> Self {
         Self {
             revision: batch.revision.0,
+            committed_unix_us: batch.committed_unix_us,
             changes: batch.changes.into_iter().map(Into::into).collect(),
         }
     }
@@ -86,6 +87,7 @@ impl TryFrom<wire::Batch> for Batch {
     fn try_from(batch: wire::Batch) -> Result<Self, NoKey> {
         Ok(Self {
             revision: Revision(batch.revision),
+            committed_unix_us: batch.committed_unix_us,
             changes: batch
                 .changes
                 .into_iter()

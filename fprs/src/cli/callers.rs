@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::rollouts::Stage;
 use super::{Output, Target};
 
 /// About tokens.
@@ -91,6 +92,8 @@ pub enum TenantCommand {
         name: String,
         #[command(flatten)]
         limits: LimitArgs,
+        #[command(flatten)]
+        stage: Stage,
         #[command(flatten)]
         target: Target,
     },

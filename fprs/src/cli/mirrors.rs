@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::rollouts::Stage;
 use super::{Output, Target};
 
 /// About mirrors.
@@ -51,6 +52,8 @@ pub enum MirrorCommand {
     /// Remove a mirror
     Remove {
         name: String,
+        #[command(flatten)]
+        stage: Stage,
         #[command(flatten)]
         target: Target,
     },
@@ -111,6 +114,8 @@ pub struct AddMirror {
     /// Write down queries too
     #[arg(long, requires = "capture")]
     pub capture_query: bool,
+    #[command(flatten)]
+    pub stage: Stage,
     #[command(flatten)]
     pub target: Target,
 }

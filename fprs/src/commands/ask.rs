@@ -8,15 +8,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fprs_config::manifest::Manifest;
 use serde_json::Value;
 
+use crate::cli::rollouts::Stage;
 use crate::cli::{Output, Target};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::table::Table;
 
 /// Reads a manifest and deploys it.
-pub(super) fn deploy(path: &Path, target: &Target) -> Result<(), Failure> {
+pub(super) fn deploy(path: &Path, stage: &Stage, target: &Target) -> Result<(), Failure> {
     let manifest = read_manifest(path)?;
-    let server = deploy_to(&Client::find(target)?, &manifest)?;
+    let server = deploy_to(&Client::find(target)?.staging(stage), &manifest)?;
+    if let Some(staged) = staged(&server) {
+        return print(&staged);
+    }
     let generation = server
         .get("generation")
         .and_then(Value::as_u64)
@@ -206,6 +210,12 @@ pub(super) fn delete(name: &str, target: &Target) -> Result<(), Failure> {
     print(&format!(
         "{name} deleted; its replicas end what they are doing\n"
     ))
+}
+
+/// What is said of a write that came in force in some cells only.
+pub(super) fn staged(answer: &Value) -> Option<String> {
+    let accepted = answer.get("status").and_then(Value::as_u64) == Some(202);
+    accepted.then(|| format!("{}; {}\n", text(answer, "detail"), text(answer, "remedy")))
 }
 
 /// A name as one segment of a path: what isn't plain becomes a percent code.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{at, items, print, print_json, segment, text};
+use super::ask::{at, items, print, print_json, segment, staged, text};
 use crate::cli::callers::{IssuerCommand, LimitArgs, TenantCommand, TokenCommand};
 use crate::cli::{Output, Target};
 use crate::client::Client;
@@ -149,17 +149,18 @@ pub(super) fn tenant(command: TenantCommand) -> Result<(), Failure> {
         TenantCommand::Set {
             name,
             limits,
+            stage,
             target,
         } => {
-            let client = Client::find(&target)?;
+            let client = Client::find(&target)?.staging(&stage);
             let current = client.get(&format!("/v1/tenants/{}", segment(&name)))?;
             let kept = |(name, value): (&String, &Value)| {
                 let is_limit = limits.named().iter().any(|(limit, _)| limit == name);
                 is_limit.then(|| (name.clone(), value.clone()))
             };
             let current = current.as_object().into_iter().flatten().filter_map(kept);
-            put_tenant(&client, &name, current.collect(), &limits)?;
-            print(&format!("tenant {name} changed\n"))
+            let put = put_tenant(&client, &name, current.collect(), &limits)?;
+            print(&staged(&put).unwrap_or_else(|| format!("tenant {name} changed\n")))
         }
         TenantCommand::List { target, output } => list_tenants(&target, output),
         TenantCommand::Delete { name, target } => {
@@ -174,7 +175,7 @@ fn put_tenant(
     name: &str,
     mut spec: Map<String, Value>,
     limits: &LimitArgs,
-) -> Result<(), Failure> {
+) -> Result<Value, Failure> {
     for (limit, given) in limits.named() {
         let value = match given.as_deref() {
             None => continue,
@@ -189,8 +190,7 @@ fn put_tenant(
         };
         spec.insert(limit.to_owned(), value);
     }
-    client.put(&format!("/v1/tenants/{}", segment(name)), &spec)?;
-    Ok(())
+    client.put(&format!("/v1/tenants/{}", segment(name)), &spec)
 }
 
 impl LimitArgs {

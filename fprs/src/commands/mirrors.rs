@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::ask::{at, items, print, print_json, segment, text};
+use super::ask::{at, items, print, print_json, segment, staged, text};
 use crate::cli::mirrors::{AddMirror, MirrorCommand};
 use crate::cli::{Output, Target};
 use crate::client::Client;
@@ -34,8 +34,16 @@ pub(super) fn mirror(command: MirrorCommand) -> Result<(), Failure> {
             order(&target, &name, "resume")?;
             print(&format!("mirror {name} goes on\n"))
         }
-        MirrorCommand::Remove { name, target } => {
-            Client::find(&target)?.delete(&format!("/v1/mirrors/{}", segment(&name)))?;
+        MirrorCommand::Remove {
+            name,
+            stage,
+            target,
+        } => {
+            let client = Client::find(&target)?.staging(&stage);
+            let gone = client.delete(&format!("/v1/mirrors/{}", segment(&name)))?;
+            if let Some(staged) = staged(&gone) {
+                return print(&staged);
+            }
             print(&format!("mirror {name} removed\n"))
         }
     }
@@ -61,7 +69,11 @@ fn add(mirror: &AddMirror) -> Result<(), Failure> {
         "deadline_ms": deadline, "compare": compare, "capture": capture,
     });
     let path = format!("/v1/mirrors/{}", segment(&name));
-    let made = Client::find(&mirror.target)?.put(&path, &spec)?;
+    let client = Client::find(&mirror.target)?.staging(&mirror.stage);
+    let made = client.put(&path, &spec)?;
+    if let Some(staged) = staged(&made) {
+        return print(&staged);
+    }
     print(&format!(
         "mirror {name}: {} % of {server} by {} goes to {shadow}\n",
         at(&made, &["percent"]),

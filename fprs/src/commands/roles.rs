@@ -213,7 +213,10 @@ impl Process {
     fn feed(&self, settings: &Settings, role: Role) -> Result<SharedStore, Failure> {
         let follower = format!("{}-{}", role.name(), std::process::id());
         FeedClient::new(&settings.control, &self.token, &follower)
-            .map(|feed| Arc::new(feed.answering_at(self.admin_address)) as SharedStore)
+            .map(|feed| {
+                let feed = feed.answering_at(self.admin_address);
+                Arc::new(feed.in_cell(settings.cell.as_deref())) as SharedStore
+            })
             .map_err(Failure::new)
     }
 

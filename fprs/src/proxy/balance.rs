@@ -15,8 +15,9 @@ pub fn choose<'a>(
     now_ms: u64,
     random: u64,
 ) -> Option<&'a Arc<Replica>> {
-    let fit = |replica: &&Arc<Replica>| !replica.is_ejected(now_ms) && !tried.contains(&replica.id);
-    let untried = |replica: &&Arc<Replica>| !tried.contains(&replica.id);
+    let fit =
+        |replica: &&Arc<Replica>| !replica.is_ejected(now_ms) && !tried.contains(replica.id());
+    let untried = |replica: &&Arc<Replica>| !tried.contains(replica.id());
     if replicas.len() <= SCANNED || !tried.is_empty() {
         // With all of them ejected, one that may be back is better than none.
         return least(replicas.iter().filter(fit), now_ms, random)
@@ -89,9 +90,7 @@ mod tests {
     #[test]
     fn the_least_loaded_of_a_few_is_chosen() {
         let replicas = replicas(4);
-        let busy: Vec<_> = [0, 0, 1, 3]
-            .map(|place| replicas[place].gauge.begin())
-            .into();
+        let busy: Vec<_> = [0, 0, 1, 3].map(|place| replicas[place].begin()).into();
         for random in 0..100 {
             let chosen = choose(&replicas, &[], 0, random).unwrap();
             assert!(Arc::ptr_eq(chosen, &replicas[2]), "the only idle one");
@@ -123,13 +122,12 @@ mod tests {
             .map(|_| {
                 choose(&replicas, &[], 0, fastrand::u64(..))
                     .unwrap()
-                    .gauge
                     .begin()
             })
             .collect();
         let most = replicas
             .iter()
-            .map(|replica| replica.gauge.in_flight())
+            .map(|replica| replica.in_flight())
             .max()
             .unwrap();
         assert!(
@@ -143,7 +141,7 @@ mod tests {
     fn ejected_and_tried_replicas_are_passed_over_while_there_are_others() {
         let replicas = replicas(3);
         replicas[0].eject(0);
-        let tried = [Arc::clone(&replicas[1].id)];
+        let tried = [Arc::clone(replicas[1].id())];
         for random in 0..100 {
             let chosen = choose(&replicas, &tried, 10, random).unwrap();
             assert!(Arc::ptr_eq(chosen, &replicas[2]));
@@ -156,7 +154,7 @@ mod tests {
         );
         let all: Vec<_> = replicas
             .iter()
-            .map(|replica| Arc::clone(&replica.id))
+            .map(|replica| Arc::clone(replica.id()))
             .collect();
         assert!(choose(&replicas, &all, 10, 0).is_none());
     }

@@ -15,6 +15,10 @@ use crate::proxy::table::{Edit, Replica};
 /// once is no more work between two requests than these.
 const WORKERS: usize = 2;
 
+/// Replicas that a core has connections to before it warms no more: in a larger plane each proxy is asked
+/// for few of them, and a connection that nobody uses costs both its ends memory.
+const WARMED: usize = 1_000;
+
 /// What is longer in coming goes on by itself: a few relays that don't answer hold up nobody else's.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -37,17 +41,17 @@ impl Peers {
     /// The connections to a replica's relay.
     pub fn get(&self, replica: &Replica) -> Rc<Peer> {
         let source = replica.egress.as_ref();
-        if let Some(peer) = self.of.borrow().get(&replica.id)
-            && peer.goes(replica.address, source)
+        if let Some(peer) = self.of.borrow().get(replica.id())
+            && peer.goes(replica.address(), source)
         {
             return Rc::clone(peer);
         }
-        let peer = Peer::among(replica.address, &replica.dials, source);
+        let peer = Peer::among(replica.address(), &replica.dials, source);
         if replica.is_gone() {
             // Nobody would tell us again to let it go.
             return peer;
         }
-        let id = Arc::clone(&replica.id);
+        let id = Arc::clone(replica.id());
         let old = self.of.borrow_mut().insert(id, Rc::clone(&peer));
         // What goes elsewhere, or leaves by another pool, is another one's: never reused.
         if let Some(old) = old {
@@ -62,7 +66,9 @@ impl Peers {
         let removed = edit.removed.iter().filter_map(|id| peers.remove(id));
         let mut steps = self.steps.borrow_mut();
         steps.extend(removed.map(Step::Close));
-        steps.extend(edit.added.iter().map(Arc::clone).map(Step::Warm));
+        let room = WARMED.saturating_sub(peers.len());
+        let added = edit.added.iter().take(room);
+        steps.extend(added.map(Arc::clone).map(Step::Warm));
         for _ in self.workers.get()..WORKERS.min(steps.len()) {
             self.workers.set(self.workers.get() + 1);
             tokio::task::spawn_local(Rc::clone(self).work());

@@ -257,7 +257,7 @@ fn send(
     };
     request
         .headers_mut()
-        .insert(fields::REPLICA, replica.header.clone());
+        .insert(fields::REPLICA, replica.header());
     slot.send(request, inbound.body)
 }
 

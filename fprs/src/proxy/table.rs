@@ -4,23 +4,20 @@
 //! and reported loads belong to the replica and survive every edit around it.
 
 mod nobody;
+mod replica;
 
-use std::collections::HashMap as StdMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use fprs_autoscaler_client::{Demand, Gauge, ServerDemand};
-use fprs_config::{Applied, Auth, Cors, ReplicaState, ServerView, Snapshot, WebSocketAuth, limits};
+use fprs_autoscaler_client::{Demand, ServerDemand};
+use fprs_config::{
+    Applied, Auth, Cors, Names, ReplicaState, ServerView, Snapshot, WebSocketAuth, limits,
+};
 use fprs_forward::Owner;
-use fprs_forward::upstream::dials::Dials;
-use fprs_forward::upstream::source::Source;
-use http::HeaderValue;
-use imbl::GenericHashMap;
-use imbl::shared_ptr::DefaultSharedPtr;
 use tokio::sync::Notify;
 
 use crate::proxy::admit::{Tenant, Tenants};
@@ -32,17 +29,16 @@ use crate::proxy::split::{Splits, Splitting};
 use crate::usage::{Counts, Usage};
 
 use self::nobody::Nobody;
-
-type Map<V> = GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, DefaultSharedPtr>;
+pub use self::replica::Replica;
 
 /// Which server every host name means, at one revision.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     /// A server's route is swapped in its place: an edit costs the same among any number of servers,
     /// and a request that has its route keeps it.
-    servers: Map<Arc<ArcSwap<Route>>>,
-    /// Custom host → server.
-    hosts: Map<Arc<str>>,
+    servers: Names<Arc<ArcSwap<Route>>>,
+    /// What the table was made of: custom host → server.
+    snapshot: Arc<Snapshot>,
     /// Who may call.
     pub(crate) callers: View,
     /// At least one snapshot has been applied.
@@ -102,37 +98,6 @@ pub struct Route {
     used: OnceLock<Arc<Counts>>,
 }
 
-/// A replica as requests need it.
-#[derive(Debug)]
-pub struct Replica {
-    /// Unique in the plane.
-    pub id: Arc<str>,
-    /// The id as the relay wants to be told.
-    pub header: HeaderValue,
-    /// Its relay.
-    pub address: SocketAddr,
-    /// Among whose its relay is dialled: the tenant's that its server had when it appeared.
-    pub dials: Arc<Dials>,
-    /// From where its relay is dialled, where that is by an egress pool.
-    pub egress: Option<Arc<Source>>,
-    /// Its share beside its siblings.
-    pub weight: u32,
-    /// Its exchanges in flight through this proxy.
-    pub gauge: Arc<Gauge>,
-    /// What its relay reported last: the milliseconds of [`Replica::report`] above, the count below.
-    reported: AtomicU64,
-    /// Not chosen before this time, in milliseconds; it could not be reached.
-    ejected_until: AtomicU64,
-    /// It takes no more requests; those that chose it from an older table go on.
-    gone: AtomicBool,
-}
-
-/// A relay's report is believed for this long.
-const REPORT_MS: u64 = 1_000;
-
-/// A replica that could not be reached is left alone for this long.
-const EJECTION_MS: u64 = 1_000;
-
 impl Table {
     /// What that authority leads to. Takes lower case only; see [`Tables::find`].
     fn find(&self, authority: &str, zone: &str, nobody: &Nobody) -> Found {
@@ -140,8 +105,8 @@ impl Table {
             Host::Internal => return Found::Internal,
             Host::Server(server) => (self.servers.get(server), Found::NoServer),
             Host::Other(host) if host::may_be_custom(host, zone) => {
-                let place = match self.hosts.get(host) {
-                    Some(server) => self.servers.get(server),
+                let place = match self.snapshot.domain(host) {
+                    Some(bound) => self.servers.get(&bound.server),
                     None => {
                         nobody.held();
                         None
@@ -187,50 +152,6 @@ impl Route {
     pub fn used(&self, usage: &Usage) -> &Counts {
         let look = || usage.of(self.tenant.name(), &self.server);
         self.used.get_or_init(look)
-    }
-}
-
-impl Replica {
-    /// In flight through this proxy plus what the relay saw of others lately, per unit of weight,
-    /// scaled so that weights divide without loss of order.
-    pub fn load(&self, now_ms: u64) -> u64 {
-        let reported = self.reported.load(Ordering::Relaxed);
-        let (at, count) = (reported >> 24, reported & 0xff_ffff);
-        let count = if now_ms.saturating_sub(at) <= REPORT_MS {
-            count
-        } else {
-            0
-        };
-        (u64::from(self.gauge.in_flight()) + count) * 1_000 / u64::from(self.weight.max(1))
-    }
-
-    /// Takes the relay's word for how many exchanges the replica has in flight. Our own are counted
-    /// by the gauge, as they are now; what is kept is the others'.
-    pub fn report(&self, in_flight: u64, now_ms: u64) {
-        let others = in_flight.saturating_sub(u64::from(self.gauge.in_flight()));
-        self.reported
-            .store(now_ms << 24 | others.min(0xff_ffff), Ordering::Relaxed);
-    }
-
-    /// The egress pool by which it is reached; empty: by none.
-    pub fn pool(&self) -> &str {
-        self.egress.as_ref().map_or("", |source| source.pool())
-    }
-
-    /// No table has it any more: nothing is to be kept for it.
-    pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
-    }
-
-    /// It could not be reached: leave it alone for a moment.
-    pub fn eject(&self, now_ms: u64) {
-        self.ejected_until
-            .store(now_ms + EJECTION_MS, Ordering::Relaxed);
-    }
-
-    /// It is being left alone.
-    pub fn is_ejected(&self, now_ms: u64) -> bool {
-        self.ejected_until.load(Ordering::Relaxed) > now_ms
     }
 }
 
@@ -321,6 +242,7 @@ impl Tables {
         let before = self.current.load_full();
         let mut next = Table::clone(&before);
         next.loaded = true;
+        next.snapshot = Arc::clone(&applied.snapshot);
         next.callers.apply(applied);
         let mut edit = Edit::default();
         self.tenants.apply(applied);
@@ -329,16 +251,13 @@ impl Tables {
         } else {
             for server in &applied.servers {
                 let view = applied.snapshot.server(server);
+                if let (Some(old), Some(view)) = (before.snapshot.server(server), view)
+                    && view.is_routed_as(old)
+                {
+                    continue;
+                }
                 let view = view.map(|view| (&**view, &*applied.snapshot));
                 self.place(server, view, &mut next, &mut edit);
-            }
-            for host in &applied.hosts {
-                match applied.snapshot.domain(host) {
-                    Some(domain) => next
-                        .hosts
-                        .insert(Arc::clone(host), Arc::clone(&domain.server)),
-                    None => next.hosts.remove(host),
-                };
             }
         }
         let edited: Vec<_> = self.edited(applied, &before, &next);
@@ -350,10 +269,6 @@ impl Tables {
     }
 
     fn replace(&self, snapshot: &Snapshot, before: &Table, next: &mut Table, edit: &mut Edit) {
-        next.hosts = snapshot
-            .domains()
-            .map(|domain| (Arc::clone(&domain.host), Arc::clone(&domain.server)))
-            .collect();
         for server in before.servers.keys() {
             if snapshot.server(server).is_none() {
                 self.place(server, None, next, edit);
@@ -388,30 +303,32 @@ impl Tables {
         edit: &mut Edit,
     ) {
         let old = next.route(server);
-        let known: StdMap<&str, &Arc<Replica>> = old
+        let known: HashMap<&str, &Arc<Replica>> = old
             .iter()
             .flat_map(|route| route.ready.iter())
-            .map(|replica| (&*replica.id, replica))
+            .map(|replica| (&**replica.id(), replica))
             .collect();
         let route = view.and_then(|view| self.route(server, view, old.as_deref(), &known));
         let ready = route
             .as_ref()
             .map(|route| &*route.ready)
             .unwrap_or_default();
-        let stays: StdMap<&str, ()> = ready.iter().map(|replica| (&*replica.id, ())).collect();
+        let stays: HashSet<&str> = match known.is_empty() {
+            true => HashSet::new(),
+            false => ready.iter().map(|replica| &**replica.id()).collect(),
+        };
         edit.added.extend(
             ready
                 .iter()
-                .filter(|replica| !known.contains_key(&*replica.id))
+                .filter(|replica| !known.contains_key(&**replica.id()))
                 .cloned(),
         );
         for replica in known
             .values()
-            .filter(|replica| !stays.contains_key(&*replica.id))
+            .filter(|replica| !stays.contains(&**replica.id()))
         {
-            replica.gone.store(true, Ordering::Relaxed);
-            self.demand.remove_replica(&replica.id);
-            edit.removed.push(Arc::clone(&replica.id));
+            replica.leave();
+            edit.removed.push(Arc::clone(replica.id()));
         }
         match (route, next.servers.get(server)) {
             (Some(route), Some(place)) => place.store(Arc::new(route)),
@@ -431,7 +348,7 @@ impl Tables {
         server: &Arc<str>,
         (view, snapshot): (&ServerView, &Snapshot),
         old: Option<&Route>,
-        known: &StdMap<&str, &Arc<Replica>>,
+        known: &HashMap<&str, &Arc<Replica>>,
     ) -> Option<Route> {
         let spec = view.server.as_ref()?;
         let tenant = self.tenants.of(spec.tenant(), snapshot);
@@ -444,10 +361,10 @@ impl Tables {
                 let address = replica.address?;
                 let same = known
                     .get(&*replica.id)
-                    .filter(|known| known.address == address && known.pool() == &*replica.egress);
+                    .filter(|known| known.address() == address && known.pool() == &*replica.egress);
                 Some(match same {
                     Some(same) => Arc::clone(same),
-                    None => self.replica(server, &tenant, replica, address)?,
+                    None => self.replica(replica, address, &tenant)?,
                 })
             })
             .collect();
@@ -491,24 +408,13 @@ impl Tables {
 
     fn replica(
         &self,
-        server: &Arc<str>,
-        tenant: &Tenant,
-        replica: &fprs_config::Replica,
+        replica: &Arc<fprs_config::Replica>,
         address: SocketAddr,
+        tenant: &Tenant,
     ) -> Option<Arc<Replica>> {
-        Some(Arc::new(Replica {
-            id: Arc::clone(&replica.id),
-            // An id is a checked name; one that isn't a header value can't be routed to.
-            header: HeaderValue::from_str(&replica.id).ok()?,
-            address,
-            dials: Arc::clone(tenant.dials()),
-            egress: (!replica.egress.is_empty()).then(|| self.sources.of(&replica.egress)),
-            weight: replica.weight,
-            gauge: self.demand.replica(server, &replica.id),
-            reported: AtomicU64::new(0),
-            ejected_until: AtomicU64::new(0),
-            gone: AtomicBool::new(false),
-        }))
+        let egress = (!replica.egress.is_empty()).then(|| self.sources.of(&replica.egress));
+        let replica = Replica::new(replica, address, (tenant.dials(), egress), &self.demand)?;
+        Some(Arc::new(replica))
     }
 }
 

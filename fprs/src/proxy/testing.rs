@@ -48,7 +48,7 @@ impl World {
     /// Commits records and applies them.
     pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Edit {
         let revision = Revision(self.snapshot.revision().0 + 1);
-        let batch = Batch { revision, changes };
+        let batch = Batch::new(revision, changes);
         let applied = fprs_config::apply::apply(&self.snapshot, &batch);
         assert_eq!(applied.refused, []);
         self.snapshot = Arc::clone(&applied.snapshot);

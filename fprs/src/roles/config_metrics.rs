@@ -4,13 +4,34 @@
 use std::sync::Arc;
 
 use fprs_config::follow::{Status, StatusReport};
-use prometheus::Registry;
+use prometheus::{Histogram, HistogramOpts, Registry};
 
 use super::readings::{counter, gauge};
 use crate::failure::Failure;
 
 /// Its name, its help, and what it reads.
 type Metric<V> = (&'static str, &'static str, fn(&StatusReport) -> V);
+
+/// Seconds: from what one control process beside its followers takes to what an operator must see.
+const LAGS: [f64; 14] = [
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+];
+
+/// Registers how long after their commit changes come in force.
+///
+/// # Errors
+/// The registry has it already.
+pub(super) fn lag(registry: &Registry) -> Result<Histogram, Failure> {
+    let options = HistogramOpts::new(
+        "fprs_config_lag_seconds",
+        "From a commit to its being in force here, by the clocks of both.",
+    );
+    let lag = Histogram::with_opts(options.buckets(LAGS.to_vec())).map_err(Failure::new)?;
+    registry
+        .register(Box::new(lag.clone()))
+        .map_err(Failure::new)?;
+    Ok(lag)
+}
 
 /// Registers the metrics of one followed store.
 ///

@@ -101,6 +101,7 @@ fn show_followers(followers: &Followers) -> Value {
         json!({
             "name": follower.name,
             "admin": follower.admin.map(|admin| admin.to_string()),
+            "cell": follower.cell,
             "told_revision": follower.told.0,
             "watches_for_seconds": follower.watches_for.as_secs_f64(),
         })

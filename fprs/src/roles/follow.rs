@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fprs_config::follow::{Follower, Status};
 use fprs_config::last_good::LastGood;
@@ -50,6 +51,13 @@ impl Following {
         Arc::clone(&self.status)
     }
 
+    /// Runs by what is staged for that cell.
+    #[must_use]
+    pub fn in_cell(mut self, cell: Option<&str>) -> Self {
+        self.follower = self.follower.in_cell(cell.map(Arc::from));
+        self
+    }
+
     /// Adds one who sees every change.
     #[must_use]
     pub fn observe(mut self, observer: Observer) -> Self {
@@ -63,7 +71,9 @@ impl Following {
     /// The registry has a following already.
     pub fn start(self, registry: &Registry, parts: &mut Parts) -> Result<(), Failure> {
         config_metrics::register(registry, &self.status)?;
-        parts.run("the store's follower", self.follower.run());
+        let lag = config_metrics::lag(registry)?;
+        let hear = Box::new(move |after: Duration| lag.observe(after.as_secs_f64()));
+        parts.run("the store's follower", self.follower.lag(hear).run());
         Ok(())
     }
 }

@@ -50,6 +50,10 @@ pub struct Given {
     /// Where this worker's replicas run, as servers ask for it [default: local]
     #[arg(long, env = "FPRS_COMPUTE_REGION")]
     pub compute_region: Option<String>,
+    /// Where this proxy is, for records that are staged for some cells first [default: nowhere, which has
+    /// what is promoted]
+    #[arg(long, env = "FPRS_CELL")]
+    pub cell: Option<String>,
     /// Replicas this worker can run [default: 64]
     #[arg(long, env = "FPRS_CAPACITY")]
     pub capacity: Option<u32>,
@@ -182,6 +186,7 @@ impl Given {
             },
             admin_token: self.admin_token,
             compute_region: self.compute_region.or(file.compute_region),
+            cell: self.cell.or(file.cell),
             capacity: self.capacity.or(file.capacity),
             cores: self.cores.or(file.cores),
             drain_delay: self.drain_delay.or(file.drain_delay),

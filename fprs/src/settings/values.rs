@@ -46,23 +46,34 @@ pub(super) fn public_url(text: &str) -> Result<PublicUrl, Failure> {
     }
 }
 
+/// One DNS label.
+pub(super) fn cell(text: &str) -> Result<String, Failure> {
+    if !is_label(text) {
+        return Err(Failure::usage(format!(
+            "--cell `{text}` is no name: lower-case letters, digits and inner hyphens"
+        )));
+    }
+    Ok(text.to_owned())
+}
+
 /// A DNS suffix: labels of letters, digits and hyphens.
 pub(super) fn zone(text: &str) -> Result<String, Failure> {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
-    if text.len() <= 189 && text.split('.').all(label) {
+    if text.len() <= 189 && text.split('.').all(is_label) {
         return Ok(text.to_owned());
     }
     Err(Failure::usage(format!(
         "`--zone {text}`: not a DNS suffix like us-west.region.example, in lower case and without a \
          dot at the ends"
     )))
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 pub(super) fn networks(name: &str, texts: &[String]) -> Result<Vec<IpNet>, Failure> {

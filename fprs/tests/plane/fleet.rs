@@ -52,6 +52,15 @@ impl Fleet {
         fleet
     }
 
+    /// One more proxy, in that cell.
+    pub(crate) async fn proxy_in(&mut self, cell: &str) {
+        let number = self.proxies.len();
+        let admin = self.control.address("admin");
+        let env = [("FPRS_ADMIN_TOKEN", TOKEN), ("FPRS_CELL", cell)];
+        let proxy = follower_with(&self.dir, "proxy", number, admin, &env).await;
+        self.proxies.push(proxy);
+    }
+
     /// Starts control again where it was.
     pub(crate) async fn restart_control(&mut self) {
         let address = self.control.address("admin").to_string();
@@ -167,6 +176,16 @@ async fn control(dir: &TempDir, admin: &str) -> Role {
 }
 
 async fn follower(dir: &TempDir, role: &str, number: usize, admin: SocketAddr) -> Role {
+    follower_with(dir, role, number, admin, &[("FPRS_ADMIN_TOKEN", TOKEN)]).await
+}
+
+async fn follower_with(
+    dir: &TempDir,
+    role: &str,
+    number: usize,
+    admin: SocketAddr,
+    env: &[(&str, &str)],
+) -> Role {
     let data = data(dir, role, number);
     let data = data.to_str().unwrap();
     let admin = admin.to_string();
@@ -174,7 +193,7 @@ async fn follower(dir: &TempDir, role: &str, number: usize, admin: SocketAddr) -
     if role == "proxy" {
         args.extend(["--listen", "127.0.0.1:0"]);
     }
-    Role::start(FPRS, role, args, &[("FPRS_ADMIN_TOKEN", TOKEN)]).await
+    Role::start(FPRS, role, args, env).await
 }
 
 fn data(dir: &TempDir, role: &str, number: usize) -> PathBuf {

@@ -12,6 +12,7 @@
 mod adjusting;
 mod asking;
 mod billing;
+mod cells;
 mod counting;
 mod deploying;
 mod ending;

@@ -180,7 +180,7 @@ fn start(
 }
 
 /// Waits until a role says that it serves: a proxy listens before it has its first table.
-pub(super) fn wait_until_ready(admin: SocketAddr) -> Result<()> {
+pub(crate) fn wait_until_ready(admin: SocketAddr) -> Result<()> {
     let is_ready = || -> Result<bool> {
         let mut stream = TcpStream::connect(admin)?;
         stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;

@@ -7,7 +7,7 @@ use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_va
 
 use super::*;
 use crate::record::Record;
-use crate::testing::{egress_pool, issuer, mirror, tenant, token};
+use crate::testing::{egress_pool, issuer, mirror, rollout, tenant, token};
 
 /// One field as it is encoded.
 #[derive(Clone)]
@@ -123,6 +123,7 @@ fn good() -> Vec<Record> {
         issuer("poisoned"),
         mirror("poisoned", "beside"),
         egress_pool("poisoned"),
+        Record::Rollout(rollout("server/poisoned", &["eu"])),
     ]
 }
 

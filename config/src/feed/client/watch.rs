@@ -16,9 +16,10 @@ use crate::limits;
 use crate::store::{Batch, Watch, WatchEvent};
 
 /// Every commit after `from`.
-pub(super) fn watch(link: Arc<Link>, from: Revision) -> Watch {
+pub(super) fn watch(link: Arc<Link>, cell: Arc<str>, from: Revision) -> Watch {
     let follower = Follower {
         link,
+        cell,
         position: from,
         events: None,
         backoff: Backoff::default(),
@@ -36,6 +37,7 @@ pub(super) fn watch(link: Arc<Link>, from: Revision) -> Watch {
 
 struct Follower {
     link: Arc<Link>,
+    cell: Arc<str>,
     /// Everything up to here was told.
     position: Revision,
     events: Option<Streaming<wire::WatchEvent>>,
@@ -76,6 +78,7 @@ impl Follower {
             from: self.position.0,
             follower: self.link.follower().to_owned(),
             admin: self.link.admin(),
+            cell: self.cell.to_string(),
         };
         match timeout(limits::FEED_SILENCE, client.watch(request)).await {
             Ok(Ok(reply)) => Some(reply.into_inner()),

@@ -25,6 +25,8 @@ pub struct FollowerReport {
     pub name: String,
     /// Where it answers for itself, if it says so.
     pub admin: Option<SocketAddr>,
+    /// Where it says it is; empty: nowhere.
+    pub cell: String,
     /// Everything up to there was handed to its connection.
     pub told: Revision,
     /// How long its watch has lasted.
@@ -35,6 +37,7 @@ pub struct FollowerReport {
 struct Watching {
     name: String,
     admin: Option<SocketAddr>,
+    cell: String,
     told: Arc<AtomicU64>,
     since: Instant,
 }
@@ -56,6 +59,7 @@ impl Followers {
             .map(|watching| FollowerReport {
                 name: watching.name.clone(),
                 admin: watching.admin,
+                cell: watching.cell.clone(),
                 told: Revision(watching.told.load(Ordering::Relaxed)),
                 watches_for: watching.since.elapsed(),
             })
@@ -68,6 +72,7 @@ impl Followers {
         self: &Arc<Self>,
         name: String,
         admin: Option<SocketAddr>,
+        cell: String,
         from: Revision,
     ) -> Place {
         let number = self.entered.fetch_add(1, Ordering::Relaxed);
@@ -75,6 +80,7 @@ impl Followers {
         let watching = Watching {
             name,
             admin,
+            cell,
             told: Arc::clone(&told),
             since: Instant::now(),
         };

@@ -499,3 +499,31 @@ async fn what_crashed_two_processes_is_not_taken_by_the_third_which_starts_from_
     assert_eq!(report.source, Source::LastGood);
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn how_long_after_its_commit_a_change_came_in_force_is_told() {
+    let store = Arc::new(Scripted::default());
+    store.snapshot_of(&[batch(1, vec![server("a").change()])]);
+    let feed = store.watch_to_feed();
+    let lags = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&lags);
+    let mut running = Running::start(&store, |follower| {
+        follower.lag(Box::new(move |lag| hear.lock().unwrap().push(lag)))
+    });
+    running.reached(1).await;
+    let second_ago = clock::unix_us() - 1_000_000;
+    for (revision, committed_unix_us) in [(2, second_ago), (3, 0), (4, u64::MAX)] {
+        let commit = Batch {
+            committed_unix_us,
+            ..batch(revision, vec![server("a").change()])
+        };
+        feed.send(tell(commit)).await.unwrap();
+    }
+    running.reached(4).await;
+    running.report(|report| report.batches == 3).await;
+    let lags = lags.lock().unwrap().clone();
+    assert_eq!(lags.len(), 2, "of a commit without a time nothing is told");
+    assert!(lags[0] >= Duration::from_secs(1) && lags[0] < Duration::from_secs(60));
+    assert_eq!(lags[1], Duration::ZERO, "a clock that is ahead");
+    running.stop().await;
+}

@@ -22,7 +22,7 @@ pub async fn commits_are_told_in_order_and_whole(subject: &Subject) {
             changes.push(delete(&format!("k{}", n - 1)));
         }
         let revision = subject.write(changes.clone()).await;
-        committed.push(Batch { revision, changes });
+        committed.push(Batch::new(revision, changes));
     }
     let end = committed.last().expect("twenty commits").revision;
     assert_eq!(until(&mut live, end).await, committed);
@@ -159,7 +159,7 @@ async fn write_concurrently(subject: &Subject, writers: usize, each: usize) -> V
                     .commit(changes.clone(), Vec::new())
                     .await
                     .expect("an unconditional commit happens");
-                committed.push(Batch { revision, changes });
+                committed.push(Batch::new(revision, changes));
             }
             committed
         }

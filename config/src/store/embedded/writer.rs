@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::clock;
 use crate::key::Revision;
 use crate::limits;
 use crate::store::state::State;
@@ -68,7 +69,7 @@ fn write(
     let mut batches = Vec::with_capacity(group.len());
     let mut answers = Vec::with_capacity(group.len());
     for request in group {
-        let outcome = state.commit(request.writes, &request.expectations);
+        let outcome = state.commit(request.writes, &request.expectations, clock::unix_us());
         let outcome = outcome.map(|batch| {
             batches.extend(batch);
             state.revision()

@@ -16,6 +16,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::EtcdError;
 use super::address::Etcd;
+use crate::clock;
 use crate::key::{Key, Revision};
 use crate::limits;
 use crate::store::head::{self, Commit};
@@ -164,12 +165,11 @@ impl Client {
         commits
             .into_iter()
             .map(|(revision, (head, changes))| {
-                let changes = match head {
-                    Some(head) => as_committed(head, changes)?,
+                match head {
+                    Some(head) => as_committed(revision, head, changes),
                     // Somebody else's: in the order of etcd.
-                    None => changes,
-                };
-                Ok(Batch { revision, changes })
+                    None => Ok(Batch::new(revision, changes)),
+                }
             })
             .collect()
     }
@@ -238,7 +238,7 @@ impl Client {
             return vec![range(self.head().into())];
         }
         // The revision is etcd's, and not known yet.
-        let head = head::encode(&[Commit::of(Revision(0), writes)]);
+        let head = head::encode(&[Commit::of(Revision(0), clock::unix_us(), writes)]);
         let head = Request::RequestPut(wire::PutRequest {
             key: self.head().into(),
             value: head,
@@ -314,13 +314,15 @@ impl Client {
 }
 
 /// Changes in the order of the commit, with the deletes that deleted nothing.
-fn as_committed(head: Bytes, changes: Vec<Change>) -> Result<Vec<Change>, String> {
+fn as_committed(revision: Revision, head: Bytes, changes: Vec<Change>) -> Result<Batch, String> {
     let mut rows: BTreeMap<Key, Option<Bytes>> = changes
         .into_iter()
         .map(|change| (change.key, change.value))
         .collect();
     let commits = head::decode(head)?;
-    commits
+    let stamps = commits.iter().map(|commit| commit.committed_unix_us);
+    let committed_unix_us = stamps.max().unwrap_or_default();
+    let changes = commits
         .into_iter()
         .flat_map(|commit| commit.writes)
         .map(|(key, deleted)| match rows.remove(&key) {
@@ -328,7 +330,12 @@ fn as_committed(head: Bytes, changes: Vec<Change>) -> Result<Vec<Change>, String
             None if deleted => Ok(Change::delete(key)),
             None => Err(format!("{key} is missing in what its commit tells")),
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    Ok(Batch {
+        revision,
+        committed_unix_us,
+        changes,
+    })
 }
 
 fn conflicts(expectations: &[Expectation], responses: &[wire::ResponseOp]) -> Vec<Key> {

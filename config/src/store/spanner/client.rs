@@ -29,6 +29,7 @@ use tokio::time::timeout;
 use super::address::Spanner;
 use super::decode::{self, Record};
 use super::partitions::Start;
+use crate::clock;
 use crate::key::{Key, Revision};
 use crate::limits;
 use crate::store::head::{self, Commit};
@@ -331,7 +332,7 @@ async fn decide(
     }
     let next = head.saturating_add(1);
     let revision = Revision(next.unsigned_abs());
-    let commits = head::encode(&[Commit::of(revision, &writes)]);
+    let commits = head::encode(&[Commit::of(revision, clock::unix_us(), &writes)]);
     let head = Mutation::new_insert_or_update_builder(HEADS)
         .set("id")
         .to(HEAD_ID)

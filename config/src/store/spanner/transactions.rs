@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use crate::clock;
 use crate::key::{Key, Revision};
 use crate::limits;
 use crate::store::{Batch, Change, head};
@@ -176,6 +177,7 @@ impl Transactions {
                 .collect::<Result<_, _>>()?;
             let batch = Batch {
                 revision: commit.revision,
+                committed_unix_us: clock::unix_us_of(pending.commit),
                 changes,
             };
             let whole = Whole {

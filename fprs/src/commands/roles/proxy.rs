@@ -65,7 +65,9 @@ async fn serve(
     let mut proxy = Proxying::start_with(settings, &budget, counts, &process.registry)?;
     let store = process.feed(settings, Role::Proxy)?;
     let last_good = Some(process.dir.last_good(Role::Proxy.name()));
-    let following = Following::new(store, last_good).observe(proxy.observer());
+    let following = Following::new(store, last_good)
+        .in_cell(settings.cell.as_deref())
+        .observe(proxy.observer());
     let (view, status) = (following.view(), following.status());
     let loaded = following.view();
     following.start(&process.registry, &mut process.parts)?;

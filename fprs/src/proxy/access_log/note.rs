@@ -138,7 +138,7 @@ impl Note {
             noted.chosen_us = Some(clock::now_us());
         }
         if let Some(span) = &mut self.span {
-            span.part_of("connect", Some(&replica.id));
+            span.part_of("connect", Some(replica.id()));
         }
     }
 
@@ -175,12 +175,12 @@ impl Note {
     /// It is sent to that replica.
     pub(in crate::proxy) fn offered(&mut self, replica: &Replica) {
         if let Some((_, noted)) = &mut self.line {
-            noted.replica = Some(Arc::clone(&replica.id));
+            noted.replica = Some(Arc::clone(replica.id()));
             noted.connected_us = Some(clock::now_us());
             noted.offers += 1;
         }
         if let Some(span) = &mut self.span {
-            span.part_of("first byte", Some(&replica.id));
+            span.part_of("first byte", Some(replica.id()));
         }
     }
 

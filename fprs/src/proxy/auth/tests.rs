@@ -51,7 +51,7 @@ impl World {
 
     fn commit(&mut self, changes: Vec<Change>) {
         let revision = Revision(self.snapshot.revision().0 + 1);
-        let applied = apply(&self.snapshot, &Batch { revision, changes });
+        let applied = apply(&self.snapshot, &Batch::new(revision, changes));
         assert_eq!(applied.refused, []);
         self.view.apply(&applied);
         self.snapshot = applied.snapshot;

@@ -65,7 +65,7 @@ pub(super) struct Offers {
 impl Offers {
     /// The replica didn't take the request.
     pub(super) fn refused(&mut self, replica: &Replica, reason: Reason) {
-        self.tried.push(Arc::clone(&replica.id));
+        self.tried.push(Arc::clone(replica.id()));
         self.last = Some(reason);
     }
 
@@ -104,7 +104,7 @@ impl Carrier {
                 break;
             };
             // Counted before anything is awaited, so that those who choose meanwhile see it.
-            let counted = replica.gauge.begin_at(now_us);
+            let counted = replica.begin_at(now_us);
             note.chosen(&replica);
             let peer = self.peers.get(&replica);
             let slot = match peer.room() {

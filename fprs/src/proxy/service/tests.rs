@@ -188,7 +188,7 @@ impl Scene {
     async fn settled(self) {
         let route = self.tables.load().route("s").unwrap();
         eventually("nothing in flight", Duration::from_secs(5), || {
-            let in_flight = |replica: &Arc<Replica>| replica.gauge.in_flight();
+            let in_flight = |replica: &Arc<Replica>| replica.in_flight();
             route.ready.iter().map(in_flight).sum::<u32>() == 0
         })
         .await;

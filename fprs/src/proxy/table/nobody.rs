@@ -11,13 +11,15 @@ use fprs_autoscaler_client::Demand;
 use fprs_config::Auth;
 use fprs_forward::Owner;
 
-use super::{Map, Route};
+use fprs_config::Names;
+
+use super::Route;
 use crate::proxy::admit::Tenant;
 
 /// A map of the table's kind with one route in it.
 #[derive(Debug)]
 pub(super) struct Nobody {
-    routes: Map<Arc<ArcSwap<Route>>>,
+    routes: Names<Arc<ArcSwap<Route>>>,
 }
 
 /// The one name in the map, and one that isn't; neither is a server's.
@@ -26,7 +28,7 @@ const MISSED: &str = "-gone";
 
 impl Default for Nobody {
     fn default() -> Self {
-        let mut routes = Map::default();
+        let mut routes = Names::default();
         routes.insert(HELD.into(), Arc::new(ArcSwap::from_pointee(route())));
         Self { routes }
     }

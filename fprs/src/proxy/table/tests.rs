@@ -85,15 +85,18 @@ fn a_replica_is_the_same_through_every_edit_around_it_until_it_goes() {
     let mut world = World::new();
     world.commit(vec![server("s"), replica("r1", "s", ReplicaState::Ready)]);
     let before = ready(&world, "s");
-    let in_flight = before[0].gauge.begin();
+    let in_flight = before[0].begin();
     world.commit(vec![
         server("s"),
         domain("x.example", "s"),
         replica("r2", "s", ReplicaState::Ready),
     ]);
     let after = ready(&world, "s");
-    let same = after.iter().find(|replica| &*replica.id == "r1").unwrap();
-    assert!(Arc::ptr_eq(same, &before[0]) && same.gauge.in_flight() == 1);
+    let same = after
+        .iter()
+        .find(|replica| &**replica.id() == "r1")
+        .unwrap();
+    assert!(Arc::ptr_eq(same, &before[0]) && same.in_flight() == 1);
     let edit = world.commit(vec![replica("r1", "s", ReplicaState::Draining)]);
     assert_eq!(edit.removed, vec![Arc::from("r1")]);
     assert!(before[0].is_gone());
@@ -130,7 +133,7 @@ fn our_own_exchanges_are_not_counted_again_where_the_relay_reports_them() {
     let mut world = World::new();
     world.commit(vec![server("a"), replica("r1", "a", ReplicaState::Ready)]);
     let replica = &ready(&world, "a")[0];
-    let ours: Vec<_> = (0..3).map(|_| replica.gauge.begin()).collect();
+    let ours: Vec<_> = (0..3).map(|_| replica.begin()).collect();
     replica.report(5, 10_000);
     assert_eq!(replica.load(10_000), 5_000);
     drop(ours);

@@ -26,7 +26,7 @@ fn put(name: &str, value: u64) -> Change {
 /// The records of a commit, each as a partition would tell it: one for the head, one for each row
 /// that there was something to tell of.
 fn records(revision: u64, writes: &[Change], silent: &[&str]) -> Vec<DataChange> {
-    let head = head::encode(&[Commit::of(Revision(revision), writes)]);
+    let head = head::encode(&[Commit::of(Revision(revision), 1, writes)]);
     let rows = writes.iter().filter_map(|change| match &change.value {
         Some(value) => Some(RowChange::Put(change.key.clone(), value.clone())),
         None if silent.contains(&&*change.key.name) => None,
@@ -54,7 +54,10 @@ fn take_all(
             transactions
                 .take(record)?
                 .into_iter()
-                .map(|(_, batch)| batch),
+                .map(|(commit, batch)| {
+                    assert_eq!(batch.committed_unix_us, clock::unix_us_of(commit));
+                    Batch::new(batch.revision, batch.changes)
+                }),
         );
     }
     Ok(told)
@@ -142,9 +145,9 @@ proptest! {
         sizes in prop::collection::vec(0_usize..5, 1..12),
         order in prop::collection::vec(any::<prop::sample::Index>(), 0..120),
     ) {
-        let commits: Vec<Batch> = (1..).zip(&sizes).map(|(revision, size)| Batch {
-            revision: Revision(revision),
-            changes: (0..*size).map(|n| put(&format!("k{n}"), revision)).collect(),
+        let commits: Vec<Batch> = (1..).zip(&sizes).map(|(revision, size)| {
+            let changes = (0..*size).map(|n| put(&format!("k{n}"), revision)).collect();
+            Batch::new(Revision(revision), changes)
         }).collect();
         let mut parts: Vec<DataChange> = commits
             .iter()
