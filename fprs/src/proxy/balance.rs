@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn the_least_loaded_of_a_few_is_chosen() {
         let replicas = replicas(4);
-        let busy: Vec<_> = [0, 0, 1, 3].map(|place| replicas[place].begin()).into();
+        let busy: Vec<_> = [0, 0, 1, 3].map(|place| replicas[place].begin_at(0)).into();
         for random in 0..100 {
             let chosen = choose(&replicas, &[], 0, random).unwrap();
             assert!(Arc::ptr_eq(chosen, &replicas[2]), "the only idle one");
@@ -122,7 +122,7 @@ mod tests {
             .map(|_| {
                 choose(&replicas, &[], 0, fastrand::u64(..))
                     .unwrap()
-                    .begin()
+                    .begin_at(0)
             })
             .collect();
         let most = replicas

@@ -85,7 +85,7 @@ fn a_replica_is_the_same_through_every_edit_around_it_until_it_goes() {
     let mut world = World::new();
     world.commit(vec![server("s"), replica("r1", "s", ReplicaState::Ready)]);
     let before = ready(&world, "s");
-    let in_flight = before[0].begin();
+    let in_flight = before[0].begin_at(0);
     world.commit(vec![
         server("s"),
         domain("x.example", "s"),
@@ -133,7 +133,7 @@ fn our_own_exchanges_are_not_counted_again_where_the_relay_reports_them() {
     let mut world = World::new();
     world.commit(vec![server("a"), replica("r1", "a", ReplicaState::Ready)]);
     let replica = &ready(&world, "a")[0];
-    let ours: Vec<_> = (0..3).map(|_| replica.begin()).collect();
+    let ours: Vec<_> = (0..3).map(|_| replica.begin_at(0)).collect();
     replica.report(5, 10_000);
     assert_eq!(replica.load(10_000), 5_000);
     drop(ours);
