@@ -11,7 +11,7 @@ COPY . .
 # What `fprs --version` says: a build context has no .git.
 ARG FPRS_COMMIT=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    FPRS_COMMIT="$FPRS_COMMIT" cargo build --release --locked -p fprs --features stores \
+    FPRS_COMMIT="$FPRS_COMMIT" cargo build --release --locked -p fprs --features stores,kubernetes \
     && cp target/release/fprs /fprs
 
 # Has glibc, certificates and the user 65532, and nothing else.

@@ -27,8 +27,8 @@ pub use last_good::LastGood;
 pub use manifest::{Manifest, ScalingChange};
 pub use record::{
     Algorithm, Auth, Capture, Compare, Cors, DEFAULT_TENANT, Domain, Issuer, Jwk, Jwks, Lease,
-    Limits, Millis, Mirror, MirrorKey, PublicKey, Record, Refusal, Replica, ReplicaState, Scaling,
-    SecretHash, Server, Tenant, Token, TokenRole, Version, WebSocketAuth, Worker,
+    Limits, MadeFor, Millis, Mirror, MirrorKey, PublicKey, Record, Refusal, Replica, ReplicaState,
+    Scaling, SecretHash, Server, Tenant, Token, TokenRole, Version, WebSocketAuth, Worker,
 };
 pub use snapshot::{Held, ServerView, Snapshot};
 #[cfg(feature = "etcd")]

@@ -91,6 +91,7 @@ pub fn worker(id: &str) -> Worker {
         capacity: 100,
         epoch: 1,
         draining: false,
+        made_for: None,
     }
 }
 

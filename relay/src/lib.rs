@@ -15,4 +15,4 @@ mod supervisor;
 mod told;
 
 pub use relay::{Relay, RelayError};
-pub use settings::RelaySettings;
+pub use settings::{Pod, RelaySettings};

@@ -91,11 +91,13 @@ impl Relay {
             capacity: settings.capacity,
             epoch: epoch(),
             draining: false,
+            made_for: settings.pod.as_ref().map(|pod| pod.made_for.clone()),
         };
         let site = Worksite {
             ports: Ports::default(),
             notes,
             kill_after: settings.kill_after,
+            beside: settings.pod.map(|pod| pod.program),
         };
         let metrics = Metrics::new(registry)?;
         let table = Arc::new(ReplicaTable::new());

@@ -1,6 +1,7 @@
 //! PURE. A machine that runs replicas.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use fprs_proto::record as wire;
 
@@ -22,6 +23,18 @@ pub struct Worker {
     pub epoch: u64,
     /// It takes no more replicas; those it has are replaced elsewhere. Its relay never says so.
     pub draining: bool,
+    /// It is a pod: it runs one replica of that version in its life, and nothing else. `None`: it
+    /// runs commands, of any server.
+    pub made_for: Option<MadeFor>,
+}
+
+/// What a pod was made to run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MadeFor {
+    /// The server.
+    pub server: Arc<str>,
+    /// Which version of its program.
+    pub generation: u64,
 }
 
 impl Worker {
@@ -38,6 +51,13 @@ impl Worker {
                 ),
             ));
         }
+        if let Some(made_for) = &self.made_for {
+            check::label("made_for_server", &made_for.server)?;
+            if made_for.generation == 0 {
+                let problem = "is 0: deploys count from 1";
+                return Err(Invalid::new("made_for_generation", problem));
+            }
+        }
         Ok(())
     }
 
@@ -50,14 +70,16 @@ impl Worker {
             capacity,
             epoch,
             draining: _,
+            made_for,
         } = self;
-        (id, address, compute_region, capacity, epoch)
+        (id, address, compute_region, capacity, epoch, made_for)
             == (
                 &offer.id,
                 &offer.address,
                 &offer.compute_region,
                 &offer.capacity,
                 &offer.epoch,
+                &offer.made_for,
             )
     }
 
@@ -76,6 +98,10 @@ impl Worker {
             capacity: wire.capacity,
             epoch: wire.epoch,
             draining: wire.draining,
+            made_for: (!wire.made_for_server.is_empty()).then(|| MadeFor {
+                server: wire.made_for_server.into(),
+                generation: wire.made_for_generation,
+            }),
         };
         worker.check()?;
         Ok(worker)
@@ -90,6 +116,15 @@ impl Worker {
             capacity: self.capacity,
             epoch: self.epoch,
             draining: self.draining,
+            made_for_server: self
+                .made_for
+                .as_ref()
+                .map(|made_for| made_for.server.to_string())
+                .unwrap_or_default(),
+            made_for_generation: self
+                .made_for
+                .as_ref()
+                .map_or(0, |made_for| made_for.generation),
         }
     }
 }

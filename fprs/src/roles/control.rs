@@ -73,6 +73,11 @@ impl Controlling {
         Ok(Self { control, store })
     }
 
+    /// What it keeps its records in.
+    pub fn store(&self) -> SharedStore {
+        Arc::clone(&self.store)
+    }
+
     /// The admin port's routes: what the process has of its own, the control API and the feed, and
     /// who follows it.
     pub fn routes(&self, mut admin: Admin) -> Router {

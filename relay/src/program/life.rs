@@ -51,6 +51,9 @@ impl Life {
     /// Lives it to its end.
     pub(crate) async fn live(mut self, witness: &impl Witness) -> End {
         let started = Instant::now();
+        if let Some(program) = self.site.beside {
+            return self.beside(program, witness, started).await;
+        }
         let mut attempt = 1;
         loop {
             let launched = Program::launch(&self.version, &self.site, &self.output).await;
@@ -107,15 +110,23 @@ impl Life {
         self.replica.close();
         tokio::select! {
             biased;
+            () = self.drain(witness) => {}
+            _ = program.exited() => {}
+        }
+        stop(program).await
+    }
+
+    /// Waits for the last exchange, for as long as that may take.
+    pub(super) async fn drain(&self, witness: &impl Witness) {
+        tokio::select! {
+            biased;
             () = self.replica.idle() => witness.drained(),
             () = sleep(self.version.exit_grace) => tracing::info!(
                 replica = %self.replica.id(),
                 in_flight = self.replica.in_flight(),
                 "exit grace is over, stopping with exchanges in flight"
             ),
-            _ = program.exited() => {}
         }
-        stop(program).await
     }
 
     fn last(&self) -> Vec<Arc<str>> {
