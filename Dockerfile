@@ -13,7 +13,7 @@ COPY . .
 # What `fprs --version` says: a build context has no .git.
 ARG FPRS_COMMIT=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    FPRS_COMMIT="$FPRS_COMMIT" cargo build --release --locked -p fprs --features stores,s3 \
+    FPRS_COMMIT="$FPRS_COMMIT" cargo build --release --locked -p fprs --features stores,s3,kubernetes \
     && cp target/release/fprs /fprs
 
 FROM docker.io/library/debian:bookworm-slim AS egress

@@ -27,6 +27,10 @@ const ACKNOWLEDGE_LIMIT_MS: Millis = 5_000;
 /// New replicas that control found no place for in this long wait for an old one to make room.
 const SURGE_PATIENCE_MS: Millis = 10_000;
 
+/// The same where each needs a pod of its own: a node may have to come, and an image be pulled, before
+/// there is a place.
+const POD_PATIENCE_MS: Millis = 180_000;
+
 /// Everything a plan is made of.
 pub struct Situation<'a> {
     /// The server and its replicas.
@@ -122,7 +126,7 @@ fn scale(situation: &Situation<'_>, server: &Server, backoff: &Backoff, steps: &
     }
     steps.give_up(target.shrink(wanted));
 
-    let crowded = crowded(situation, target);
+    let crowded = crowded(situation, server, target);
     let gives_way = crowded && gives_way(situation, &generations);
     let mut rest = wanted.saturating_sub(target.ready());
     if let Some(generation) = fallback(server) {
@@ -144,10 +148,15 @@ fn scale(situation: &Situation<'_>, server: &Server, backoff: &Backoff, steps: &
 }
 
 /// New replicas have been waiting for a place: every worker is full.
-fn crowded(situation: &Situation<'_>, target: &Pool<'_>) -> bool {
-    target.requested().any(|replica| {
-        situation.now_unix_ms.saturating_sub(replica.since_unix_ms) >= SURGE_PATIENCE_MS
-    })
+fn crowded(situation: &Situation<'_>, server: &Server, target: &Pool<'_>) -> bool {
+    let patience = match server.target.image.as_str() {
+        "" => SURGE_PATIENCE_MS,
+        _ => POD_PATIENCE_MS,
+    };
+    let waited = |replica: &Replica| situation.now_unix_ms.saturating_sub(replica.since_unix_ms);
+    target
+        .requested()
+        .any(|replica| waited(replica) >= patience)
 }
 
 /// Whether a ready replica of an older generation makes room for a new one: one at a time, and never

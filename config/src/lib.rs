@@ -37,9 +37,9 @@ pub use manifest::{Manifest, ScalingChange};
 pub use names::Names;
 pub use record::{
     Algorithm, Auth, Capture, Compare, Cors, DEFAULT_TENANT, Domain, EgressGateway, EgressPolicy,
-    EgressPool, EgressProvider, Issuer, Jwk, Jwks, Lease, Limits, Millis, Mirror, MirrorKey,
-    PublicKey, Record, Refusal, Replica, ReplicaState, Rollout, Scaling, SecretHash, Server,
-    Tenant, Token, TokenRole, Version, WebSocketAuth, Worker,
+    EgressPool, EgressProvider, Issuer, Jwk, Jwks, Lease, Limits, MadeFor, Millis, Mirror,
+    MirrorKey, PublicKey, Record, Refusal, Replica, ReplicaState, Rollout, Scaling, SecretHash,
+    Server, Tenant, Token, TokenRole, Version, WebSocketAuth, Worker,
 };
 pub use secret::Secret;
 pub use snapshot::{Bound, Held, ServerView, Snapshot};

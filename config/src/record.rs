@@ -32,7 +32,7 @@ pub use server::{Auth, DEFAULT_TENANT, Server, WebSocketAuth};
 pub use tenant::{Limits, Tenant};
 pub use token::{SecretHash, Token, TokenRole};
 pub use version::Version;
-pub use worker::Worker;
+pub use worker::{MadeFor, Worker};
 
 use std::time::Duration;
 

@@ -93,6 +93,7 @@ pub fn worker(id: &str) -> Worker {
         epoch: 1,
         draining: false,
         egress: String::new(),
+        made_for: None,
     }
 }
 

@@ -51,16 +51,16 @@ impl DeployError {
     }
 }
 
-/// What deploying that manifest writes.
+/// What deploying that manifest writes, on a plane of that zone that runs images or doesn't.
 pub(crate) fn deploy(
     snapshot: &Snapshot,
-    zone: &str,
+    (zone, images): (&str, bool),
     manifest: &Manifest,
     unix_ms: u64,
 ) -> Result<Group, DeployError> {
     let view = snapshot.server(manifest.name()).map(AsRef::as_ref);
     let server = manifest.server_in(view, unix_ms);
-    check(snapshot, zone, manifest, &server)?;
+    check(snapshot, (zone, images), manifest, &server)?;
     let mut group = Group::default();
     let domains = manifest.domains();
     for domain in &domains {
@@ -106,7 +106,7 @@ pub(crate) fn delete(snapshot: &Snapshot, name: &str) -> Option<Group> {
 
 fn check(
     snapshot: &Snapshot,
-    zone: &str,
+    (zone, images): (&str, bool),
     manifest: &Manifest,
     server: &fprs_config::Server,
 ) -> Result<(), DeployError> {
@@ -115,10 +115,10 @@ fn check(
     if host.len() > limits::HOST_BYTES {
         return Err(DeployError::TooLong(host));
     }
-    if !server.target.image.is_empty() {
+    if !images && !server.target.image.is_empty() {
         return Err(DeployError::Missing {
             field: "image",
-            what: "an executor for container images".to_owned(),
+            what: "an executor for container images (`fprs control --kubernetes`)".to_owned(),
         });
     }
     let pool = snapshot.egress_pool(&server.egress);

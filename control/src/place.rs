@@ -1,13 +1,15 @@
 //! PURE. Which worker a replica goes to: one of its region with room, first where fewest of its
 //! siblings are, then where the smallest share of the room is taken, then by name. So a server's
 //! replicas spread, workers of unequal size fill evenly, and the same input gives the same answer.
+//! A version with an image goes to a pod that was made for it, and to nothing else; a command never
+//! goes to a pod.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use fprs_config::{ReplicaState, Snapshot};
+use fprs_config::{MadeFor, ReplicaState, Snapshot};
 
 use crate::fleet::Fleet;
 
@@ -23,6 +25,7 @@ pub(crate) struct Seats {
 struct Seat {
     region: String,
     capacity: u32,
+    made_for: Option<MadeFor>,
     replicas: BTreeSet<Arc<str>>,
     siblings: BTreeMap<Arc<str>, u32>,
 }
@@ -40,6 +43,11 @@ pub(crate) enum NoRoom {
         /// The compute region asked for.
         region: String,
     },
+    /// No pod of the version is ready to run it yet.
+    NoPod {
+        /// The compute region asked for.
+        region: String,
+    },
 }
 
 impl Seats {
@@ -50,7 +58,8 @@ impl Seats {
             let Some(offer) = member.takes_replicas(snapshot.worker(id)) else {
                 continue;
             };
-            seats.add(id, &offer.compute_region, offer.capacity);
+            let made_for = offer.made_for.clone();
+            seats.add(id, &offer.compute_region, offer.capacity, made_for);
             for (replica, running) in &member.running {
                 if running.phase.is_live() {
                     let server = snapshot.replica(replica).map(|replica| &replica.server);
@@ -68,10 +77,11 @@ impl Seats {
     }
 
     /// Adds an empty worker.
-    fn add(&mut self, worker: &Arc<str>, region: &str, capacity: u32) {
+    fn add(&mut self, worker: &Arc<str>, region: &str, capacity: u32, made_for: Option<MadeFor>) {
         let seat = Seat {
             region: region.to_owned(),
             capacity,
+            made_for,
             replicas: BTreeSet::new(),
             siblings: BTreeMap::new(),
         };
@@ -90,7 +100,8 @@ impl Seats {
         }
     }
 
-    /// The worker for one more replica of that server, with its seat taken.
+    /// The worker for one more replica of that server, with its seat taken; `pod`: only one that was
+    /// made for that.
     ///
     /// # Errors
     /// When no worker of the region takes replicas, or all of them are full.
@@ -99,15 +110,18 @@ impl Seats {
         replica: &Arc<str>,
         server: &Arc<str>,
         region: &str,
+        pod: Option<&MadeFor>,
     ) -> Result<Arc<str>, NoRoom> {
         let mut of_region = self
             .workers
             .iter()
-            .filter(|(_, seat)| seat.region == region)
+            .filter(|(_, seat)| seat.region == region && seat.made_for.as_ref() == pod)
             .peekable();
+        let region = || region.to_owned();
         if of_region.peek().is_none() {
-            return Err(NoRoom::NoWorker {
-                region: region.to_owned(),
+            return Err(match pod {
+                Some(_) => NoRoom::NoPod { region: region() },
+                None => NoRoom::NoWorker { region: region() },
             });
         }
         let best = of_region
@@ -115,8 +129,9 @@ impl Seats {
             .min_by(|(_, a), (_, b)| a.preference(b, server))
             .map(|(worker, _)| Arc::clone(worker));
         let Some(worker) = best else {
-            return Err(NoRoom::Full {
-                region: region.to_owned(),
+            return Err(match pod {
+                Some(_) => NoRoom::NoPod { region: region() },
+                None => NoRoom::Full { region: region() },
             });
         };
         self.take(&worker, replica, Some(server));
@@ -157,6 +172,13 @@ impl fmt::Display for NoRoom {
                     "no worker in region `{region}` takes replicas; start one with `fprs relay`"
                 )
             }
+            Self::NoPod { region } => {
+                write!(
+                    f,
+                    "no pod in region `{region}` is ready for it yet; if none comes, look at its \
+                     Deployment (`kubectl describe`) and whether control runs with `--kubernetes`"
+                )
+            }
         }
     }
 }
@@ -170,14 +192,14 @@ mod tests {
     fn seats(workers: &[(&str, &str, u32)]) -> Seats {
         let mut seats = Seats::default();
         for (name, region, capacity) in workers {
-            seats.add(&Arc::from(*name), region, *capacity);
+            seats.add(&Arc::from(*name), region, *capacity, None);
         }
         seats
     }
 
     fn place(seats: &mut Seats, number: usize, server: &str) -> Result<String, NoRoom> {
         seats
-            .place(&format!("r{number}").into(), &server.into(), "local")
+            .place(&format!("r{number}").into(), &server.into(), "local", None)
             .map(|worker| worker.to_string())
     }
 
@@ -214,6 +236,25 @@ mod tests {
     }
 
     #[test]
+    fn a_version_with_an_image_goes_to_a_pod_made_for_it_and_a_command_to_none() {
+        let made_for = |server: &str, generation| MadeFor {
+            server: server.into(),
+            generation,
+        };
+        let mut seats = seats(&[("machine", "local", 9)]);
+        for (name, server, generation) in [("p1", "s", 1), ("p2", "s", 2), ("q", "other", 1)] {
+            let made_for = Some(made_for(server, generation));
+            seats.add(&name.into(), "local", 1, made_for);
+        }
+        let of = made_for("s", 2);
+        let mut place = |id: &str, pod| seats.place(&id.into(), &"s".into(), "local", pod);
+        assert_eq!(place("r1", Some(&of)).unwrap().as_ref(), "p2");
+        let region = "local".to_owned();
+        assert_eq!(place("r2", Some(&of)), Err(NoRoom::NoPod { region }));
+        assert_eq!(place("r3", None).unwrap().as_ref(), "machine");
+    }
+
+    #[test]
     fn a_replica_named_twice_takes_one_seat() {
         let mut seats = seats(&[("a", "local", 2)]);
         seats.take("a", &"r0".into(), Some(&"s".into()));
@@ -230,7 +271,7 @@ mod tests {
         ) {
             let mut seats = Seats::default();
             for (n, capacity) in capacities.iter().enumerate() {
-                seats.add(&format!("w{n}").into(), "local", *capacity);
+                seats.add(&format!("w{n}").into(), "local", *capacity, None);
             }
             let room: u32 = capacities.iter().sum();
             for (n, server) in servers.iter().enumerate() {
@@ -248,7 +289,7 @@ mod tests {
         ) {
             let mut seats = Seats::default();
             for n in 0..workers {
-                seats.add(&format!("w{n}").into(), "local", 100);
+                seats.add(&format!("w{n}").into(), "local", 100, None);
             }
             for n in 0..replicas {
                 place(&mut seats, n, "s").unwrap();

@@ -16,6 +16,8 @@ pub struct ControlSettings {
     pub lease: Duration,
     /// Where changes are noted, beside the process's log.
     pub audit: AuditLog,
+    /// Something makes pods for servers that have an image; without it they are refused.
+    pub images: bool,
 }
 
 /// The data plane as clients see it: scheme and port of every server's URL.
@@ -58,6 +60,7 @@ mod tests {
             },
             lease: ControlSettings::LEASE,
             audit: AuditLog::default(),
+            images: false,
         }
         .url("hello")
     }

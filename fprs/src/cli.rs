@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use fprs_config::Secret;
 
-use crate::settings::{Given, GivenEdge, Role};
+use crate::settings::{Given, GivenEdge, GivenKubernetes, GivenPod, Role};
 
 use self::callers::{IssuerCommand, TenantCommand, TokenCommand};
 use self::egress::EgressCommand;
@@ -65,6 +65,8 @@ pub enum Command {
     /// Run control alone: store, feed, control API, placement
     Control {
         #[command(flatten)]
+        kubernetes: GivenKubernetes,
+        #[command(flatten)]
         given: Given,
     },
     /// Run the autoscaler alone, following a control process; or ask the one that decides
@@ -77,6 +79,8 @@ pub enum Command {
     },
     /// Run a relay alone: this machine becomes a worker
     Relay {
+        #[command(flatten)]
+        pod: GivenPod,
         #[command(flatten)]
         given: Given,
     },

@@ -77,12 +77,21 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Proxy { take_over, given } => {
             roles::proxy(Settings::resolve(given, Role::Proxy)?, take_over)
         }
-        Command::Control { given } => roles::control(Settings::resolve(given, Role::Control)?),
+        Command::Control { kubernetes, given } => {
+            let given = Given {
+                kubernetes,
+                ..given
+            };
+            roles::control(Settings::resolve(given, Role::Control)?)
+        }
         Command::Autoscaler { ask: Some(ask), .. } => autoscaler::run(ask),
         Command::Autoscaler { ask: None, given } => {
             roles::autoscaler(Settings::resolve(given, Role::Autoscaler)?)
         }
-        Command::Relay { given } => roles::relay(Settings::resolve(given, Role::Relay)?),
+        Command::Relay { pod, given } => {
+            let given = Given { pod, ..given };
+            roles::relay(Settings::resolve(given, Role::Relay)?)
+        }
         Command::Deploy {
             manifest,
             stage,

@@ -83,6 +83,11 @@ impl DataDir {
         self.path.join("usage")
     }
 
+    /// The autoscaler's name; whoever has this file locked has the name.
+    pub fn holder(&self) -> PathBuf {
+        self.path.join("autoscaler")
+    }
+
     /// Who changed what, a JSON line each.
     pub fn audit_log(&self) -> PathBuf {
         self.path.join("audit.jsonl")

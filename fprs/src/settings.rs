@@ -2,6 +2,7 @@
 //! defaults, checked once into values that hold.
 
 mod given;
+mod kubernetes;
 mod traces;
 mod values;
 
@@ -20,7 +21,8 @@ use crate::failure::Failure;
 use crate::proxy::access_log::Destination;
 use crate::proxy::mirror::{Bucket, HELD_BYTES};
 
-pub use given::{Given, GivenEdge};
+pub use given::{Given, GivenEdge, GivenKubernetes, GivenPod};
+pub use kubernetes::{Kubernetes, Pod};
 pub use traces::Tracing;
 pub use values::store;
 use values::{address, bytes, cell, deadlines, duration, networks, positive, public_url, zone};
@@ -100,6 +102,10 @@ pub struct Settings {
     pub tracing: Option<Tracing>,
     /// What clients of the proxy are held to.
     pub deadlines: Deadlines,
+    /// The pod this relay is part of.
+    pub pod: Option<Pod>,
+    /// Where control runs what has an image.
+    pub kubernetes: Option<Kubernetes>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Written once everything serves.
@@ -172,9 +178,19 @@ impl Settings {
                 role.name()
             )));
         }
+        let pod = given.pod.checked()?;
+        let own = |given: Option<&str>, default: &str, pods: Option<SocketAddr>, name: &str| match (
+            given, pods,
+        ) {
+            (None, Some(address)) => Ok(address),
+            (given, _) => address(name, given.unwrap_or(default)),
+        };
+        let (data, probes) = pod.as_ref().map(|pod| (pod.listen, pod.admin)).unzip();
         Ok(Self {
-            listen: address("listen", given.listen.as_deref().unwrap_or(listen))?,
-            admin: address("admin", given.admin.as_deref().unwrap_or(admin))?,
+            listen: own(given.listen.as_deref(), listen, data, "listen")?,
+            admin: own(given.admin.as_deref(), admin, probes, "admin")?,
+            kubernetes: given.kubernetes.checked(),
+            pod,
             public_url: given.public_url.as_deref().map(public_url).transpose()?,
             zone: zone(given.zone.as_deref().unwrap_or("region.localhost"))?,
             data_dir: given.data_dir.unwrap_or_else(|| DATA_DIR.into()),

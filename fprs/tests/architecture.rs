@@ -25,6 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fprs-control", &["fprs-config", "fprs-proto"]),
     ("fprs-envoy", &[]),
     ("fprs-egress", &["fprs-config"]),
+    ("fprs-kubernetes", &["fprs-config"]),
     (
         "fprs",
         &[
@@ -35,6 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fprs-egress",
             "fprs-envoy",
             "fprs-forward",
+            "fprs-kubernetes",
             "fprs-proto",
             "fprs-relay",
         ],
@@ -65,6 +67,7 @@ const ONLY_FOR: &[(&str, &[&str])] = &[
         &["fprs", "fprs-benches", "fprs-forward", "fprs-relay"],
     ),
     ("gotatun", &["fprs-egress"]),
+    ("kube", &["fprs-kubernetes"]),
     ("redb", &["fprs-config"]),
     ("rtnetlink", &["fprs-egress"]),
     ("google-cloud*", &["fprs-config"]),

@@ -65,7 +65,7 @@ fn taken(key: &str) -> bool {
 fn reference() -> String {
     let mut text = HEAD.to_owned();
     text += "\n## Every role\n\n";
-    table(&mut text, &args("control"), |flag| format!("`{flag}`"));
+    table(&mut text, &args("autoscaler"), |flag| format!("`{flag}`"));
     text += "\n## The edge of `fprs up`\n\nIn the file they are a table, `[edge]`.\n\n";
     table(&mut text, &edge(), |flag| {
         let key = flag.trim_start_matches("edge-");
@@ -73,7 +73,7 @@ fn reference() -> String {
     });
     text += "\n## One role only\n\n";
     text += "| command | flag | what it does |\n|---|---|---|\n";
-    let common: Vec<String> = args("control").iter().map(id).collect();
+    let common: Vec<String> = args("autoscaler").iter().map(id).collect();
     for role in ["up", "proxy", "control", "autoscaler", "relay"] {
         let own = args(role)
             .into_iter()

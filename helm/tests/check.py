@@ -67,6 +67,8 @@ WRONG = [
     ({"egress": {"reconciler": {"enabled": True, "settingsSecret": "a"}}}, "/egress/reconciler/gatewayCidrs"),
     ({"egress": {"reconciler": {"gatewayPort": 0}}}, "/egress/reconciler/gatewayPort"),
     ({"workers": {"cidrs": ["10.8.0.0"]}}, "/workers/cidrs/0"),
+    ({"pods": {"namespace": "Replicas"}}, "/pods/namespace"),
+    ({"pods": {"tokenSecret": ""}}, "/pods/tokenSecret"),
     ({"network": {"family": "ipv4"}}, "/network/family"),
     ({"monitoring": {"serviceMonitor": {"interval": "often"}}}, "/monitoring/serviceMonitor/interval"),
     ({"logFormat": "xml"}, "/logFormat"),
@@ -184,8 +186,10 @@ def grace():
                     wrong.append(f"{name} is on its machine")
                 if not confined["readOnlyRootFilesystem"] or confined["capabilities"]["drop"] != ["ALL"]:
                     wrong.append(f"{name} is not confined")
-                if not pod["securityContext"]["runAsNonRoot"] or pod["automountServiceAccountToken"]:
-                    wrong.append(f"{name} may be root or ask Kubernetes")
+                makes_pods = any(argument.startswith("--kubernetes=") for argument in container.get("args", []))
+                asks = pod["automountServiceAccountToken"]
+                if not pod["securityContext"]["runAsNonRoot"] or asks != makes_pods:
+                    wrong.append(f"{name} may be root, or asks Kubernetes without need")
                 drain = sum(
                     int(argument.split("=")[1].rstrip("s"))
                     for argument in container.get("args", [])

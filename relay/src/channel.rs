@@ -11,6 +11,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 mod backoff;
+mod counts;
 mod session;
 mod tails;
 

@@ -16,4 +16,4 @@ mod told;
 mod watch;
 
 pub use relay::{Relay, RelayError};
-pub use settings::RelaySettings;
+pub use settings::{Pod, RelaySettings};

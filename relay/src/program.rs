@@ -13,6 +13,7 @@ use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+mod beside;
 pub(crate) mod capture;
 pub(crate) mod ending;
 mod group;
@@ -36,6 +37,9 @@ pub(crate) struct Worksite {
     pub(crate) notes: RunNotes,
     /// From SIGTERM to SIGKILL.
     pub(crate) kill_after: Duration,
+    /// Where the program listens that somebody else runs, in the container beside this one. `None`:
+    /// programs are run here.
+    pub(crate) beside: Option<SocketAddr>,
 }
 
 /// A launched command.

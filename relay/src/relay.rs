@@ -92,11 +92,13 @@ impl Relay {
             epoch: epoch(),
             draining: false,
             egress: settings.reached_by,
+            made_for: settings.pod.as_ref().map(|pod| pod.made_for.clone()),
         };
         let site = Worksite {
             ports: Ports::default(),
             notes,
             kill_after: settings.kill_after,
+            beside: settings.pod.map(|pod| pod.program),
         };
         let metrics = Metrics::new(registry)?;
         let table = Arc::new(ReplicaTable::new());

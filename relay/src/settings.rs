@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fprs_config::MadeFor;
+
 /// What a relay is given to run with.
 #[derive(Clone)]
 pub struct RelaySettings {
@@ -29,6 +31,17 @@ pub struct RelaySettings {
     pub kill_after: Duration,
     /// How long a shutdown may take until programs that still run are killed.
     pub shutdown_timeout: Duration,
+    /// It is a pod's: it runs nothing itself. `None`: it runs the commands it is told.
+    pub pod: Option<Pod>,
+}
+
+/// The pod a relay is part of.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    /// What it was made to run.
+    pub made_for: MadeFor,
+    /// Where the program in the container beside listens, or will.
+    pub program: SocketAddr,
 }
 
 impl RelaySettings {
@@ -36,6 +49,8 @@ impl RelaySettings {
     pub const KILL_AFTER: Duration = Duration::from_secs(30);
     /// `KILL_AFTER` and the usual exit grace.
     pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(45);
+    /// A pod's grace period ends it before.
+    pub const POD_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(86_400);
 }
 
 impl fmt::Debug for RelaySettings {
@@ -51,6 +66,7 @@ impl fmt::Debug for RelaySettings {
             .field("state_dir", &self.state_dir)
             .field("kill_after", &self.kill_after)
             .field("shutdown_timeout", &self.shutdown_timeout)
+            .field("pod", &self.pod)
             .finish()
     }
 }

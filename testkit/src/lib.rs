@@ -7,6 +7,7 @@
 //! - [`Origin`] is the program behind fprs: scripted, and it records what it saw. [`program`] makes
 //!   one that a relay can start as a command.
 //! - [`FaultProxy`] sits on a TCP path and cuts, holds, delays or throttles it.
+//! - `kubernetes`, with the feature of that name, is a double of a cluster.
 //! - [`ports`] gives a port to a program that has to be told one.
 //! - [`signer`] is an identity provider: JWTs of any header and claims, and their JWKS.
 //! - [`wait`] polls a condition until a deadline.
@@ -21,6 +22,8 @@
 
 pub mod client;
 pub mod fault;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod origin;
 pub mod pattern;
 pub mod plane;

@@ -272,6 +272,24 @@ fn an_old_replica_makes_room_when_new_ones_found_no_place() {
 }
 
 #[test]
+fn a_version_with_an_image_has_the_time_to_get_its_pods() {
+    let deploy = |waited_ms: Millis| {
+        let mut new = replica("n", 2, Requested);
+        new.since_unix_ms = NOW - waited_ms;
+        let mut server = Server::clone(&server(2, false, Some(1)));
+        server.target = Arc::new(Version {
+            image: "shop/s:2".to_owned(),
+            ..samples::version(2)
+        });
+        let replicas = vec![replica("a", 1, Ready), replica("b", 1, Ready), new];
+        let view = view_of(Some(Arc::new(server)), replicas);
+        actions(&view, 2).contains(&drain(&["a"]))
+    };
+    assert!(!deploy(SURGE_PATIENCE_MS));
+    assert!(deploy(POD_PATIENCE_MS));
+}
+
+#[test]
 fn what_is_on_a_worker_that_drains_serves_until_others_do() {
     let mut replicas = vec![
         replica("a", 1, Ready),

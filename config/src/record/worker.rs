@@ -1,6 +1,7 @@
 //! PURE. A machine that runs replicas.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use fprs_proto::record as wire;
 
@@ -24,6 +25,18 @@ pub struct Worker {
     pub draining: bool,
     /// The egress pool by which proxies reach it; empty: by their own address.
     pub egress: String,
+    /// It is a pod: it runs one replica of that version in its life, and nothing else. `None`: it
+    /// runs commands, of any server.
+    pub made_for: Option<MadeFor>,
+}
+
+/// What a pod was made to run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MadeFor {
+    /// The server.
+    pub server: Arc<str>,
+    /// Which version of its program.
+    pub generation: u64,
 }
 
 impl Worker {
@@ -41,6 +54,13 @@ impl Worker {
                 ),
             ));
         }
+        if let Some(made_for) = &self.made_for {
+            check::label("made_for_server", &made_for.server)?;
+            if made_for.generation == 0 {
+                let problem = "is 0: deploys count from 1";
+                return Err(Invalid::new("made_for_generation", problem));
+            }
+        }
         Ok(())
     }
 
@@ -54,16 +74,25 @@ impl Worker {
             epoch,
             draining: _,
             egress,
+            made_for,
         } = self;
-        (id, address, compute_region, capacity, epoch, egress)
-            == (
-                &offer.id,
-                &offer.address,
-                &offer.compute_region,
-                &offer.capacity,
-                &offer.epoch,
-                &offer.egress,
-            )
+        (
+            id,
+            address,
+            compute_region,
+            capacity,
+            epoch,
+            egress,
+            made_for,
+        ) == (
+            &offer.id,
+            &offer.address,
+            &offer.compute_region,
+            &offer.capacity,
+            &offer.epoch,
+            &offer.egress,
+            &offer.made_for,
+        )
     }
 
     /// Checks a worker as a relay offers it.
@@ -82,6 +111,10 @@ impl Worker {
             epoch: wire.epoch,
             draining: wire.draining,
             egress: wire.egress,
+            made_for: (!wire.made_for_server.is_empty()).then(|| MadeFor {
+                server: wire.made_for_server.into(),
+                generation: wire.made_for_generation,
+            }),
         };
         worker.check()?;
         Ok(worker)
@@ -97,6 +130,15 @@ impl Worker {
             epoch: self.epoch,
             draining: self.draining,
             egress: self.egress.clone(),
+            made_for_server: self
+                .made_for
+                .as_ref()
+                .map(|made_for| made_for.server.to_string())
+                .unwrap_or_default(),
+            made_for_generation: self
+                .made_for
+                .as_ref()
+                .map_or(0, |made_for| made_for.generation),
         }
     }
 }

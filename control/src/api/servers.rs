@@ -61,7 +61,8 @@ pub(super) async fn deploy(
     let revision = api
         .commit(&who, "deploy", &what, |snapshot| {
             let manifest = for_tenant(snapshot, &who, &manifest)?;
-            deploy::deploy(snapshot, &api.settings.zone, &manifest, unix_ms()).map_err(refused)
+            let plane = (api.settings.zone.as_str(), api.settings.images);
+            deploy::deploy(snapshot, plane, &manifest, unix_ms()).map_err(refused)
         })
         .await?;
     tracing::info!(server = name, %revision, "deployed");

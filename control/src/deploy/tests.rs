@@ -6,7 +6,7 @@ use crate::testing::{Records, manifest, replica, server};
 const ZONE: &str = "region.localhost";
 
 fn deploy_to(store: &mut Records, lines: &str) -> Result<(), DeployError> {
-    let group = deploy(&store.snapshot, ZONE, &manifest(lines), 7)?;
+    let group = deploy(&store.snapshot, (ZONE, false), &manifest(lines), 7)?;
     assert!(store.commit(&group));
     Ok(())
 }
@@ -73,8 +73,8 @@ fn a_host_name_whose_server_is_gone_is_free() {
 #[test]
 fn two_deploys_of_one_snapshot_do_not_both_happen() {
     let mut store = Records::default();
-    let first = deploy(&store.snapshot, ZONE, &manifest(""), 1).unwrap();
-    let second = deploy(&store.snapshot, ZONE, &manifest("h2 = true"), 2).unwrap();
+    let first = deploy(&store.snapshot, (ZONE, false), &manifest(""), 1).unwrap();
+    let second = deploy(&store.snapshot, (ZONE, false), &manifest("h2 = true"), 2).unwrap();
     assert!(store.commit(&first));
     assert!(!store.commit(&second));
 }
@@ -108,7 +108,7 @@ fn what_this_plane_can_not_do_is_refused_not_ignored() {
     let zone = refused(&mut store, "domains = [\"x.region.localhost\"]");
     assert!(zone.contains("under the zone"), "{zone}");
     let long = format!("{}.example", "x".repeat(250));
-    let error = deploy(&store.snapshot, &long, &manifest(""), 1).unwrap_err();
+    let error = deploy(&store.snapshot, (&long, false), &manifest(""), 1).unwrap_err();
     assert!(matches!(error, DeployError::TooLong(_)), "{error}");
 }
 

@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fprs_config::{Replica, ReplicaState, Server, Snapshot, Version, limits};
+use fprs_config::{
+    MadeFor, Record, Replica, ReplicaState, Server, Snapshot, Version, Worker, limits,
+};
 
 use super::servers::Servers;
 use super::step::{Standing, Step, step};
@@ -83,7 +85,7 @@ impl<'a> Planner<'a> {
         let standing = self.standing(replica);
         match step(replica.state, &standing) {
             Step::Keep => self.servers.tally(self.snapshot, replica),
-            Step::Delete => self.servers.delete(self.snapshot, replica),
+            Step::Delete => self.delete(replica),
             Step::Stop => {
                 self.servers.tally(self.snapshot, replica);
                 if let Some(worker) = replica.worker.as_ref().filter(|_| self.plan.has_room()) {
@@ -130,7 +132,12 @@ impl<'a> Planner<'a> {
             let Some((server, version)) = self.program(replica) else {
                 continue; // its version is gone; the autoscaler takes the wish back
             };
-            match seats.place(&replica.id, &replica.server, &server.compute_region) {
+            let pod = (!version.image.is_empty()).then(|| MadeFor {
+                server: Arc::clone(&replica.server),
+                generation: version.generation,
+            });
+            let region = &server.compute_region;
+            match seats.place(&replica.id, &replica.server, region, pod.as_ref()) {
                 Ok(worker) => {
                     let order = Order::Start {
                         replica: Arc::clone(&replica.id),
@@ -194,7 +201,7 @@ impl<'a> Planner<'a> {
             }
             Phase::Ready { startup_ms } => self.become_ready(placed, startup_ms),
             Phase::Failed { reason } => self.fail(placed, reason),
-            Phase::Stopped => self.servers.delete(self.snapshot, &placed),
+            Phase::Stopped => self.delete(&placed),
         }
     }
 
@@ -210,7 +217,31 @@ impl<'a> Planner<'a> {
         self.put(replica);
     }
 
+    fn delete(&mut self, replica: &Replica) {
+        self.spend(replica);
+        self.servers.delete(self.snapshot, replica);
+    }
+
+    /// A pod runs one replica in its life: the end of that is in its record, so that nothing else is
+    /// placed on it and whoever made the pod takes it away.
+    fn spend(&mut self, replica: &Replica) {
+        let worker = replica.worker.as_deref();
+        let worker = worker.and_then(|worker| self.snapshot.worker(worker));
+        if let Some(worker) = worker
+            && worker.made_for.is_some()
+            && !worker.draining
+        {
+            let spent = Worker {
+                draining: true,
+                ..Worker::clone(worker)
+            };
+            let record = Record::Worker(spent);
+            self.servers.write(self.snapshot, &replica.server, &record);
+        }
+    }
+
     fn fail(&mut self, mut replica: Replica, reason: String) {
+        self.spend(&replica);
         replica.state = ReplicaState::Failed;
         replica.reason = storable(reason);
         let note = Note::Failed {

@@ -54,6 +54,11 @@ impl Servers {
         self.of(&replica.server).group.delete(snapshot, key);
     }
 
+    /// Writes another record in one commit with what happens to that server's replicas.
+    pub(super) fn write(&mut self, snapshot: &Snapshot, server: &Arc<str>, record: &Record) {
+        self.of(server).group.put(snapshot, record);
+    }
+
     /// Says what the writes of a server mean.
     pub(super) fn note(&mut self, server: &Arc<str>, note: Note) {
         self.of(server).group.note(note);

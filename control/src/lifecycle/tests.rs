@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fprs_config::{Kind, Record, Replica, ReplicaState, Worker, limits};
+use fprs_config::{Kind, MadeFor, Record, Replica, ReplicaState, Version, Worker, limits};
 use fprs_proto::worker as wire;
 
 use super::*;
@@ -443,4 +443,50 @@ fn two_hundred_replicas_are_placed_evenly() {
     for relay in world.relays.values() {
         assert_eq!(relay.starts.len(), 50);
     }
+}
+
+#[test]
+fn a_pod_runs_one_replica_of_its_version_in_its_life_and_then_drains() {
+    let of = |generation| MadeFor {
+        server: "hello".into(),
+        generation,
+    };
+    let pod = |id: &str, generation| Worker {
+        capacity: 1,
+        made_for: Some(of(generation)),
+        ..worker(id, 1)
+    };
+    let mut deployed = server("hello", 1);
+    deployed.target = Arc::new(Version {
+        command: Vec::new(),
+        image: "shop/hello:1".to_owned(),
+        ..version(1)
+    });
+    let mut world = World::new(&[Record::Server(deployed)]);
+    world.attach("machine", 1);
+    world.attach_as(pod("other", 2));
+    world.request("r1");
+    world.request("r2");
+    world.settle();
+    let waiting = world.workers.waiting("hello").unwrap().to_string();
+    assert!(waiting.starts_with("no pod in region `local`"), "{waiting}");
+    world.attach_as(pod("pod", 1));
+    world.settle();
+    assert_eq!(world.relays["pod"].starts, ["r1"]);
+    assert!(world.relays["machine"].starts.is_empty() && world.relays["other"].starts.is_empty());
+    world.update("pod", "r1", wire::Phase::Ready, "");
+    world.settle();
+    world.update("pod", "r1", wire::Phase::Failed, "gone");
+    world.settle();
+    assert!(world.store.snapshot.worker("pod").unwrap().draining);
+    assert_eq!(world.store.state("r1"), Some(ReplicaState::Failed));
+    assert_eq!(world.store.state("r2"), Some(ReplicaState::Requested));
+    // One that was stopped is spent too.
+    world.attach_as(pod("second", 1));
+    world.settle();
+    world.set("r2", ReplicaState::Stopping);
+    world.update("second", "r2", wire::Phase::Stopped, "");
+    world.settle();
+    assert_eq!(world.store.state("r2"), None);
+    assert!(world.store.snapshot.worker("second").unwrap().draining);
 }

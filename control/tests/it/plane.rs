@@ -208,6 +208,7 @@ async fn control(
         },
         lease,
         audit: AuditLog::default(),
+        images: false,
     };
     let registry = Registry::new();
     let control = Control::new(settings, Arc::clone(store), view.clone(), &registry).unwrap();

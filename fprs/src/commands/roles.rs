@@ -22,7 +22,8 @@ use crate::failure::Failure;
 use crate::notify;
 use crate::process::{self, Parts, bind, bound};
 use crate::roles::{
-    self, Admin, Autoscaling, Controlling, Following, Relaying, Tracing, open_audit_log, open_store,
+    self, Admin, Autoscaling, Controlling, Following, Holder, Relaying, Tracing, open_audit_log,
+    open_store,
 };
 use crate::settings::{Role, Settings};
 
@@ -48,6 +49,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                     }),
                     lease: ControlSettings::LEASE,
                     audit: open_audit_log(&process.dir)?,
+                    images: settings.kubernetes.is_some(),
                 },
                 store,
                 view.clone(),
@@ -55,6 +57,9 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                 &process.registry,
                 &mut process.parts,
             )?;
+            if let Some(kubernetes) = &settings.kubernetes {
+                roles::run_pods(settings, kubernetes, &control, &view, &mut process.parts).await?;
+            }
             let admin = Admin {
                 registry: process.registry.clone(),
                 token: process.token.clone(),
@@ -82,9 +87,9 @@ pub(super) fn autoscaler(settings: Settings) -> Result<(), Failure> {
             let store = process.feed(settings, Role::Autoscaler)?;
             let following = Following::new(Arc::clone(&store), None);
             let (view, status) = (following.view(), following.status());
-            let holder = format!("autoscaler-{:016x}", fastrand::u64(..));
+            let holder = Holder::take(&process.dir);
             let (autoscaler, following) = Autoscaling::start(
-                holder,
+                holder.name().to_owned(),
                 process.admin_address,
                 store,
                 following,
@@ -123,16 +128,24 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
             let tracing = Tracing::start(tracing, &process.registry, &mut process.parts)?;
             let relay = Relaying::start(
                 RelaySettings {
-                    worker_id: None,
+                    worker_id: settings.pod.as_ref().map(|pod| pod.name.clone()),
                     data_address,
                     compute_region: settings.compute_region.clone(),
-                    capacity: settings.capacity,
+                    // A pod runs one program.
+                    capacity: settings.pod.as_ref().map_or(settings.capacity, |_| 1),
                     reached_by: settings.reached_by.clone(),
                     control: settings.control.clone(),
                     token: process.token.clone(),
                     state_dir: process.dir.relay(),
                     kill_after: RelaySettings::KILL_AFTER,
-                    shutdown_timeout: RelaySettings::SHUTDOWN_TIMEOUT,
+                    shutdown_timeout: match settings.pod {
+                        Some(_) => RelaySettings::POD_SHUTDOWN_TIMEOUT,
+                        None => RelaySettings::SHUTDOWN_TIMEOUT,
+                    },
+                    pod: settings.pod.as_ref().map(|pod| fprs_relay::Pod {
+                        made_for: pod.made_for.clone(),
+                        program: pod.program,
+                    }),
                 },
                 (settings.cores, &budget),
                 listen,
@@ -141,8 +154,16 @@ pub(super) fn relay(settings: Settings) -> Result<(), Failure> {
                 &mut process.parts,
             )?;
             // It runs what control tells it, and knows nothing else of the store.
-            let ready: ReadyCheck = Arc::new(|| Ok(()));
-            process.admin(Arc::default(), ready, Routes::default(), Router::new())?;
+            let (ready, open): (ReadyCheck, _) = match &settings.pod {
+                Some(_) => (relay.pod_ready(), relay.pod_routes()),
+                None => (Arc::new(|| Ok(())), Router::new()),
+            };
+            process.admin_with(
+                open,
+                (Arc::default(), ready),
+                Routes::default(),
+                Router::new(),
+            )?;
             let attached = relay.attached();
             let never = std::future::pending();
             let ended = process.run_until(settings, attached, never).await;
@@ -228,6 +249,17 @@ impl Process {
         grpc: Routes,
         api: Router,
     ) -> Result<(), Failure> {
+        self.admin_with(Router::new(), (status, ready), grpc, api)
+    }
+
+    /// The same, with routes for everybody who reaches the port.
+    fn admin_with(
+        &mut self,
+        open: Router,
+        (status, ready): (Arc<Status>, ReadyCheck),
+        grpc: Routes,
+        api: Router,
+    ) -> Result<(), Failure> {
         let admin = Admin {
             registry: self.registry.clone(),
             token: self.token.clone(),
@@ -236,7 +268,7 @@ impl Process {
             grpc,
             api,
         };
-        self.serve_admin(admin.into_control_admin().router())
+        self.serve_admin(admin.into_control_admin().router().merge(open))
     }
 
     fn serve_admin(&mut self, routes: Router) -> Result<(), Failure> {

@@ -290,6 +290,7 @@ fn control_settings(
         }),
         lease: ControlSettings::LEASE,
         audit: open_audit_log(dir)?,
+        images: false,
     })
 }
 
@@ -310,6 +311,7 @@ fn relay_settings(
         state_dir: dir.relay(),
         kill_after: RelaySettings::KILL_AFTER,
         shutdown_timeout: RelaySettings::SHUTDOWN_TIMEOUT,
+        pod: None,
     }
 }
 

@@ -78,6 +78,11 @@ impl Controlling {
         })
     }
 
+    /// What it keeps its records in.
+    pub fn store(&self) -> SharedStore {
+        Arc::clone(&self.store)
+    }
+
     /// The admin port's routes: what the process has of its own, the control API and the feed, who
     /// follows it, and what those and the process' own proxy have seen of mirrors.
     pub fn routes(&self, mut admin: Admin, own: Option<Seen>) -> Router {

@@ -1,10 +1,15 @@
 //! The relay role: supervision, its channel to control, and the cores of its data path.
 
+mod pod;
+
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use axum::Router;
+use fprs_control::ReadyCheck;
 use fprs_forward::{Budget, Deadlines, Shards, limits};
 use fprs_relay::data::{Data, Edited};
+use fprs_relay::replicas::ReplicaTable;
 use fprs_relay::{Relay, RelaySettings};
 use prometheus::Registry;
 use tokio::sync::{oneshot, watch};
@@ -20,6 +25,7 @@ use crate::roles::readings;
 pub struct Relaying {
     worker: String,
     attached: watch::Receiver<bool>,
+    table: Arc<ReplicaTable>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
     tracing: Option<Tracing>,
@@ -81,6 +87,7 @@ impl Relaying {
         Ok(Self {
             worker,
             attached,
+            table,
             stop,
             running,
             tracing: tracing.cloned(),
@@ -96,6 +103,16 @@ impl Relaying {
     pub fn attached(&self) -> impl Future<Output = bool> + use<> {
         let mut attached = self.attached.clone();
         async move { attached.wait_for(|attached| *attached).await.is_ok() }
+    }
+
+    /// Whether this pod serves.
+    pub fn pod_ready(&self) -> ReadyCheck {
+        pod::ready(Arc::clone(&self.table))
+    }
+
+    /// What the pod's other container asks for before it ends.
+    pub fn pod_routes(&self) -> Router {
+        pod::routes(Arc::clone(&self.table))
     }
 
     /// Stops every program and says goodbye to control.

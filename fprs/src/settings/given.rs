@@ -118,6 +118,14 @@ pub struct Given {
     /// Of `up` only, where it is a set of flags.
     #[arg(skip)]
     pub edge: GivenEdge,
+    /// Of `relay` only.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub pod: GivenPod,
+    /// Of `control` only.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub kubernetes: GivenKubernetes,
     /// Settings file, with the names of these flags as keys [default: fprs.toml in the data dir]
     #[arg(long, env = "FPRS_CONFIG")]
     #[serde(skip)]
@@ -143,6 +151,48 @@ pub struct GivenEdge {
     /// Envoy's binary [default: `envoy` on the path, else ~/.cache/fprs/envoy]
     #[arg(long, env = "FPRS_ENVOY")]
     pub envoy: Option<PathBuf>,
+}
+
+/// The pod a relay is part of, as the pod's own environment says.
+#[derive(Args, Clone, Debug, Default)]
+pub struct GivenPod {
+    /// This relay is part of a pod that was made for a version of a server: SERVER/GENERATION. It
+    /// runs nothing itself and forwards to the container beside
+    #[arg(long, env = "FPRS_POD", requires = "pod_name", requires = "pod_ip")]
+    pub pod: Option<String>,
+    /// The pod's name, which is the worker's
+    #[arg(long, env = "FPRS_POD_NAME")]
+    pub pod_name: Option<String>,
+    /// The pod's address; proxies reach the relay at its port 8001, probes at 8002
+    #[arg(long, env = "FPRS_POD_IP")]
+    pub pod_ip: Option<String>,
+    /// Where the container beside listens [default: 127.0.0.1:8000]
+    #[arg(long, env = "FPRS_POD_PROGRAM")]
+    pub pod_program: Option<String>,
+}
+
+/// Replicas in pods, made by control.
+#[derive(Args, Clone, Debug, Default)]
+pub struct GivenKubernetes {
+    /// Run servers with an `image` as pods in this namespace of the cluster that this process is in,
+    /// or that its kubeconfig names; those of the compute region of `--compute-region`
+    #[arg(
+        long,
+        env = "FPRS_KUBERNETES",
+        requires = "kubernetes_relay_image",
+        requires = "kubernetes_control"
+    )]
+    pub kubernetes: Option<String>,
+    /// The image of the relay in each pod: that of fprs
+    #[arg(long, env = "FPRS_KUBERNETES_RELAY_IMAGE")]
+    pub kubernetes_relay_image: Option<String>,
+    /// Admin addresses of control as those relays reach it
+    #[arg(long, env = "FPRS_KUBERNETES_CONTROL", value_delimiter = ',')]
+    pub kubernetes_control: Vec<String>,
+    /// The Secret in that namespace that has a token of the role `worker` as `token`
+    /// [default: fprs-worker]
+    #[arg(long, env = "FPRS_KUBERNETES_TOKEN_SECRET")]
+    pub kubernetes_token_secret: Option<String>,
 }
 
 impl Given {
@@ -209,6 +259,8 @@ impl Given {
             log_format: self.log_format.or(file.log_format),
             ready_file: self.ready_file.or(file.ready_file),
             edge: self.edge.over(file.edge),
+            pod: self.pod,
+            kubernetes: self.kubernetes,
             config: self.config,
         }
     }

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use fprs::cli::{Cli, Command};
-use fprs::settings::{Role, Settings};
+use fprs::settings::{Given, Role, Settings};
 use fprs_testkit::TempDir;
 
 use crate::golden;
@@ -19,7 +19,13 @@ fn the_binary_takes_every_command_line_of_the_chart() {
                 .command;
             let (given, role) = match command {
                 Command::Proxy { given, .. } => (given, Role::Proxy),
-                Command::Control { given } => (given, Role::Control),
+                Command::Control { kubernetes, given } => {
+                    let given = Given {
+                        kubernetes,
+                        ..given
+                    };
+                    (given, Role::Control)
+                }
                 Command::Autoscaler { given, .. } => (given, Role::Autoscaler),
                 Command::Edge(_)
                 | Command::Egress(_)

@@ -1,9 +1,11 @@
 //! The pool follows the load, up and back down, and no request is lost on the way.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use fprs_testkit::client::get;
 use fprs_testkit::{Plane, program, until};
+use serde_json::Value;
 
 use crate::streams::Streams;
 use crate::traffic::Traffic;
@@ -80,46 +82,59 @@ async fn no_request_fails_while_the_pool_goes_up_and_down() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scale_downs_end_no_stream_and_take_the_least_loaded() {
-    let rounds = sized(10, 200);
-    const MOST: usize = 6;
+    let rounds = sized(4, 334);
+    const MOST: usize = 4;
+    // Held on a replica beyond the next one: more than all else that is ever in flight at once.
+    const STEP: usize = 20;
     let plane = Plane::start(FPRS).await;
     let more = "h2 = true\nmin_replicas = 1\nmax_replicas = 1\nscaledown_window = \"0s\"\n\
-                target_concurrency = 1000";
+                target_concurrency = 1000\nexit_grace_period = \"1m\"";
     plane.deploy(&program::manifest("web", more, &[])).await;
     let host = plane.host("web");
-    let ready = async |count: usize| {
-        until(&format!("{count} replicas are ready"), SOON, async || {
-            let replicas = plane.replicas("web").await.into_iter();
-            let ready = replicas.filter(|replica| replica["state"] == "ready");
-            let ready: Vec<_> = ready.map(|replica| replica["id"].clone()).collect();
-            (ready.len() == count).then_some(ready)
-        })
-        .await
-    };
     let scale = async |count: usize| {
         let (min, max) = (
             format!("--min-replicas={count}"),
             format!("--max-replicas={count}"),
         );
         plane.run(&["scale", "web", &min, &max]).await.succeeded();
-        ready(count).await
+        until(&format!("{count} replicas are ready"), SOON, async || {
+            let replicas = plane.replicas("web").await.into_iter();
+            let ready = replicas.filter(|replica| replica["state"] == "ready");
+            let id = |replica: Value| replica["id"].as_str().unwrap().to_owned();
+            let ready: BTreeSet<String> = ready.map(id).collect();
+            (ready.len() == count).then_some(ready)
+        })
+        .await
     };
-    let busiest = ready(1).await.remove(0);
-    // More than any other replica ever has: the one with these must stay.
-    let (client, mut held) = (plane.h2().await, Vec::new());
-    for _ in 0..20 {
-        let mut stream = client.open(get(&host, "/hang"), true).await.unwrap();
-        assert_eq!(stream.receiver.head().await.unwrap().status, 200);
-        held.push(stream);
-    }
+    let client = plane.h2().await;
+    // What they hold goes where least is: to the replica that has just come.
+    let hold = async |count: usize| {
+        let mut held = Vec::new();
+        for _ in 0..count {
+            let mut stream = client.open(get(&host, "/hang"), true).await.unwrap();
+            assert_eq!(stream.receiver.head().await.unwrap().status, 200);
+            held.push(stream);
+        }
+        held
+    };
+    let mut ready = scale(1).await;
+    let busiest = hold(STEP * MOST).await;
     let traffic = Traffic::start(&[plane.listen()], &host, "/", 4);
     let streams = Streams::start(plane.listen(), &host, 8);
     let mut downs = 0;
     for _ in 0..rounds {
-        scale(MOST).await;
-        for count in (1..MOST).rev() {
-            let left = scale(count).await;
-            assert!(left.contains(&busiest), "the busiest one went: {left:?}");
+        // The more loaded, the earlier it came.
+        let mut before = Vec::new();
+        for count in 2..=MOST {
+            let with = scale(count).await;
+            assert!(with.is_superset(&ready), "{with:?} after {ready:?}");
+            before.push((ready, hold(STEP * (MOST - count)).await));
+            ready = with;
+        }
+        while let Some((least_gone, held)) = before.pop() {
+            ready = scale(least_gone.len()).await;
+            assert_eq!(ready, least_gone, "another than the least loaded went");
+            drop(held);
             downs += 1;
         }
     }
@@ -131,7 +146,7 @@ async fn scale_downs_end_no_stream_and_take_the_least_loaded() {
         seen.answered
     );
     assert!(client.is_open());
-    drop(held);
+    drop(busiest);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -77,3 +77,14 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::/8
 {{- end -}}
 {{- end -}}
+
+{{/* Where pods of servers with an image are. */}}
+{{- define "fprs.podsNamespace" -}}
+{{- default .Release.Namespace .Values.pods.namespace -}}
+{{- end -}}
+
+{{/* What selects them. */}}
+{{- define "fprs.podsSelector" -}}
+app.kubernetes.io/managed-by: fprs
+fprs/plane: {{ .Values.zone }}
+{{- end -}}

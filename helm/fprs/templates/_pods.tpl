@@ -1,8 +1,13 @@
 {{/* What all pods have. Takes (dict "root" $ "component" "proxy" "of" .Values.proxy). */}}
 {{- define "fprs.pod" -}}
 serviceAccountName: {{ include "fprs.name" .root }}-{{ .component }}
+{{- if and (eq .component "control") .root.Values.pods.enabled }}
+# It makes the pods of servers with an image.
+automountServiceAccountToken: true
+{{- else }}
 # Nothing here talks to Kubernetes.
 automountServiceAccountToken: false
+{{- end }}
 # Their variables begin with FPRS_ too.
 enableServiceLinks: false
 {{- with .root.Values.image.pullSecrets }}

@@ -8,12 +8,13 @@ use fprs_config::{Version, Worker};
 use fprs_proto::worker::workers_client::WorkersClient;
 use fprs_proto::worker::{FromWorker, Hello, Start, ToWorker, from_worker, to_worker};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 
+use super::counts::{COUNTS_EVERY, Counts, Whole};
 use super::tails::Tails;
 use super::{ChannelError, deepest};
 use crate::flag::raised;
@@ -25,6 +26,7 @@ pub(super) struct Session {
     up: mpsc::Sender<FromWorker>,
     down: Streaming<ToWorker>,
     cursor: Cursor,
+    counts: Counts,
     tails: Tails,
     supervisor: Arc<Supervisor>,
 }
@@ -39,7 +41,6 @@ pub(super) enum Parting {
 
 /// Messages on their way up; log lines wait for room, so they can't push others out.
 const UP_QUEUE: usize = 64;
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// A queue that stays full so long is that of a dead connection.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// For control to read our last words.
@@ -84,6 +85,7 @@ impl Session {
             up,
             down,
             cursor,
+            counts: Counts::default(),
             supervisor,
         })
     }
@@ -96,7 +98,7 @@ impl Session {
         let mut news = self.supervisor.news();
         // What came between the hello and the subscription.
         news.mark_changed();
-        let mut beat = interval(HEARTBEAT_EVERY);
+        let mut beat = interval(COUNTS_EVERY);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let supervisor = Arc::clone(&self.supervisor);
         loop {
@@ -107,8 +109,8 @@ impl Session {
                     Err(status) => return Err(lost(&status)),
                 },
                 _ = news.changed() => self.tell_news().await?,
-                () = supervisor.drained() => self.heartbeat().await?,
-                _ = beat.tick() => self.heartbeat().await?,
+                () = supervisor.drained() => self.heartbeat(Whole::Yes).await?,
+                _ = beat.tick() => self.heartbeat(Whole::WhenDue).await?,
                 () = raised(&mut finish) => break,
             }
         }
@@ -153,9 +155,12 @@ impl Session {
         Ok(())
     }
 
-    async fn heartbeat(&self) -> Result<(), ChannelError> {
-        let heartbeat = self.supervisor.heartbeat();
-        send(&self.up, from_worker::Message::Heartbeat(heartbeat)).await
+    async fn heartbeat(&mut self, whole: Whole) -> Result<(), ChannelError> {
+        let now = self.supervisor.heartbeat();
+        match self.counts.next(now, whole, Instant::now()) {
+            Some(beat) => send(&self.up, from_worker::Message::Heartbeat(beat)).await,
+            None => Ok(()),
+        }
     }
 
     /// Closes our side and reads until control closes its own.

@@ -68,6 +68,11 @@ impl Output {
         book.followers = None;
     }
 
+    /// Adds a line of the relay's own.
+    pub(crate) fn say(&self, line: &str) {
+        self.push(line);
+    }
+
     fn push(&self, line: &str) {
         let line: Arc<str> = line.into();
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);

@@ -53,6 +53,9 @@ impl Life {
     /// Lives it to its end.
     pub(crate) async fn live(mut self, witness: &impl Witness) -> End {
         let started = Instant::now();
+        if let Some(program) = self.site.beside {
+            return self.beside(program, witness, started).await;
+        }
         let mut attempt = 1;
         loop {
             let launched = Program::launch(&self.version, &self.site, &self.output).await;
@@ -109,11 +112,19 @@ impl Life {
         self.replica.close();
         tokio::select! {
             biased;
-            () = self.replica.idle() => witness.drained(),
-            () = self.grace() => {}
+            () = self.drain(witness) => {}
             _ = program.exited() => {}
         }
         stop(program).await
+    }
+
+    /// Waits for the last exchange, for as long as that may take.
+    pub(super) async fn drain(&self, witness: &impl Witness) {
+        tokio::select! {
+            biased;
+            () = self.replica.idle() => witness.drained(),
+            () = self.grace() => {}
+        }
     }
 
     /// Ends when the program is to be stopped whatever it does: WebSockets, which may last for ever,

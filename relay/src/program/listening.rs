@@ -30,17 +30,43 @@ pub(super) async fn accepting(port: u16) -> SocketAddr {
     }
 }
 
+/// Waits until that very address accepts connections.
+pub(super) async fn accepting_at(program: SocketAddr) {
+    let started = Instant::now();
+    while look(program).await != Look::Accepts {
+        sleep(pause(started.elapsed())).await;
+    }
+}
+
 /// PURE. How long until the next look.
 fn pause(waited: Duration) -> Duration {
     (waited / 50).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
 }
 
 async fn accepts(address: SocketAddr) -> bool {
+    look(address).await == Look::Accepts
+}
+
+/// What a look at an address showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Somebody listens.
+    Accepts,
+    /// Nobody does.
+    Refused,
+    /// Nothing came back in time.
+    Silent,
+}
+
+pub(super) async fn look(address: SocketAddr) -> Look {
     match timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
         // With nobody listening, the system may pick the very port as ours and connect us to
         // ourselves.
-        Ok(Ok(connection)) => connection.local_addr().is_ok_and(|own| own != address),
-        Ok(Err(_)) | Err(_) => false,
+        Ok(Ok(connection)) if connection.local_addr().is_ok_and(|own| own != address) => {
+            Look::Accepts
+        }
+        Ok(Ok(_) | Err(_)) => Look::Refused,
+        Err(_) => Look::Silent,
     }
 }
 

@@ -241,6 +241,7 @@ impl TestRelay {
             state_dir: state_dir.path().to_owned(),
             kill_after: SOON,
             shutdown_timeout: SOON,
+            pod: None,
         };
         change(&mut settings);
         let registry = Registry::new();

@@ -138,6 +138,7 @@ async fn two_relays_cannot_share_a_state_directory() {
         state_dir: relay.state_dir.path().to_owned(),
         kill_after: fprs_relay::RelaySettings::KILL_AFTER,
         shutdown_timeout: fprs_relay::RelaySettings::SHUTDOWN_TIMEOUT,
+        pod: None,
     };
     let error = fprs_relay::Relay::new(settings, &prometheus::Registry::new()).unwrap_err();
     assert!(matches!(error, fprs_relay::RelayError::StateDirTaken(_)));

@@ -91,7 +91,8 @@ fn hello(region: &str, origin: SocketAddr) -> Message {
         capacity: 8,
         epoch: 1,
         draining: false,
-        egress: String::new(),
+        // It is reached as it is, and runs what it is told.
+        ..Worker::default()
     };
     Message::Hello(Hello {
         worker: Some(worker),

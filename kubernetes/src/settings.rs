@@ -1,0 +1,35 @@
+//! PURE. Whose pods, where, and with which relay in them.
+
+use serde::{Deserialize, Serialize};
+
+/// What the executor is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which pods are this plane's.
+    pub pods: Pods,
+    /// What new Deployments have for a relay.
+    pub relay: Relay,
+}
+
+/// Which pods are this plane's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pods {
+    /// The plane's zone: the value of the label `fprs/plane`, so 63 characters at most.
+    pub plane: String,
+    /// Where they are.
+    pub namespace: String,
+    /// Servers of this compute region run in them.
+    pub compute_region: String,
+}
+
+/// The relay beside a program. A Deployment keeps the one it was made with: another one would make
+/// Kubernetes replace pods that serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// The image of fprs.
+    pub image: String,
+    /// Admin addresses of control, as pods reach it.
+    pub control: Vec<String>,
+    /// The Secret with their token, under the key `token`.
+    pub token_secret: String,
+}
