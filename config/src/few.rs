@@ -61,10 +61,7 @@ impl<V: Clone> Few<V> {
             .into_iter()
             .flatten()
             .map(|(name, value)| (name, value));
-        let large = large
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| (name, value));
+        let large = large.into_iter().flatten();
         small.chain(large)
     }
 

@@ -132,7 +132,7 @@ impl Proxy for Fprs {
             // So that the proxy's first table has it.
             plane.ready_replica()?;
             let mut running = launch(site, &command, address)?;
-            plane::wait_until_ready(admin)?;
+            wait_until_ready(admin)?;
             running.headers = plane.headers();
             running.control = Some(plane.admin);
             running.kept.push(Box::new(worker));

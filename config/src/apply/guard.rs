@@ -77,7 +77,7 @@ fn emptied<'a>(current: &Snapshot, batch: &'a Batch) -> (usize, Vec<&'a Key>) {
         if let Some(replica) = current.replica(&key.name)
             && replica.state == ReplicaState::Ready
         {
-            let server = current.homes.get(&*key.name);
+            let server = current.homes.get(&key.name);
             if let Some(server) = server {
                 of.entry(server).or_default().push(key);
             }
