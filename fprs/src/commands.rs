@@ -62,6 +62,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm a command, each a call")]
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Up {

@@ -302,6 +302,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn wrong_settings_are_bad_usage_and_named() {
         let given = Given::default;
         let table = [

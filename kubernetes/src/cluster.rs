@@ -123,21 +123,21 @@ impl Cluster {
 impl Deployment {
     /// `None` for one that says not what it was made for.
     pub(crate) fn of(object: Value) -> Option<Self> {
-        let metadata = &object["metadata"];
-        let text = |field: &str| metadata[field].as_str().map(str::to_owned);
-        let replicas = object["spec"]["replicas"].as_u64().unwrap_or(1);
-        let revision = &metadata["annotations"][manifest::REVISION];
+        let metadata = field(&object, "metadata");
+        let text = |name: &str| field(metadata, name).as_str().map(str::to_owned);
+        let replicas = field(field(&object, "spec"), "replicas");
+        let revision = field(field(metadata, "annotations"), manifest::REVISION);
         Some(Self {
             name: text("name")?,
             uid: text("uid")?,
             version: text("resourceVersion")?,
-            made_for: manifest::made_for(&metadata["labels"])?,
-            replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
+            made_for: manifest::made_for(field(metadata, "labels"))?,
+            replicas: u32::try_from(replicas.as_u64().unwrap_or(1)).unwrap_or(u32::MAX),
             revision: revision
                 .as_str()
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(0),
-            leaving: !metadata["deletionTimestamp"].is_null(),
+            leaving: !field(metadata, "deletionTimestamp").is_null(),
             object,
         })
     }
@@ -146,20 +146,28 @@ impl Deployment {
 impl Pod {
     /// `None` for one that says not what it was made for.
     pub(crate) fn of(object: &Value) -> Option<Self> {
-        let metadata = &object["metadata"];
-        let text = |field: &str| metadata[field].as_str().map(str::to_owned);
-        let status = &object["status"];
+        let metadata = field(object, "metadata");
+        let text = |name: &str| field(metadata, name).as_str().map(str::to_owned);
+        let status = field(object, "status");
         let ended = ["Succeeded", "Failed"].map(Value::from);
-        let conditions = status["conditions"].as_array();
+        let conditions = field(status, "conditions").as_array();
         let mut conditions = conditions.into_iter().flatten();
         Some(Self {
             name: text("name")?,
             uid: text("uid")?,
-            made_for: manifest::made_for(&metadata["labels"])?,
-            leaving: !metadata["deletionTimestamp"].is_null() || ended.contains(&status["phase"]),
-            ready: conditions
-                .any(|condition| condition["type"] == "Ready" && condition["status"] == "True"),
-            marked: metadata["annotations"][COST_ANNOTATION] == COST,
+            made_for: manifest::made_for(field(metadata, "labels"))?,
+            leaving: !field(metadata, "deletionTimestamp").is_null()
+                || ended.contains(field(status, "phase")),
+            ready: conditions.any(|condition| {
+                field(condition, "type") == "Ready" && field(condition, "status") == "True"
+            }),
+            marked: field(field(metadata, "annotations"), COST_ANNOTATION) == COST,
         })
     }
+}
+
+/// What an object has under that name; null where it has nothing.
+pub(crate) fn field<'a>(object: &'a Value, name: &str) -> &'a Value {
+    static NOTHING: Value = Value::Null;
+    object.get(name).unwrap_or(&NOTHING)
 }

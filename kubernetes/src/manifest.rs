@@ -54,8 +54,12 @@ pub(crate) fn deployment(
         SERVER: made_for.server,
         GENERATION: made_for.generation.to_string(),
     });
-    let mut labels = selected.clone();
-    labels[MANAGED_BY] = MANAGER.into();
+    let labels = json!({
+        PLANE: pods.plane,
+        SERVER: made_for.server,
+        GENERATION: made_for.generation.to_string(),
+        MANAGED_BY: MANAGER,
+    });
     let grace = version.exit_grace.as_secs().saturating_add(ENDING_SECONDS);
     json!({
         "apiVersion": "apps/v1",

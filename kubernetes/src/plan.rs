@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fprs_config::{MadeFor, Snapshot};
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Deployment, Pod};
+use crate::cluster::{Cluster, Deployment, Pod, field};
 use crate::settings::Settings;
 use crate::wanted::{Wanted, wanted};
 use crate::{drift, manifest};
@@ -247,7 +247,8 @@ impl Of<'_> {
                 replicas: size,
             });
         };
-        let relay = manifest::relay_of(&deployment.object["metadata"]["annotations"]);
+        let metadata = field(&deployment.object, "metadata");
+        let relay = manifest::relay_of(field(metadata, "annotations"));
         let relay = relay.as_ref().unwrap_or(&self.settings.relay);
         let pods = &self.settings.pods;
         let ours = manifest::deployment(pods, relay, self.made_for, version, size);

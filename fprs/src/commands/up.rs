@@ -84,14 +84,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
     let prepared = Prepared::new(&settings, &dir)?;
     let store = open_store(settings.store.as_ref(), &dir).await?;
     let token = dir.token(settings.admin_token.as_ref())?;
-    let (
-        Listeners {
-            listen,
-            admin,
-            relay,
-        },
-        addresses,
-    ) = Listeners::bind(&settings)?;
+    let (listeners, addresses) = Listeners::bind(&settings)?;
     if prepared.is_some() {
         let trusted = edge::trusted(addresses.listen);
         settings.trusted_edges.push(trusted);
@@ -140,16 +133,16 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
             .merge(egress),
     };
     let routes = control.routes(admin_routes, Some(proxy.seen()));
-    roles::serve(admin, routes, &mut parts, std::future::pending())?;
+    roles::serve(listeners.admin, routes, &mut parts, std::future::pending())?;
     let relay = Relaying::start(
         relay_settings(&settings, &dir, addresses, &token),
         (settings.cores, &budget),
-        relay,
+        listeners.relay,
         tracing,
         &registry,
         &mut parts,
     )?;
-    proxy.serve(listen, view.clone(), &token, &mut parts)?;
+    proxy.serve(listeners.listen, view.clone(), &token, &mut parts)?;
 
     let running = Running {
         pid: std::process::id(),

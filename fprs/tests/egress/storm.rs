@@ -23,9 +23,9 @@ fn agents_that_connect_all_at_once_soon_carry_traffic() {
     let Some(mut world) = world() else { return };
     let (agents, addresses) = size();
     settings(&world, agents, addresses);
-    for n in 0..agents {
+    for (n, last) in (0..agents).zip(150..) {
         let name = agent(n);
-        world.add_namespace(&name, Ipv4Addr::new(203, 0, 113, 150 + n as u8));
+        world.add_namespace(&name, Ipv4Addr::new(203, 0, 113, last));
         world.start(&name, "agent");
     }
     for gateway in ["g1", "g2"] {

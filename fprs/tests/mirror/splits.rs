@@ -190,6 +190,7 @@ async fn mirrors_of_the_asked_server_see_what_its_variant_serves() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn a_split_keeps_its_callers_through_redeploys_and_restarts_and_says_so_in_the_access_log() {
     let dir = fprs_testkit::TempDir::new().unwrap();
     let log = dir.path().join("access.log");
