@@ -236,7 +236,9 @@ impl Stage {
                 load(&plan)
             }
         };
-        let mirrored = case.shadow().and(running.control.zip(running.metrics));
+        let mirrored = case
+            .shadow()
+            .and_then(|_| running.control.zip(running.metrics));
         if let Some((control, _)) = mirrored {
             pause_mirror(control)?;
             thread::sleep(LEAD);
