@@ -30,6 +30,7 @@ pub(crate) fn offer(id: &str, epoch: u64) -> record::Worker {
         epoch,
         draining: false,
         egress: String::new(),
+        ..record::Worker::default()
     }
 }
 

@@ -114,10 +114,10 @@ impl World {
     }
 
     fn plan(&mut self) -> Vec<Step> {
-        let batch = Batch {
-            revision: Revision(REVISION),
-            changes: self.records.iter().map(Record::change).collect(),
-        };
+        let batch = Batch::new(
+            Revision(REVISION),
+            self.records.iter().map(Record::change).collect(),
+        );
         let applied = apply(&Snapshot::default(), &batch);
         assert!(applied.refused.is_empty(), "{:?}", applied.refused);
         let plan = plan(
