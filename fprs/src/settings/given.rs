@@ -301,10 +301,26 @@ fn read_file(path: &Path, required: bool) -> Result<Option<Given>, Failure> {
             .take(from)
             .filter(|byte| *byte == b'\n')
             .count();
-        let message = error.message();
+        let message = nearest(error.message());
         Failure::new(format!(
             "settings `{}` line {line}: {message}",
             path.display()
         ))
     })
+}
+
+/// Of an unknown key the library names every known one; the nearest is what helps.
+fn nearest(message: &str) -> String {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let unknown = names
+        .next()
+        .filter(|_| message.starts_with("unknown field"));
+    let known = unknown
+        .and_then(|unknown| names.min_by_key(|known| strsim::damerau_levenshtein(known, unknown)));
+    match (unknown, known) {
+        (Some(unknown), Some(known)) => {
+            format!("unknown key `{unknown}`; the nearest valid key is `{known}`")
+        }
+        _ => message.to_owned(),
+    }
 }

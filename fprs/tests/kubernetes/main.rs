@@ -53,6 +53,9 @@ async fn a_server_with_an_image_scales_from_zero_and_back_and_its_busiest_pod_st
     plane.until_ready(3).await;
     assert_eq!(plane.pods().len(), 3);
     let traffic = Traffic::start(&[plane.listen()], HOST, "/", 4);
+    // One is enough for those, and for the one that is held.
+    let wide = ["scale", "web", "--target-concurrency=100"];
+    plane.cli().run(&wide).await.succeeded();
     held.truncate(1);
     let left = until("one replica is left", SOON, async || {
         let left = plane.replicas().await;
@@ -217,8 +220,11 @@ async fn somebody_elses_deployment_of_the_same_name_is_left_alone_and_said_so() 
             .then_some(())
     })
     .await;
-    let shown = plane.cli().run(&["server", "web"]).await.succeeded().stdout;
-    assert!(shown.contains("no pod"), "{shown}");
+    until("users are told that there is no pod", SOON, async || {
+        let shown = plane.cli().run(&["server", "web"]).await.succeeded().stdout;
+        shown.contains("no pod").then_some(())
+    })
+    .await;
     plane.cluster.remove(Kind::Deployments, "fprs-web-1");
     plane.until_ready(1).await;
 }

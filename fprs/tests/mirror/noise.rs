@@ -47,7 +47,11 @@ async fn what_a_shadow_changes_is_above_noise_and_what_a_server_does_by_itself_i
     for _ in 0..REQUESTS {
         // What is random differs in both pairs alike; the greeting only between versions.
         let number = sent.fetch_add(1, Ordering::Relaxed);
-        let path = if number.is_multiple_of(4) { "/random" } else { "/" };
+        let path = if number.is_multiple_of(4) {
+            "/random"
+        } else {
+            "/"
+        };
         assert_eq!(client.get(&host, path).await.unwrap().status, 200);
     }
     let report = until("all to be compared", DEADLINE, async || {

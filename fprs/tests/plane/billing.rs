@@ -18,6 +18,9 @@ async fn used(plane: &Plane, server: &str) -> Option<Value> {
 #[tokio::test]
 async fn usage_is_counted_by_tenant_and_server_and_outlives_the_plane() {
     let mut plane = Plane::start(FPRS).await;
+    for tenant in ["acme", "other"] {
+        plane.run(&["tenant", "create", tenant]).await.succeeded();
+    }
     let more = "min_replicas = 1\nhold = \"10s\"\ntenant = \"acme\"";
     plane.deploy(&program::manifest("web", more, &[])).await;
     let more = "tenant = \"other\"\nhold = \"10s\"";

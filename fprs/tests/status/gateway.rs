@@ -13,10 +13,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 const SAYS: &str = r#"{"gateway": "g1", "static_ips": [
-    {"static_ip": "203.0.113.101", "epoch": 3, "peers": [
+    {"static_ip": "203.0.113.101", "epoch": 3, "local": "10.0.0.101", "peers": [
         {"identity": "worker-1", "address": "100.64.1.10", "ports": {"first": 1024, "last": 2047},
          "endpoint": null, "handshake_seconds": 4, "received": 3145728, "sent": 2048}]},
-    {"static_ip": "203.0.113.102", "epoch": 0, "peers": []}]}"#;
+    {"static_ip": "203.0.113.102", "epoch": 0, "local": "10.0.0.102", "peers": []}]}"#;
 
 /// Starts it beside another one that is gone; returns the reconciler's settings.
 pub(crate) async fn start(dir: &Path) -> PathBuf {

@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 use super::*;
 use crate::budget::{Account, Budget, Holds, Ledger, Owner};
