@@ -42,7 +42,7 @@ const OF_TENANTS: [&str; 10] = [
     "/v1/tenants",
     "/v1/issuers",
     "/v1/mirrors",
-    "/v1/egress",
+    "/v1/egress/pools",
     "/v1/splits",
     "/v1/status",
     "/v1/usage",

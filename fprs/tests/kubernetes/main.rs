@@ -41,9 +41,9 @@ async fn a_server_with_an_image_scales_from_zero_and_back_and_its_busiest_pod_st
     let plane = Pods::start().await;
     let more = "target_concurrency = 1\nmax_replicas = 3\nscaledown_window = \"500ms\"";
     plane.deploy(more).await;
+    plane.answers().await;
     let client = plane.h2().await;
     let mut held = Vec::new();
-    // The first one waits for the first pod.
     for _ in 0..3 {
         held.push(client.open(get(HOST, "/hang"), true).await.unwrap());
     }

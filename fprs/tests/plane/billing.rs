@@ -73,9 +73,10 @@ async fn usage_is_counted_by_tenant_and_server_and_outlives_the_plane() {
     ];
     let ran = plane.run(&token).await.succeeded();
     let token: Value = serde_json::from_str(&ran.stdout).unwrap();
-    let token = token["secret"].as_str().unwrap();
+    let part = |name: &str| token[name].as_str().unwrap();
+    let token = format!("{}.{}", part("id"), part("secret"));
     let ran = plane
-        .run(&["usage", "--admin-token", token])
+        .run(&["usage", "--admin-token", &token])
         .await
         .succeeded();
     assert!(

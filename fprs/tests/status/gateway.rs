@@ -75,7 +75,8 @@ pub(crate) async fn is_told_to_operators_only(plane: &Plane) {
         "token", "create", "--tenant", "default", "--role", "viewer", "--json",
     ];
     let token = plane.run(&token).await.succeeded().json();
-    let token = token["secret"].as_str().unwrap();
+    let part = |name: &str| token[name].as_str().unwrap();
+    let token = format!("{}.{}", part("id"), part("secret"));
     let asked =
         format!("GET /v1/egress HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n");
     let mut admin = fprs_testkit::client::H1::connect(plane.admin())
