@@ -157,7 +157,12 @@ mod tests {
         let mut fence = led_until(ms(1_000));
         let mut now = ms(1_000);
         while now < ms(1_000) + limits::OWNED_FOR + LOOK {
-            assert!(fence.looked(1, 1_000_000 + now.as_millis() as u64, 7, now));
+            assert!(fence.looked(
+                1,
+                1_000_000 + u64::try_from(now.as_millis()).unwrap(),
+                7,
+                now
+            ));
             now += LOOK;
         }
         assert_ne!(fence.standing(true, now), Standing::Renewed);

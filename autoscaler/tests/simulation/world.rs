@@ -350,7 +350,7 @@ impl World {
             }
             Action::Stop(ids) => {
                 for id in ids {
-                    let since = self.view.replicas.get(id).unwrap().since_unix_ms;
+                    let since = self.view.replicas.get(id).expect("it exists").since_unix_ms;
                     let acknowledged = self.ends[id] <= self.now_ms;
                     assert!(acknowledged || self.unix_ms() - since >= 5_000);
                     let takes_ms = self.rng.u64(0..3_000);
@@ -375,7 +375,7 @@ impl World {
     fn assert_least_loaded(&self, drained: &[Arc<str>], in_flight: &HashMap<Arc<str>, u64>) {
         let load = |id: &Arc<str>| in_flight.get(id).copied().unwrap_or(0);
         for id in drained {
-            let gone = self.view.replicas.get(id).unwrap();
+            let gone = self.view.replicas.get(id).expect("it exists");
             let stays = self.view.replicas().filter(|other| {
                 other.state == ReplicaState::Ready
                     && other.generation == gone.generation
@@ -409,14 +409,14 @@ impl World {
     }
 
     fn set(&mut self, id: &Arc<str>, state: ReplicaState) {
-        let mut replica = Replica::clone(self.view.replicas.get(id).unwrap());
+        let mut replica = Replica::clone(self.view.replicas.get(id).expect("it exists"));
         replica.state = state;
         replica.since_unix_ms = self.unix_ms();
         self.view.put(Arc::new(replica), Revision(1));
     }
 
     fn place(&mut self, id: &Arc<str>) {
-        let mut replica = Replica::clone(self.view.replicas.get(id).unwrap());
+        let mut replica = Replica::clone(self.view.replicas.get(id).expect("it exists"));
         let other = self.drains || self.rng.bool();
         replica.worker = Some(if other { "other" } else { DRAINS }.into());
         self.view.put(Arc::new(replica), Revision(1));
