@@ -32,7 +32,7 @@ fn what_comes_faster_than_it_is_written_is_lost_and_counted() {
     let mut long = vec![b'x'; ROOM / 4];
     long.push(b'\n');
     // The disk stalls.
-    let stalls = lock(&log.0.output);
+    let stalls = lock(&log.0.writing);
     for _ in 0..6 {
         pen.write(&long);
     }
