@@ -14,7 +14,7 @@ test:
 
 # Static-IP egress in network namespaces, at full size; wants root. Prints what it measures.
 test-egress:
-	@./.ci/need cc cmake python3 curl ip nft ss wireguard-go
+	@./.ci/need cc cmake python3 curl ip nft ss ping wireguard-go
 	@FPRS_REQUIRE_NETNS=1 FPRS_SOAK=1 cargo nextest run --locked -P soak -p fprs --features fprs/stores \
 		--test egress --success-output immediate
 
