@@ -43,20 +43,19 @@ async fn a_server_with_an_image_scales_from_zero_and_back_and_its_busiest_pod_st
     plane.deploy(more).await;
     plane.answers().await;
     let client = plane.h2().await;
+    // On the first pod, all of them: more than what else is ever in flight at once.
     let mut held = Vec::new();
-    for _ in 0..3 {
-        held.push(client.open(get(HOST, "/hang"), true).await.unwrap());
-    }
-    for stream in &mut held {
+    for _ in 0..16 {
+        let mut stream = client.open(get(HOST, "/hang"), true).await.unwrap();
         assert_eq!(stream.receiver.head().await.unwrap().status, 200);
+        held.push(stream);
     }
     plane.until_ready(3).await;
     assert_eq!(plane.pods().len(), 3);
     let traffic = Traffic::start(&[plane.listen()], HOST, "/", 4);
-    // One is enough for those, and for the one that is held.
+    // One is enough for those, and for what is held.
     let wide = ["scale", "web", "--target-concurrency=100"];
     plane.cli().run(&wide).await.succeeded();
-    held.truncate(1);
     let left = until("one replica is left", SOON, async || {
         let left = plane.replicas().await;
         (left.len() == 1).then_some(left)
