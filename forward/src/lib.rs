@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod fields;
 pub mod grpc;
 pub mod h1;
+mod h2;
 pub mod limits;
 pub mod message;
 pub mod shard;

@@ -98,7 +98,7 @@ impl Data {
                     }
                 };
                 watch.connected();
-                let mut upstream = slot.send(std::mem::take(request), *body)?;
+                let mut upstream = slot.send(&std::mem::take(request), *body)?;
                 let mut observer = Counting::new(replica, watch);
                 Ok(exchange::run(
                     downstream,

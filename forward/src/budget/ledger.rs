@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use super::credit::{Credit, Narrowed};
 use super::{Budget, Excess, Held, Owner};
 use crate::limits;
+use crate::upstream::h2::Unread;
 
 /// One core's exchanges that hold bytes.
 #[derive(Debug)]
@@ -39,10 +40,14 @@ struct Entry {
 /// The bytes that came on one HTTP/2 stream and weren't passed on: they grow without anybody being
 /// told, up to the stream's window.
 #[derive(Debug)]
-pub struct Window {
-    stream: h2::FlowControl,
-    /// What decides on the window, if anything does.
-    credit: Option<Rc<Credit>>,
+pub struct Window(Unpassed);
+
+#[derive(Debug)]
+enum Unpassed {
+    /// Of a request.
+    Request(h2::FlowControl),
+    /// Of a response, and what decides on the window of its stream.
+    Response(Unread, Rc<Credit>),
 }
 
 /// What an exchange holds, in bytes.
@@ -133,12 +138,8 @@ impl Ledger {
         let mut narrowed = self.narrowed.borrow_mut();
         for entry in self.entries.borrow().iter().flatten() {
             let bytes = entry.bytes();
-            if let Some(Window {
-                stream,
-                credit: Some(credit),
-            }) = &entry.response
-            {
-                narrowed.count(credit, stream.used_capacity());
+            if let Some(Window(Unpassed::Response(unread, credit))) = &entry.response {
+                narrowed.count(credit, unread.bytes());
             }
             match held.get_mut(&entry.owner) {
                 Some(sum) => *sum += bytes,
@@ -191,24 +192,22 @@ impl Entry {
 }
 
 impl Window {
-    /// Of that stream.
+    /// Of that client's stream.
     pub(crate) const fn new(stream: h2::FlowControl) -> Self {
-        Self {
-            stream,
-            credit: None,
-        }
+        Self(Unpassed::Request(stream))
     }
 
     /// Of a stream on which a peer sends as that credit allows.
-    pub(crate) fn granted(stream: h2::FlowControl, credit: &Rc<Credit>) -> Self {
-        Self {
-            stream,
-            credit: Some(Rc::clone(credit)),
-        }
+    pub(crate) fn granted(unread: Unread, credit: &Rc<Credit>) -> Self {
+        Self(Unpassed::Response(unread, Rc::clone(credit)))
     }
 
-    fn bytes(&self) -> usize {
-        self.stream.used_capacity()
+    /// How many they are.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.0 {
+            Unpassed::Request(stream) => stream.used_capacity(),
+            Unpassed::Response(unread, _) => unread.bytes(),
+        }
     }
 }
 

@@ -1,13 +1,8 @@
 //! Opens connections. Takes addresses, never names: resolving one would block the request path.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::Poll;
 
-use bytes::Bytes;
-use h2::client::{Builder, Connection, SendRequest};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::upstream::source::Source;
@@ -50,52 +45,4 @@ async fn connect(address: SocketAddr, source: Option<&Source>) -> io::Result<Tcp
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((from, 0)))?;
     socket.connect(address).await
-}
-
-/// An HTTP/2 connection with prior knowledge whose peer has said what it allows, and the future that
-/// drives it.
-///
-/// # Errors
-/// As [`tcp`], or the peer does not speak HTTP/2 within [`limits::SETTINGS_TIME`].
-pub(crate) async fn h2(
-    address: SocketAddr,
-    source: Option<&Source>,
-) -> io::Result<(SendRequest<Bytes>, Connection<TcpStream, Bytes>)> {
-    let stream = tcp(address, source).await?;
-    let settled = async {
-        let (send, mut driver) = builder()
-            .handshake(stream)
-            .await
-            .map_err(io::Error::other)?;
-        // No stream may be opened before the settings are there, or a peer that allows few would
-        // refuse what it gets too much of.
-        poll_fn(|cx| match Pin::new(&mut driver).poll(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(io::Error::other(error))),
-            Poll::Ready(Ok(())) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Poll::Pending if send.current_max_send_streams() == 0 => Poll::Pending,
-            Poll::Pending => Poll::Ready(Ok(())),
-        })
-        .await?;
-        Ok((send, driver))
-    };
-    tokio::time::timeout(limits::SETTINGS_TIME, settled)
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 settings"))?
-}
-
-fn builder() -> Builder {
-    let mut builder = Builder::new();
-    builder
-        .enable_push(false)
-        .initial_window_size(limits::STREAM_WINDOW)
-        .initial_connection_window_size(limits::CONNECTION_WINDOW)
-        // Until the peer has said how many it allows.
-        .initial_max_send_streams(0)
-        .max_frame_size(limits::FRAME_BYTES)
-        .max_header_list_size(limits::HEADER_LIST_BYTES)
-        .max_send_buffer_size(limits::SEND_BUFFER_BYTES)
-        .max_concurrent_reset_streams(limits::REMEMBERED_RESETS)
-        .max_local_error_reset_streams(None)
-        .data_frame_budget(limits::DATA_FRAME_BUDGET);
-    builder
 }

@@ -1,34 +1,30 @@
 //! HTTP/2 connections to one peer, of one core: multiplexed, dialled once however many wait, never
 //! filled beyond what the peer allows right now.
 
+mod core;
+mod driver;
+mod entry;
+mod receive;
+mod stream;
+
+pub(crate) use stream::Unread;
+pub use stream::{Slot, Stream};
+
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
-use bytes::Bytes;
-use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, RecvStream, SendStream};
-use http::header::SEC_WEBSOCKET_ACCEPT;
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::budget::{Credit, Window};
-use crate::downstream::h2::room;
-use crate::fields::leave_unindexed;
-use crate::h1::head::content_length;
-use crate::message::{Body, Frame, Interim};
+use self::core::Core;
+use self::driver::Driver;
+use crate::budget::Credit;
+use crate::limits;
+use crate::upstream::Failure;
 use crate::upstream::dials::Dials;
 use crate::upstream::source::Source;
-use crate::upstream::{Failure, Head, Upstream, dial};
-use crate::websocket::accept;
-use crate::{limits, turn};
 
 /// The connections of one core to one peer.
 #[derive(Debug)]
@@ -52,11 +48,18 @@ pub struct Peer {
     dialled: Notify,
 }
 
+/// One of them. It ends with its last user.
 #[derive(Debug)]
 struct Connection {
-    send: RefCell<SendRequest<Bytes>>,
-    /// Exchanges on it; ours, since h2 counts a stream only once it is on the wire.
+    core: Rc<RefCell<Core>>,
+    /// Exchanges on it, those included that are about to begin.
     open: Cell<usize>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.core.borrow_mut().leave();
+    }
 }
 
 impl Peer {
@@ -167,28 +170,16 @@ impl Peer {
         let mut connections = self.connections.borrow_mut();
         let mut at = 0;
         while let Some(connection) = connections.get(at) {
-            let mut send = connection.send.borrow_mut();
-            // Nothing is awaited between this check and the request, so it can't go stale.
-            match send.poll_ready(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Err(_)) => {
-                    drop(send);
+            // Nothing is awaited between this look and the request, so it can't go stale.
+            let allowed = connection.core.borrow().allowed();
+            match allowed {
+                None => {
                     connections.swap_remove(at);
-                    continue;
                 }
-                Poll::Ready(Ok(()))
-                    if connection.open.get()
-                        < send
-                            .current_max_send_streams()
-                            .min(limits::STREAMS_PER_CONNECTION as usize) =>
-                {
-                    drop(send);
-                    connection.open.set(connection.open.get() + 1);
-                    return Some(Slot {
-                        connection: Rc::clone(connection),
-                        peer: Rc::clone(self),
-                    });
+                Some(allowed) if connection.open.get() < most(allowed) => {
+                    return Some(Slot::new(connection, self));
                 }
-                Poll::Ready(Ok(())) | Poll::Pending => at += 1,
+                Some(_) => at += 1,
             }
         }
         None
@@ -200,11 +191,10 @@ impl Peer {
         }
         let peer = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            let credit = Rc::clone(&peer.credit);
-            let Some((driver, peer, connection)) = peer.finish_dial().await else {
+            let Some((driver, peer)) = peer.finish_dial().await else {
                 return;
             };
-            drive(driver, &peer, connection, &credit).await;
+            driver.run(&peer).await;
             // Wakes those who wait for room on a connection that is no more.
             if let Some(peer) = peer.upgrade() {
                 peer.changed.notify_waiters();
@@ -213,20 +203,19 @@ impl Peer {
     }
 
     /// Dials, and tells those who wait. What is returned keeps neither peer nor connection.
-    async fn finish_dial(self: Rc<Self>) -> Option<(Driver, Weak<Self>, Weak<Connection>)> {
+    async fn finish_dial(self: Rc<Self>) -> Option<(Driver, Weak<Self>)> {
         let dialled = self.dialled_in_turn().await;
         self.dialling.set(false);
         let dialled = match dialled {
-            Ok((send, driver)) => {
+            Ok(driver) => {
                 let connection = Rc::new(Connection {
-                    send: RefCell::new(send),
+                    core: driver.core(),
                     open: Cell::new(0),
                 });
-                let parts = (driver, Rc::downgrade(&self), Rc::downgrade(&connection));
                 if !self.closed.get() {
                     self.connections.borrow_mut().push(connection);
                 }
-                Some(parts)
+                Some((driver, Rc::downgrade(&self)))
             }
             Err(error) => {
                 tracing::debug!(address = %self.address, %error, "can't connect upstream");
@@ -239,7 +228,7 @@ impl Peer {
         dialled
     }
 
-    async fn dialled_in_turn(&self) -> io::Result<(SendRequest<Bytes>, Driver)> {
+    async fn dialled_in_turn(&self) -> io::Result<Driver> {
         let _turn = match &self.dials {
             Some(dials) => Some(dials.begin().await),
             None => None,
@@ -247,92 +236,28 @@ impl Peer {
         if self.closed.get() {
             return Err(io::Error::other("nobody needs the connection any more"));
         }
-        dial::h2(self.address, self.source.as_deref()).await
+        Driver::dial(self.address, self.source.as_deref(), &self.credit).await
     }
-}
 
-type Driver = h2::client::Connection<TcpStream, Bytes>;
-
-/// Drives a connection to its end, grants its peer what credit it has, and tells those who wait when
-/// it allows more than before. Holds neither: a connection ends with its last user.
-async fn drive(
-    mut driver: Driver,
-    peer: &Weak<Peer>,
-    connection: Weak<Connection>,
-    credit: &Credit,
-) {
-    let mut allowed = 0;
-    let mut granted = limits::STREAM_WINDOW;
-    let mut told = None;
-    let ended = poll_fn(|cx| {
-        turn::look();
-        credit.wake_on_change(&mut told, cx);
-        let window = credit.window();
-        // One change at a time: the next is told once the peer has agreed to this one, which comes
-        // as a frame, and so by here.
-        if granted != window && driver.set_initial_window_size(window).is_ok() {
-            granted = window;
-        }
-        let ended = Pin::new(&mut driver).poll(cx);
-        if let Some(peer) = peer.upgrade().filter(|peer| peer.waiting.get() > 0)
-            && let Some(connection) = connection.upgrade()
-        {
-            let allows = connection.send.borrow().current_max_send_streams();
-            if allows > std::mem::replace(&mut allowed, allows) {
-                peer.changed.notify_waiters();
-            }
-        }
-        ended
-    })
-    .await;
-    if let Err(error) = ended {
-        tracing::debug!(%error, "upstream connection ended");
-    }
-}
-
-/// Room for one exchange on one connection; given back when dropped.
-#[derive(Debug)]
-pub struct Slot {
-    connection: Rc<Connection>,
-    peer: Rc<Peer>,
-}
-
-impl Slot {
-    /// Sends the request's head.
-    ///
-    /// # Errors
-    /// The connection failed at this very moment; nothing was sent.
-    pub fn send(self, mut request: Request<()>, body: Body) -> Result<Stream, Failure> {
-        let end = body.is_none();
-        let tunnel = (body == Body::Tunnel).then(|| Box::new(accept(request.headers())));
-        leave_unindexed(request.headers_mut());
-        let (response, send) = self
-            .connection
-            .send
-            .borrow_mut()
-            .send_request(request, end)
-            .map_err(|_| Failure::Connect)?;
-        Ok(Stream {
-            tunnel,
-            response: Some(response),
-            send,
-            body: None,
-            opened: turn::now(),
-            slot: Some(self),
-        })
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.connection
-            .open
-            .set(self.connection.open.get().saturating_sub(1));
-        if self.peer.waiting.get() > 0 {
+    /// An exchange has left a connection.
+    fn left(&self) {
+        if self.waiting.get() > 0 {
             // One for one: a crowd that wakes for each room would take turns at finding none.
-            self.peer.changed.notify_one();
+            self.changed.notify_one();
         }
     }
+
+    /// A connection allows more than before.
+    fn widened(&self) {
+        if self.waiting.get() > 0 {
+            self.changed.notify_waiters();
+        }
+    }
+}
+
+/// Of the streams that a peer allows on a connection, how many we open.
+fn most(allowed: usize) -> usize {
+    allowed.min(limits::STREAMS_PER_CONNECTION as usize)
 }
 
 /// Counts one waiter, also when its future is dropped.
@@ -348,144 +273,6 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.set(self.0.waiting.get().saturating_sub(1));
-    }
-}
-
-/// One exchange on an HTTP/2 connection. Dropping it before its end resets the stream.
-#[derive(Debug)]
-pub struct Stream {
-    /// A WebSocket was asked for, with a key that has this answer. Few are asked for: boxed.
-    tunnel: Option<Box<Option<HeaderValue>>>,
-    response: Option<ResponseFuture>,
-    send: SendStream<Bytes>,
-    body: Option<RecvStream>,
-    opened: Instant,
-    slot: Option<Slot>,
-}
-
-impl Drop for Stream {
-    /// A peer that reads many resets together with the heads they follow takes them for an attack
-    /// and ends the connection, so a stream without an answer is not reset sooner than
-    /// [`limits::RESET_AFTER`].
-    fn drop(&mut self) {
-        let Some(response) = self.response.take() else {
-            return;
-        };
-        let (opened, slot) = (self.opened, self.slot.take());
-        let passed = turn::now().saturating_duration_since(opened);
-        if let Some(left) = limits::RESET_AFTER.checked_sub(passed) {
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(left).await;
-                // What h2 resets the stream by: nobody holds it any more.
-                drop((response, slot));
-            });
-        }
-    }
-}
-
-impl Upstream for Stream {
-    fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
-        room(&mut self.send, wanted, cx).map_err(|()| Failure::Reset)
-    }
-
-    fn send_data(&mut self, data: Bytes, end: bool) -> Result<(), Failure> {
-        self.send
-            .send_data(data, end)
-            .map_err(|error| failure(&error))
-    }
-
-    fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), Failure> {
-        self.send
-            .send_trailers(trailers)
-            .map_err(|error| failure(&error))
-    }
-
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
-        let Some(response) = &mut self.response else {
-            return Poll::Ready(Err(Failure::Protocol));
-        };
-        if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
-            let (parts, ()) = interim.map_err(|error| failure(&error))?.into_parts();
-            let interim = Interim {
-                status: parts.status,
-                fields: parts.headers,
-            };
-            return Poll::Ready(Ok(Head::Interim(interim)));
-        }
-        let Poll::Ready(answered) = Pin::new(response).poll(cx) else {
-            return Poll::Pending;
-        };
-        self.response = None;
-        let (mut parts, stream) = answered.map_err(|error| failure(&error))?.into_parts();
-        let length = content_length(&parts.headers).map_err(|_| Failure::Protocol)?;
-        let tunnel = self.tunnel.take();
-        let tunnel = tunnel.filter(|_| parts.status == StatusCode::OK);
-        let open = tunnel.is_some();
-        if let Some(accept) = tunnel.and_then(|accept| *accept) {
-            parts.headers.entry(SEC_WEBSOCKET_ACCEPT).or_insert(accept);
-        }
-        let body = match (stream.is_end_stream(), length) {
-            _ if open => Body::Tunnel,
-            (true, _) => Body::None,
-            (false, Some(length)) => Body::Length(length),
-            (false, None) => Body::Stream,
-        };
-        self.body = Some(stream);
-        Poll::Ready(Ok(Head::Final(http::Response::from_parts(parts, ()), body)))
-    }
-
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
-        let Some(body) = &mut self.body else {
-            return Poll::Ready(Some(Err(Failure::Protocol)));
-        };
-        match body.poll_data(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(data))) => Poll::Ready(Some(Ok(Frame::Data(data)))),
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(failure(&error)))),
-            Poll::Ready(None) => body.poll_trailers(cx).map(|trailers| match trailers {
-                Ok(trailers) => trailers.map(|trailers| Ok(Frame::Trailers(trailers))),
-                Err(error) => Some(Err(failure(&error))),
-            }),
-        }
-    }
-
-    fn consumed(&mut self, bytes: usize) {
-        if let Some(body) = &mut self.body {
-            // Fails only when the stream is gone, and with it the window.
-            body.flow_control().release_capacity(bytes).ok();
-        }
-    }
-
-    fn is_body_done(&self) -> bool {
-        self.body.as_ref().is_some_and(RecvStream::is_end_stream)
-    }
-
-    fn window(&mut self) -> Option<Window> {
-        let body = self.body.as_mut()?;
-        let stream = body.flow_control().clone();
-        let credit = &self.slot.as_ref()?.peer.credit;
-        Some(Window::granted(stream, credit))
-    }
-}
-
-/// A stream is refused by itself (RFC 9113 §8.7), or by a GOAWAY that ends its connection in good
-/// order and came before the peer had looked at it. An error's GOAWAY says less: it ends streams that
-/// were looked at too.
-fn failure(error: &h2::Error) -> Failure {
-    let reason = error.reason();
-    if error.is_remote()
-        && (error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
-            || error.is_go_away() && reason == Some(Reason::NO_ERROR))
-    {
-        Failure::Refused
-    } else if error.is_library() && error.is_reset() {
-        Failure::Protocol
-    } else {
-        Failure::Reset
     }
 }
 

@@ -243,22 +243,20 @@ enum Ended {
     Refused(Reason),
 }
 
-/// Sends the request's head. A copy of it costs two allocations: the last replica it can be offered to
-/// gets the head itself.
+/// Sends the request's head, and keeps it only for another replica.
 fn send(
     inbound: &mut Inbound,
     replica: &Replica,
     slot: Slot,
     last: bool,
 ) -> Result<Stream, Failure> {
-    let mut request = match last {
-        true => std::mem::take(&mut inbound.request),
-        false => inbound.request.clone(),
-    };
-    request
-        .headers_mut()
-        .insert(fields::REPLICA, replica.header());
-    slot.send(request, inbound.body)
+    let headers = inbound.request.headers_mut();
+    headers.insert(fields::REPLICA, replica.header());
+    let sent = slot.send(&inbound.request, inbound.body);
+    if last {
+        drop(std::mem::take(&mut inbound.request));
+    }
+    sent
 }
 
 async fn carry<D: Downstream>(

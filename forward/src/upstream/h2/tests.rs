@@ -6,18 +6,22 @@
     reason = "a broken expectation is a failed test with its place"
 )]
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
+use http::{Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use super::*;
-use crate::budget::{Account, Budget, Holds, Ledger, Owner};
+use crate::budget::{Account, Budget, Holds, Ledger, Owner, Window};
+use crate::message::Body;
+use crate::upstream::{Head, Upstream};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -95,7 +99,7 @@ fn request() -> Request<()> {
 
 /// One exchange to its head.
 async fn exchange(peer: &Rc<Peer>) -> Result<StatusCode, Failure> {
-    let mut stream = peer.reserve().await?.send(request(), Body::None)?;
+    let mut stream = peer.reserve().await?.send(&request(), Body::None)?;
     match poll_fn(|cx| stream.poll_head(cx)).await? {
         Head::Final(response, _) => Ok(response.status()),
         Head::Interim(_) => Err(Failure::Protocol),
@@ -288,12 +292,11 @@ async fn sender(bytes: usize) -> SocketAddr {
 }
 
 /// An exchange whose reader takes nothing, held in the account until it is dropped.
-async fn stalled<'a>(peer: &Rc<Peer>, account: &mut Account<'a>) -> (Stream, h2::FlowControl) {
+async fn stalled<'a>(peer: &Rc<Peer>, account: &mut Account<'a>) -> (Stream, Window) {
     let slot = peer.reserve().await.unwrap();
-    let mut stream = slot.send(request(), Body::None).unwrap();
+    let mut stream = slot.send(&request(), Body::None).unwrap();
     poll_fn(|cx| stream.poll_head(cx)).await.unwrap();
-    let body = stream.body.as_mut().unwrap();
-    let window = body.flow_control().clone();
+    let window = stream.window().unwrap();
     let holds =
         poll_fn(|cx| Poll::Ready(account.poll(cx, Holds::default(), || None, || stream.window())));
     assert!(holds.await.is_pending());
@@ -312,10 +315,7 @@ async fn the_more_of_a_peers_streams_stall_the_less_it_may_send_ahead_on_each() 
             for _ in 0..streams {
                 let mut account = ledger.account(&owner);
                 let (stream, credit) = stalled(&peer, &mut account).await;
-                eventually("its window is used up", || {
-                    credit.used_capacity() == window * 1024
-                })
-                .await;
+                eventually("its window is used up", || credit.bytes() == window * 1024).await;
                 held.push((account, stream));
             }
             // The ledger has looked, and the peer agreed.
@@ -331,7 +331,7 @@ async fn the_more_of_a_peers_streams_stall_the_less_it_may_send_ahead_on_each() 
         tokio::time::sleep(limits::BUDGET_SWEEP).await;
         let (_stream, window) = stalled(&peer, &mut account).await;
         eventually("a whole window", || {
-            window.used_capacity() == limits::STREAM_WINDOW as usize
+            window.bytes() == limits::STREAM_WINDOW as usize
         })
         .await;
     };

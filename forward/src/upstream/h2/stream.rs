@@ -1,0 +1,242 @@
+//! One exchange on a connection to a peer. Dropped before its end, it is cancelled there.
+
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use h2::ext::Protocol;
+use http::header::SEC_WEBSOCKET_ACCEPT;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+
+use super::core::Core;
+use super::entry::Entry;
+use super::{Connection, Peer};
+use crate::budget::Window;
+use crate::h1::head::content_length;
+use crate::message::{Body, Frame};
+use crate::upstream::{Failure, Head, Upstream};
+use crate::websocket::accept;
+use crate::{limits, turn};
+
+/// Room for one exchange on one connection; given back when dropped.
+#[derive(Debug)]
+pub struct Slot {
+    connection: Rc<Connection>,
+    peer: Rc<Peer>,
+}
+
+impl Slot {
+    pub(super) fn new(connection: &Rc<Connection>, peer: &Rc<Peer>) -> Self {
+        connection.open.set(connection.open.get() + 1);
+        Self {
+            connection: Rc::clone(connection),
+            peer: Rc::clone(peer),
+        }
+    }
+
+    /// Sends the request's head.
+    ///
+    /// # Errors
+    /// The connection failed at this very moment; nothing was sent.
+    pub fn send(self, request: &Request<()>, body: Body) -> Result<Stream, Failure> {
+        let tunnel = (body == Body::Tunnel).then(|| Box::new(accept(request.headers())));
+        let protocol = request.extensions().get::<Protocol>();
+        let mut core = self.connection.core.borrow_mut();
+        if core.allowed().is_none() {
+            return Err(Failure::Connect);
+        }
+        let key = core.open(request, protocol.map(Protocol::as_str), body.is_none());
+        drop(core);
+        Ok(Stream {
+            tunnel,
+            opened: turn::now(),
+            held: Some(Held { slot: self, key }),
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let open = self.connection.open.get();
+        self.connection.open.set(open.saturating_sub(1));
+        self.peer.left();
+    }
+}
+
+/// One exchange on an HTTP/2 connection. Dropping it before its end resets the stream.
+#[derive(Debug)]
+pub struct Stream {
+    /// A WebSocket was asked for, with a key that has this answer. Few are asked for: boxed.
+    tunnel: Option<Box<Option<HeaderValue>>>,
+    opened: Instant,
+    /// Taken when it is dropped, and never before.
+    held: Option<Held>,
+}
+
+/// A stream that its connection keeps.
+#[derive(Debug)]
+struct Held {
+    slot: Slot,
+    key: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut core = self.slot.connection.core.borrow_mut();
+        core.release(self.key);
+    }
+}
+
+impl Stream {
+    fn core(&self) -> Result<(RefMut<'_, Core>, usize), Failure> {
+        let held = self.held.as_ref().ok_or(Failure::Reset)?;
+        Ok((held.slot.connection.core.borrow_mut(), held.key))
+    }
+
+    /// What its connection has of it.
+    fn entry(&self) -> Result<RefMut<'_, Entry>, Failure> {
+        let (core, key) = self.core()?;
+        RefMut::filter_map(core, |core| core.streams.get_mut(key)).map_err(|_| Failure::Reset)
+    }
+
+    /// The final head, as it is handed on, and what follows it.
+    fn answered(&mut self, mut response: Response<()>, ended: bool) -> Result<Head, Failure> {
+        let length = content_length(response.headers()).map_err(|_| Failure::Protocol)?;
+        let tunnel = self.tunnel.take();
+        let tunnel = tunnel.filter(|_| response.status() == StatusCode::OK);
+        let open = tunnel.is_some();
+        if let Some(accept) = tunnel.and_then(|accept| *accept) {
+            let fields = response.headers_mut();
+            fields.entry(SEC_WEBSOCKET_ACCEPT).or_insert(accept);
+        }
+        let body = match (ended, length) {
+            _ if open => Body::Tunnel,
+            (true, _) => Body::None,
+            (false, Some(length)) => Body::Length(length),
+            (false, None) => Body::Stream,
+        };
+        Ok(Head::Final(response, body))
+    }
+}
+
+impl Drop for Stream {
+    /// A peer that reads many resets together with the heads they follow takes them for an attack
+    /// and ends the connection, so a stream without an answer is not reset sooner than
+    /// [`limits::RESET_AFTER`].
+    fn drop(&mut self) {
+        let waits = self
+            .entry()
+            .is_ok_and(|entry| !entry.got_end && !entry.answered);
+        let Some(held) = self.held.take().filter(|_| waits) else {
+            return;
+        };
+        let passed = turn::now().saturating_duration_since(self.opened);
+        if let Some(left) = limits::RESET_AFTER.checked_sub(passed) {
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(left).await;
+                drop(held);
+            });
+        }
+    }
+}
+
+impl Upstream for Stream {
+    fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+        let (mut core, key) = self.core()?;
+        core.poll_room(key, wanted, cx)
+    }
+
+    fn send_data(&mut self, data: Bytes, end: bool) -> Result<(), Failure> {
+        let (mut core, key) = self.core()?;
+        core.send(key, data, end)
+    }
+
+    fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), Failure> {
+        let (mut core, key) = self.core()?;
+        core.send_trailers(key, &trailers)
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
+        let mut entry = self.entry()?;
+        if let Some(interim) = entry.interims.pop_front() {
+            return Poll::Ready(Ok(Head::Interim(interim)));
+        }
+        if let Some(response) = entry.answer.take() {
+            let ended = entry.is_read();
+            drop(entry);
+            return Poll::Ready(self.answered(response, ended));
+        }
+        match entry.failed {
+            Some(failure) => Poll::Ready(Err(failure)),
+            None if entry.answered => Poll::Ready(Err(Failure::Protocol)),
+            None => {
+                entry.wait(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
+        let mut entry = match self.entry() {
+            Ok(entry) => entry,
+            Err(failure) => return Poll::Ready(Some(Err(failure))),
+        };
+        if let Some(piece) = entry.body.pop() {
+            return Poll::Ready(Some(Ok(Frame::Data(piece))));
+        }
+        if let Some(failure) = entry.failed {
+            return Poll::Ready(Some(Err(failure)));
+        }
+        if let Some(trailers) = entry.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::Trailers(*trailers))));
+        }
+        if entry.got_end {
+            return Poll::Ready(None);
+        }
+        entry.wait(cx);
+        Poll::Pending
+    }
+
+    fn consumed(&mut self, bytes: usize) {
+        if let Ok((mut core, key)) = self.core() {
+            core.consumed(key, bytes);
+        }
+    }
+
+    fn is_body_done(&self) -> bool {
+        self.entry().is_ok_and(|entry| entry.is_read())
+    }
+
+    fn window(&mut self) -> Option<Window> {
+        let held = self.held.as_ref()?;
+        if !self.entry().ok()?.answered {
+            return None;
+        }
+        let unread = Unread {
+            core: Rc::clone(&held.slot.connection.core),
+            key: held.key,
+        };
+        Some(Window::granted(unread, &held.slot.peer.credit))
+    }
+}
+
+/// The bytes that came on one stream and weren't passed on.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    core: Rc<RefCell<Core>>,
+    key: usize,
+}
+
+impl Unread {
+    /// How many they are.
+    pub(crate) fn bytes(&self) -> usize {
+        let core = self.core.borrow();
+        core.streams.get(self.key).map_or(0, |entry| entry.unread)
+    }
+}
