@@ -4,7 +4,6 @@ pub mod h1;
 pub mod h2;
 mod idle;
 pub mod streams;
-mod turns;
 
 use std::net::SocketAddr;
 use std::rc::Rc;

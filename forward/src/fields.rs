@@ -75,20 +75,6 @@ pub fn strip_hop_by_hop(fields: &mut HeaderMap) {
     }
 }
 
-/// Keeps values that hardly come twice out of HPACK's dynamic table: each would push out one that
-/// does come again, and h2 compares a value with every one the table has of its name.
-pub(crate) fn leave_unindexed(fields: &mut HeaderMap) {
-    for (name, value) in fields {
-        if matches!(
-            name.as_str(),
-            "traceparent" | "x-fprs-in-flight" | "x-fprs-times" | "x-request-id"
-        ) {
-            // RFC 7541 §7.1.3: what is sensitive is never indexed.
-            value.set_sensitive(true);
-        }
-    }
-}
-
 /// Removes every field whose name begins with [`OURS`].
 pub fn strip_ours(fields: &mut HeaderMap) {
     strip(fields, |name| name.starts_with(OURS));

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// A whole HTTP/1.1 head. Envoy's own limit is 60 KiB; clients stay far below.
 pub const HEAD_BYTES: usize = 64 * 1024;
 
-/// Decoded header list of an HTTP/2 message. Twice Envoy's 60 KiB, so that it never closes an edge
-/// connection; the h2 crate ends the connection at four times this.
+/// Decoded header list of an HTTP/2 message, and a block of it on the wire. Twice Envoy's 60 KiB, so that
+/// it never costs an edge a request.
 pub const HEADER_LIST_BYTES: u32 = 128 * 1024;
 
 /// Header fields of one message, trailers counted apart.
@@ -68,32 +68,13 @@ pub const COUNTED_BYTES: usize = 4 * 1024;
 /// meanwhile, a part of the limit.
 pub const BUDGET_SWEEP: Duration = Duration::from_millis(100);
 
-/// Bytes a stream may have waiting inside the h2 crate.
-pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
-
-/// Cost of DATA frames waiting to be read before the h2 crate calls a peer abusive; its default, half
-/// the connection window, is met by honest streams of tiny frames while one reader stalls.
-pub const DATA_FRAME_BUDGET: usize = 256 * 1024 * 1024;
-
-/// Read from one HTTP/2 connection before the streams that came are accepted, and the others of this
-/// core get their turn. Together with the read that passes it, which is one frame, it has room for
-/// fewer streams opened and reset (27 bytes) than [`PENDING_RESETS`].
+/// Read from one HTTP/2 connection before the streams that came are begun, and the others of this core
+/// get their turn: streams opened and reset, of 27 bytes together, must not add up however fast they come.
 pub const TURN_BYTES: usize = 32 * 1024;
 
-/// Bytes of content that all streams of one client's HTTP/2 connection may have waiting to be written:
-/// four streams' worth, enough for any socket to be kept busy. A stream adds at most
-/// [`SEND_BUFFER_BYTES`] to it.
-pub const CONNECTION_WRITE_BYTES: usize = 1024 * 1024;
-
-/// The same once its socket takes no more: the system holds plenty by then.
-pub const BLOCKED_WRITE_BYTES: usize = 16 * 1024;
-
-/// Streams reset before we accepted them. An edge whose clients vanish together resets hundreds in
-/// one read; the default of 20 ends the connection with every neighbour on it.
-pub const PENDING_RESETS: usize = 4096;
-
-/// Reset streams remembered, so that late frames are told from a protocol error.
-pub const REMEMBERED_RESETS: usize = 1000;
+/// Bytes that may wait to be written to one HTTP/2 connection before its streams wait: enough for any
+/// socket to be kept busy. Once the socket takes no more, nothing is added: the system holds plenty by then.
+pub const CONNECTION_WRITE_BYTES: usize = 256 * 1024;
 
 /// A stream to an upstream is not reset sooner after it was opened: long enough for the peer to have
 /// accepted it, half the 100 ms in which a program is to see that its client left.

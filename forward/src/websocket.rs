@@ -3,7 +3,6 @@
 //! and to `Upgrade` (RFC 6455 §4); the `sec-websocket-*` fields cross as they are.
 
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
-use h2::ext::Protocol;
 use http::header::{
     CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
@@ -12,6 +11,22 @@ use http::{Method, Request};
 use crate::h1::head::Malformed;
 
 const WEBSOCKET: &str = "websocket";
+
+/// Which protocol an extended CONNECT asks for; an extension of its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protocol(Box<str>);
+
+impl Protocol {
+    /// Of that name.
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// Its name.
+    pub const fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// A close frame from a server with status 1001, going away (RFC 6455 §5.5.1, §7.4.1).
 pub const GOING_AWAY: &[u8] = &[0x88, 0x02, 0x03, 0xe9];
@@ -49,9 +64,7 @@ pub fn from_upgrade(request: &mut Request<()>) -> Result<bool, Malformed> {
         return Err(Malformed("a WebSocket request of another version than 13"));
     }
     *request.method_mut() = Method::CONNECT;
-    request
-        .extensions_mut()
-        .insert(Protocol::from_static(WEBSOCKET));
+    request.extensions_mut().insert(Protocol::new(WEBSOCKET));
     Ok(true)
 }
 

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::credit::{Credit, Narrowed};
 use super::{Budget, Excess, Held, Owner};
+use crate::h2::Unread;
 use crate::limits;
-use crate::upstream::h2::Unread;
 
 /// One core's exchanges that hold bytes.
 #[derive(Debug)]
@@ -40,14 +40,10 @@ struct Entry {
 /// The bytes that came on one HTTP/2 stream and weren't passed on: they grow without anybody being
 /// told, up to the stream's window.
 #[derive(Debug)]
-pub struct Window(Unpassed);
-
-#[derive(Debug)]
-enum Unpassed {
-    /// Of a request.
-    Request(h2::FlowControl),
-    /// Of a response, and what decides on the window of its stream.
-    Response(Unread, Rc<Credit>),
+pub struct Window {
+    unread: Unread,
+    /// What decides on the window, if anything does.
+    credit: Option<Rc<Credit>>,
 }
 
 /// What an exchange holds, in bytes.
@@ -138,7 +134,14 @@ impl Ledger {
         let mut narrowed = self.narrowed.borrow_mut();
         for entry in self.entries.borrow().iter().flatten() {
             let bytes = entry.bytes();
-            if let Some(Window(Unpassed::Response(unread, credit))) = &entry.response {
+            for window in [&entry.request, &entry.response].into_iter().flatten() {
+                window.unread.settle();
+            }
+            if let Some(Window {
+                unread,
+                credit: Some(credit),
+            }) = &entry.response
+            {
                 narrowed.count(credit, unread.bytes());
             }
             match held.get_mut(&entry.owner) {
@@ -192,22 +195,25 @@ impl Entry {
 }
 
 impl Window {
-    /// Of that client's stream.
-    pub(crate) const fn new(stream: h2::FlowControl) -> Self {
-        Self(Unpassed::Request(stream))
+    /// Of that stream.
+    pub(crate) const fn new(unread: Unread) -> Self {
+        Self {
+            unread,
+            credit: None,
+        }
     }
 
     /// Of a stream on which a peer sends as that credit allows.
     pub(crate) fn granted(unread: Unread, credit: &Rc<Credit>) -> Self {
-        Self(Unpassed::Response(unread, Rc::clone(credit)))
+        Self {
+            unread,
+            credit: Some(Rc::clone(credit)),
+        }
     }
 
     /// How many they are.
     pub(crate) fn bytes(&self) -> usize {
-        match &self.0 {
-            Unpassed::Request(stream) => stream.used_capacity(),
-            Unpassed::Response(unread, _) => unread.bytes(),
-        }
+        self.unread.bytes()
     }
 }
 

@@ -130,6 +130,8 @@ pub struct WriteBuffer {
     queue: VecDeque<Bytes>,
     tail: BytesMut,
     queued: usize,
+    /// Bytes that the socket took.
+    written: u64,
     /// The socket took no more when it was last tried.
     blocked: bool,
 }
@@ -165,6 +167,21 @@ impl WriteBuffer {
         self.len() == 0
     }
 
+    /// Bytes that the socket took.
+    pub const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Bytes that were ever added.
+    pub fn added(&self) -> u64 {
+        self.written + self.len() as u64
+    }
+
+    /// The socket took no more when it was last tried.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked && !self.is_empty()
+    }
+
     /// More may only be added after some was written.
     pub fn is_full(&self) -> bool {
         self.len() >= limits::WRITE_BYTES
@@ -188,7 +205,7 @@ impl WriteBuffer {
         io: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.is_full() || (self.blocked && !self.is_empty()) {
+        while self.is_full() || self.is_blocked() {
             ready!(self.poll_write(io, cx))?;
         }
         Poll::Ready(Ok(()))
@@ -217,6 +234,7 @@ impl WriteBuffer {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.written += written as u64;
         self.advance(written);
         Poll::Ready(Ok(()))
     }

@@ -16,6 +16,9 @@ pub(crate) const DEFAULT_WINDOW: u32 = 65_535;
 /// No window may grow beyond it (RFC 9113 §6.9.1).
 pub(crate) const LARGEST_WINDOW: i64 = 0x7fff_ffff;
 
+/// The last stream there can be.
+pub(crate) const LAST_STREAM: u32 = 0x7fff_ffff;
+
 /// Types of frames. Others are ignored, as RFC 9113 §4.1 asks for.
 pub(crate) mod kind {
     pub(crate) const DATA: u8 = 0;
@@ -39,7 +42,7 @@ pub(crate) mod flag {
     pub(crate) const PRIORITY: u8 = 0x20;
 }
 
-/// Settings that matter to a client (RFC 9113 §6.5.2).
+/// Settings (RFC 9113 §6.5.2, RFC 8441 §3).
 pub(crate) mod setting {
     pub(crate) const HEADER_TABLE_SIZE: u16 = 1;
     pub(crate) const ENABLE_PUSH: u16 = 2;
@@ -47,6 +50,7 @@ pub(crate) mod setting {
     pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
     pub(crate) const MAX_FRAME_SIZE: u16 = 5;
     pub(crate) const MAX_HEADER_LIST_SIZE: u16 = 6;
+    pub(crate) const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 }
 
 /// Error codes (RFC 9113 §7).
@@ -56,6 +60,7 @@ pub(crate) struct Code(pub(crate) u32);
 impl Code {
     pub(crate) const NO_ERROR: Self = Self(0);
     pub(crate) const PROTOCOL_ERROR: Self = Self(1);
+    pub(crate) const INTERNAL_ERROR: Self = Self(2);
     pub(crate) const FLOW_CONTROL_ERROR: Self = Self(3);
     pub(crate) const FRAME_SIZE_ERROR: Self = Self(6);
     pub(crate) const REFUSED_STREAM: Self = Self(7);
@@ -134,16 +139,16 @@ pub(crate) fn word(out: &mut BytesMut, kind: u8, stream: u32, word: u32) {
     out.put_u32(word);
 }
 
-/// Writes GOAWAY; the last stream is 0, for a server opens none here.
-pub(crate) fn goaway(out: &mut BytesMut, code: Code) {
+/// Writes GOAWAY: of the peer's streams, none after `last` is or was looked at.
+pub(crate) fn goaway(out: &mut BytesMut, last: u32, code: Code) {
     head(out, 8, kind::GOAWAY, 0, 0);
-    out.put_u32(0);
+    out.put_u32(last);
     out.put_u32(code.0);
 }
 
-/// Writes the answer to a PING.
-pub(crate) fn pong(out: &mut BytesMut, opaque: [u8; 8]) {
-    head(out, 8, kind::PING, flag::ACK, 0);
+/// Writes a PING, or the answer to one.
+pub(crate) fn ping(out: &mut BytesMut, flags: u8, opaque: [u8; 8]) {
+    head(out, 8, kind::PING, flags, 0);
     out.put_slice(&opaque);
 }
 

@@ -1,13 +1,9 @@
 //! HTTP/2 connections to one peer, of one core: multiplexed, dialled once however many wait, never
 //! filled beyond what the peer allows right now.
 
-mod core;
 mod driver;
-mod entry;
-mod receive;
 mod stream;
 
-pub(crate) use stream::Unread;
 pub use stream::{Slot, Stream};
 
 use std::cell::{Cell, RefCell};
@@ -18,9 +14,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use self::core::Core;
 use self::driver::Driver;
 use crate::budget::Credit;
+use crate::h2::Core;
 use crate::limits;
 use crate::upstream::Failure;
 use crate::upstream::dials::Dials;

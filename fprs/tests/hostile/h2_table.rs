@@ -55,8 +55,7 @@ const ONE_GET: Then = Kept(&[GET]);
 const ONE_POST: Then = Kept(&[POST]);
 const ONE_CHUNKED: Then = Kept(&[CHUNKED]);
 
-/// The rows, by idea. A [`Cut`] where the RFC asks for no more than the stream's end is the h2 crate's
-/// own answer to fields that it can't decode; `docs/hazards.md` has it among the known limits.
+/// The rows, by idea.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
     [PSEUDO, TARGETS, FIELDS, BODIES, FRAMES]
         .into_iter()
@@ -219,7 +218,7 @@ const PSEUDO: &[Row] = &[
         "an unknown pseudo field",
         "RFC 9113 §8.3",
         &[Whole(&[M, S, A, P, (":unknown", "1")])],
-        Cut,
+        Refused,
     ),
     row(
         "a scheme that is neither",
@@ -237,19 +236,19 @@ const PSEUDO: &[Row] = &[
         "a method that is no token",
         "RFC 9110 §9.1",
         &[Whole(&[(":method", "G ET"), S, A, P])],
-        Cut,
+        Refused,
     ),
     row(
         "a method with a line end",
         "RFC 9113 §8.2.1",
         &[Whole(&[(":method", "GET / HTTP/1.1\r\nx: y"), S, A, P])],
-        Cut,
+        Refused,
     ),
     row(
         "an empty method",
         "RFC 9110 §9.1",
         &[Whole(&[(":method", ""), S, A, P])],
-        Cut,
+        Refused,
     ),
     row(
         "CONNECT",
@@ -308,7 +307,7 @@ const TARGETS: &[Row] = &[
         &[Whole(&[M, S, A, (":path", "/a?b?c=/d")])],
         Kept(&[GET.target("/a?b?c=/d")]),
     ),
-    // The h2 crate drops it before we see it, as whoever sends it should have.
+    // Dropped, as whoever sends it should have.
     row(
         "a fragment",
         "RFC 9113 §8.3.1",
@@ -482,67 +481,67 @@ const FIELDS: &[Row] = &[
         "a name in capitals",
         "RFC 9113 §8.2.1",
         &[Whole(&[M, S, A, P, ("X-A", "1")])],
-        Cut,
+        Refused,
     ),
     row(
         "a name with a space",
         "RFC 9113 §8.2.1",
         &[Whole(&[M, S, A, P, ("x a", "1")])],
-        Cut,
+        Refused,
     ),
     row(
         "a name with a colon",
         "RFC 9113 §8.2.1",
         &[Whole(&[M, S, A, P, ("x:a", "1")])],
-        Cut,
+        Refused,
     ),
     row(
         "a name with a line end",
         "RFC 9113 §8.2.1",
         &[Whole(&[M, S, A, P, ("x-a: 1\r\nx-b", "1")])],
-        Cut,
+        Refused,
     ),
     row(
         "a name above ASCII",
         "RFC 9113 §8.2.1",
         &[Whole(&[M, S, A, P, ("x\u{e9}", "1")])],
-        Cut,
+        Refused,
     ),
     row(
         "an empty name",
         "RFC 9113 §8.2.1",
         &[Whole(&[M, S, A, P, ("", "1")])],
-        Cut,
+        Refused,
     ),
     row(
         "a line end in a value",
         "RFC 9113 §8.2.1",
         &[Whole(&[M, S, A, P, ("x-a", "a\r\nx-b: 1")])],
-        Cut,
+        Refused,
     ),
     row(
         "a CR in a value",
         "RFC 9113 §8.2.1",
         &[Whole(&[M, S, A, P, ("x-a", "a\rb")])],
-        Cut,
+        Refused,
     ),
     row(
         "an LF in a value",
         "RFC 9113 §8.2.1",
         &[Whole(&[M, S, A, P, ("x-a", "a\nb")])],
-        Cut,
+        Refused,
     ),
     row(
         "a NUL in a value",
         "RFC 9113 §8.2.1",
         &[Whole(&[M, S, A, P, ("x-a", "a\0b")])],
-        Cut,
+        Refused,
     ),
     row(
         "a DEL in a value",
         "RFC 9110 §5.5",
         &[Whole(&[M, S, A, P, ("x-a", "a\u{7f}b")])],
-        Cut,
+        Refused,
     ),
     row(
         "a space before a value",
@@ -767,7 +766,6 @@ const BODIES: &[Row] = &[
         ],
         Refused,
     ),
-    // The h2 crate drops it before we see it.
     row(
         "trailers with a pseudo field",
         "RFC 9113 §8.1",
@@ -776,7 +774,7 @@ const BODIES: &[Row] = &[
             Data("hello"),
             Whole(&[(":path", "/other")]),
         ],
-        ONE_CHUNKED,
+        Refused,
     ),
     row(
         "trailers with connection",
@@ -859,7 +857,7 @@ const FRAMES: &[Row] = &[
             Open(&[POSTED, S, A, P]),
             Raw(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 0]),
         ],
-        Cut,
+        Refused,
     ),
     row(
         "padding longer than its frame",

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use fprs_testkit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -121,15 +120,6 @@ impl Frames {
     pub(crate) fn expect_open(&self, what: &str) {
         let noted = self.noted.lock().unwrap();
         assert_eq!((&noted.goaway, noted.closed), (&None, false), "{what}");
-    }
-
-    /// Waits for the connection's end; what GOAWAY said.
-    pub(crate) async fn ended(&self) -> Option<(u32, String)> {
-        eventually("the connection's end", DEADLINE, || {
-            self.noted.lock().unwrap().closed
-        })
-        .await;
-        self.noted.lock().unwrap().goaway.clone()
     }
 }
 

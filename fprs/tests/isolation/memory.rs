@@ -10,7 +10,7 @@ use h2::client::Builder;
 use crate::world::{DEADLINE, World};
 
 /// The limit, in MiB: a small one, so that few exchanges fill it.
-const LIMIT_MIB: u64 = 8;
+const LIMIT_MIB: u64 = 4;
 
 /// What eight hundred streams, their kernel buffers and the allocator may take beside it, in MiB.
 const BESIDE_MIB: u64 = 64;

@@ -1,15 +1,17 @@
-//! PURE. Reads header blocks of responses (RFC 7541 §3.2, §6). Whatever a block says, the table keeps in
+//! PURE. Reads header blocks (RFC 7541 §3.2, §6). Whatever a block says, the table keeps in
 //! step with its writer's; names and values that come again are shared, not made again.
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
-use http::{HeaderName, HeaderValue, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::table::{self, STATIC};
-use super::{Broken, ENTRY, Field, TABLE, huffman, integer};
+use super::{Broken, ENTRY, Field, Name, TABLE, huffman, integer};
+use crate::websocket::Protocol;
 
-/// Room taken at once for values: a response's fit, and what keeps one of them keeps little more.
+/// Room taken at once for values: a message's fit, and what keeps one of them keeps little more.
 const ROOM: usize = 512;
 
 /// One direction of one connection.
@@ -77,13 +79,18 @@ impl Decoder {
             let (field, size) = self.entries.get(place - STATIC - 1).ok_or(Broken)?;
             return Ok((field.clone(), *size));
         }
-        let field = table::entry(place).ok_or(Broken)?;
-        let value = match &field {
-            Field::Regular(_, value) => value.len(),
-            Field::Status(_) | Field::Malformed(_) => 0,
-        };
-        let size = field.name() + value + ENTRY;
+        let (field, value) = table::entry(place).ok_or(Broken)?;
+        let size = field.name().len() + value + ENTRY;
         Ok((field, size))
+    }
+
+    fn name_at(&self, place: usize) -> Result<Name, Broken> {
+        if place > STATIC {
+            let (field, _) = self.entries.get(place - STATIC - 1).ok_or(Broken)?;
+            return Ok(field.name());
+        }
+        let (field, _) = table::entry(place).ok_or(Broken)?;
+        Ok(field.name())
     }
 
     /// A field whose value, and perhaps its name, is spelt out.
@@ -99,7 +106,7 @@ impl Decoder {
                 rest = after;
                 name
             }
-            _ => self.at(place)?.0,
+            _ => self.name_at(place)?,
         };
         let (string, coded, rest) = string(rest)?;
         let value = match coded {
@@ -110,20 +117,13 @@ impl Decoder {
                 &self.plain
             }
         };
-        let malformed = Field::Malformed(name.name());
-        let size = name.name() + value.len() + ENTRY;
-        let field = match name {
-            Field::Status(_) => StatusCode::from_bytes(value).map_or(malformed, Field::Status),
-            Field::Regular(name, _) => {
-                kept(&mut self.values, value).map_or(malformed, |value| Field::Regular(name, value))
-            }
-            Field::Malformed(_) => malformed,
-        };
+        let size = name.len() + value.len() + ENTRY;
+        let field = field(&mut self.values, &name, value).unwrap_or(Field::Malformed(name));
         Ok((field, size, rest))
     }
 
     /// A name that is spelt out.
-    fn name<'a>(&mut self, block: &'a [u8]) -> Result<(Field, &'a [u8]), Broken> {
+    fn name<'a>(&mut self, block: &'a [u8]) -> Result<(Name, &'a [u8]), Broken> {
         let (string, coded, rest) = string(block)?;
         let name = match coded {
             false => string,
@@ -134,12 +134,15 @@ impl Decoder {
             }
         };
         let parsed = match name {
-            b":status" => Field::Status(StatusCode::OK),
+            b":status" => Name::Status,
+            b":method" => Name::Method,
+            b":scheme" => Name::Scheme,
+            b":authority" => Name::Authority,
+            b":path" => Name::Path,
+            b":protocol" => Name::Protocol,
             // RFC 9113 §8.2.1: an upper-case letter is malformed, and would be lost here.
-            _ if name.iter().any(u8::is_ascii_uppercase) => Field::Malformed(name.len()),
-            _ => HeaderName::from_bytes(name).map_or(Field::Malformed(name.len()), |name| {
-                Field::Regular(name, HeaderValue::from_static(""))
-            }),
+            _ if name.iter().any(u8::is_ascii_uppercase) => Name::Malformed(name.len()),
+            _ => HeaderName::from_bytes(name).map_or(Name::Malformed(name.len()), Name::Regular),
         };
         Ok((parsed, rest))
     }
@@ -168,16 +171,42 @@ impl Decoder {
     }
 }
 
+/// A field of that name and value, if there may be one.
+fn field(values: &mut BytesMut, name: &Name, value: &[u8]) -> Option<Field> {
+    Some(match name {
+        Name::Status => Field::Status(StatusCode::from_bytes(value).ok()?),
+        Name::Method => Field::Method(Method::from_bytes(value).ok()?),
+        Name::Scheme => Field::Scheme(match value {
+            b"http" => Scheme::HTTP,
+            b"https" => Scheme::HTTPS,
+            _ => Scheme::try_from(value).ok()?,
+        }),
+        Name::Authority => {
+            let authority = Authority::from_maybe_shared(kept(values, value));
+            Field::Authority(authority.ok()?)
+        }
+        // RFC 9113 §8.3.1: it may not be empty, where a URI's may.
+        Name::Path if value.is_empty() => return None,
+        Name::Path => {
+            let path = PathAndQuery::from_maybe_shared(kept(values, value));
+            Field::Path(path.ok()?)
+        }
+        Name::Protocol => Field::Protocol(Protocol::new(str::from_utf8(value).ok()?)),
+        Name::Regular(name) => {
+            let value = HeaderValue::from_maybe_shared(kept(values, value));
+            Field::Regular(name.clone(), value.ok()?)
+        }
+        Name::Malformed(_) => return None,
+    })
+}
+
 /// A value, in memory that it shares with its neighbours.
-fn kept(values: &mut BytesMut, value: &[u8]) -> Option<HeaderValue> {
-    if value.is_empty() {
-        return Some(HeaderValue::from_static(""));
-    }
+fn kept(values: &mut BytesMut, value: &[u8]) -> Bytes {
     if values.capacity() < value.len() {
         values.reserve(value.len().max(ROOM));
     }
     values.extend_from_slice(value);
-    HeaderValue::from_maybe_shared(values.split().freeze()).ok()
+    values.split().freeze()
 }
 
 /// A string, whether it is in Huffman's code, and what comes after it.
@@ -201,6 +230,7 @@ mod tests {
                 Field::Status(status) => format!(":status: {}", status.as_str()),
                 Field::Regular(name, value) => format!("{name}: {}", value.to_str().unwrap()),
                 Field::Malformed(_) => "malformed".to_owned(),
+                other => format!("{other:?}"),
             });
         })?;
         Ok(fields)
@@ -265,17 +295,18 @@ mod tests {
     }
 
     #[test]
-    fn what_no_response_may_have_is_malformed_and_the_table_stays_in_step() {
+    fn what_no_message_may_have_is_malformed_and_the_table_stays_in_step() {
         let mut decoder = Decoder::default();
         for block in [
-            &[0x82][..],        // :method: GET
-            &[0x84],            // :path: /
+            &[0x81][..],        // an authority of nothing
+            b"\x02\x05G ET?",   // a method with a space
+            b"\x04\x00",        // a path of nothing
             b"\x00\x01X\x01v",  // an upper-case letter
             b"\x00\x01 \x01v",  // a name with a space
             b"\x0f\x10\x02a\n", // a value with a line's end, of content-type
             b"\x08\x0220",      // a status of two digits
             b"\x00\x07:status\x03abc",
-            b"\x00\x05:path\x01/",
+            b"\x00\x05:part\x01/",
         ] {
             assert_eq!(
                 read(&mut decoder, block).unwrap(),

@@ -1,14 +1,15 @@
-//! PURE. Writes header blocks of requests (RFC 7541 §6). A field goes into the table the second time it
+//! PURE. Writes header blocks (RFC 7541 §6). A field goes into the table the second time it
 //! is seen, so what comes once never pushes out what comes again; strings are written as they are,
 //! since whoever reads them is near and bytes cost less there than Huffman's code on both sides.
 
 use std::collections::VecDeque;
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderMap, HeaderName, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri};
 
 use super::table::{self, STATIC, place};
-use super::{ENTRY, TABLE, integer};
+use super::{ENTRY, Name, TABLE, integer};
+use crate::websocket::Protocol;
 
 /// Places by hash for fields that were seen, and for names: apart, for there is no end of fields. Each
 /// place has room for four, or two fields that come with every request could fall on one for ever.
@@ -30,9 +31,8 @@ pub(crate) struct Encoder {
     resized: Option<usize>,
     /// Entries that were ever put into the table.
     inserted: u64,
-    fields: Memory,
-    names: Memory,
-    places: HeaderMap<u8>,
+    seen: Memory,
+    named: Memory,
 }
 
 /// What was seen, by hash. What is not in the table goes first where there is no room.
@@ -53,24 +53,6 @@ struct Entry {
     value: Box<[u8]>,
 }
 
-/// The name of a field that may be in the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Name {
-    Authority,
-    Path,
-    Field(HeaderName),
-}
-
-impl Name {
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Authority => b":authority",
-            Self::Path => b":path",
-            Self::Field(name) => name.as_str().as_bytes(),
-        }
-    }
-}
-
 /// How a field is to be written.
 #[derive(Clone, Copy, Debug)]
 enum How {
@@ -89,9 +71,8 @@ impl Default for Encoder {
             limit: TABLE,
             resized: None,
             inserted: 0,
-            fields: Memory::of(FIELDS),
-            names: Memory::of(NAMES),
-            places: table::places(),
+            seen: Memory::of(FIELDS),
+            named: Memory::of(NAMES),
         }
     }
 }
@@ -109,45 +90,71 @@ impl Encoder {
         self.evict(0);
     }
 
-    /// Appends a request's block. `protocol` is that of an extended CONNECT (RFC 8441 §4).
-    pub(crate) fn request<T>(
-        &mut self,
-        request: &Request<T>,
-        protocol: Option<&str>,
-        out: &mut BytesMut,
-    ) {
+    /// Appends a request's block, an extended CONNECT's with its protocol (RFC 8441 §4).
+    pub(crate) fn request<T>(&mut self, request: &Request<T>, out: &mut BytesMut) {
+        self.begin(out);
+        method(request.method(), out);
+        self.target(request.uri(), out);
+        if let Some(protocol) = request.extensions().get::<Protocol>() {
+            out.put_u8(0);
+            string(b":protocol", out);
+            string(protocol.as_str().as_bytes(), out);
+        }
+        self.fields(request.headers(), out);
+    }
+
+    /// Appends a response's block.
+    pub(crate) fn response(&mut self, status: StatusCode, fields: &HeaderMap, out: &mut BytesMut) {
+        self.begin(out);
+        let place = match status.as_u16() {
+            200 => place::OK,
+            204 => 9,
+            206 => 10,
+            304 => 11,
+            400 => 12,
+            404 => 13,
+            500 => 14,
+            _ => {
+                integer::write(out, 0, 4, place::OK);
+                string(status.as_str().as_bytes(), out);
+                return self.fields(fields, out);
+            }
+        };
+        integer::write(out, 0x80, 7, place);
+        self.fields(fields, out);
+    }
+
+    /// Appends a block of trailers.
+    pub(crate) fn trailers(&mut self, fields: &HeaderMap, out: &mut BytesMut) {
+        self.begin(out);
+        self.fields(fields, out);
+    }
+
+    /// A block says first what became of the table (RFC 7541 §4.2).
+    fn begin(&mut self, out: &mut BytesMut) {
         if let Some(smallest) = self.resized.take() {
             integer::write(out, 0x20, 5, smallest);
             if smallest != self.limit {
                 integer::write(out, 0x20, 5, self.limit);
             }
         }
-        method(request.method(), out);
-        self.target(request.uri(), out);
-        if let Some(protocol) = protocol {
-            out.put_u8(0);
-            string(b":protocol", out);
-            string(protocol.as_bytes(), out);
-        }
-        self.fields(request.headers(), out);
     }
 
-    /// Appends a block of fields alone: trailers.
-    pub(crate) fn fields(&mut self, fields: &HeaderMap, out: &mut BytesMut) {
+    fn fields(&mut self, fields: &HeaderMap, out: &mut BytesMut) {
         for (name, value) in fields {
             let secret = value.is_sensitive() || is_secret(name);
             let (name, value) = (name, value.as_bytes());
             match secret {
                 false => self.field(
-                    |other| matches!(other, Name::Field(other) if other == name),
-                    || Name::Field(name.clone()),
+                    |other| matches!(other, Name::Regular(other) if other == name),
+                    || Name::Regular(name.clone()),
                     value,
                     hash(name.as_str().as_bytes(), 0),
                     out,
                 ),
                 true => {
                     let hash = hash(name.as_str().as_bytes(), 0);
-                    self.name(How::Never, &Name::Field(name.clone()), hash, out);
+                    self.name(How::Never, &Name::Regular(name.clone()), hash, out);
                     string(value, out);
                 }
             }
@@ -184,7 +191,7 @@ impl Encoder {
         out: &mut BytesMut,
     ) {
         let hash = hash(value, named);
-        let seen = self.fields.seen(hash);
+        let seen = self.seen.seen(hash);
         if let Some((place, entry)) = seen.and_then(|entry| self.entry(entry))
             && is(&entry.name)
             && *entry.value == *value
@@ -203,7 +210,7 @@ impl Encoder {
             true => self.insert(name, value, named),
             false => 0,
         };
-        self.fields.note(hash, entry);
+        self.seen.note(hash, entry);
     }
 
     /// Appends a field's beginning: its name, by place where it has one. `true`: the field is kept.
@@ -212,8 +219,8 @@ impl Encoder {
         let place = self.name_place(name, hash);
         if place.is_none() && matches!(how, How::Once) {
             // A name that comes again is worth a place, whatever its values.
-            kept = self.names.seen(hash).is_some();
-            self.names.note(hash, 0);
+            kept = self.named.seen(hash).is_some();
+            self.named.note(hash, 0);
         }
         let (first, prefix) = match (kept, how) {
             (true, _) => (0x40, 6),
@@ -231,13 +238,14 @@ impl Encoder {
         match name {
             Name::Authority => return Some(place::AUTHORITY),
             Name::Path => return Some(place::ROOT),
-            Name::Field(name) => {
-                if let Some(place) = self.places.get(name) {
-                    return Some(usize::from(*place));
+            Name::Regular(name) => {
+                if let Some(place) = table::of(name) {
+                    return Some(place);
                 }
             }
+            _ => return None,
         }
-        let (place, entry) = self.entry(self.names.seen(hash)?)?;
+        let (place, entry) = self.entry(self.named.seen(hash)?)?;
         (entry.name == *name).then_some(place)
     }
 
@@ -254,7 +262,7 @@ impl Encoder {
             name,
             value: value.into(),
         });
-        self.names.note(named, self.inserted);
+        self.named.note(named, self.inserted);
         self.inserted
     }
 
@@ -353,8 +361,7 @@ mod tests {
     use super::super::{Decoder, Field};
     use super::*;
 
-    /// What a reader of responses makes of the fields of a request; the request's own parts are
-    /// malformed to it, and counted.
+    /// What a reader makes of the fields; the message's own parts are counted.
     fn read(decoder: &mut Decoder, block: &[u8]) -> (Vec<String>, usize) {
         let (mut fields, mut own) = (Vec::new(), 0);
         decoder
@@ -362,7 +369,8 @@ mod tests {
                 Field::Regular(name, value) => {
                     fields.push(format!("{name}: {}", value.to_str().unwrap()));
                 }
-                Field::Status(_) | Field::Malformed(_) => own += 1,
+                Field::Malformed(name) => unreachable!("{name:?}"),
+                _ => own += 1,
             })
             .unwrap();
         (fields, own)
@@ -378,7 +386,7 @@ mod tests {
 
     fn written(encoder: &mut Encoder, request: &Request<()>) -> BytesMut {
         let mut out = BytesMut::new();
-        encoder.request(request, None, &mut out);
+        encoder.request(request, &mut out);
         out
     }
 
@@ -459,11 +467,32 @@ mod tests {
     }
 
     #[test]
+    fn a_status_with_a_place_is_a_byte_and_any_other_five() {
+        let mut decoder = Decoder::default();
+        for status in [
+            200, 204, 206, 304, 400, 404, 500, 100, 201, 302, 429, 503, 599,
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let mut block = BytesMut::new();
+            Encoder::default().response(status, &HeaderMap::new(), &mut block);
+            let mut read = None;
+            let each = |field, _| read = Some(field);
+            decoder.decode(&block, each).unwrap();
+            assert!(
+                matches!(read, Some(Field::Status(read)) if read == status),
+                "{read:?}"
+            );
+            assert!([1, 5].contains(&block.len()));
+        }
+    }
+
+    #[test]
     fn methods_and_protocols_that_have_no_place_are_spelt_out() {
         let mut request = request(&[]);
         *request.method_mut() = Method::CONNECT;
+        request.extensions_mut().insert(Protocol::new("websocket"));
         let mut out = BytesMut::new();
-        Encoder::default().request(&request, Some("websocket"), &mut out);
+        Encoder::default().request(&request, &mut out);
         let holds = |part: &[u8]| out.windows(part.len()).any(|window| window == part);
         assert!(holds(b"\x02\x07CONNECT") && holds(b"\x00\x09:protocol\x09websocket"));
     }

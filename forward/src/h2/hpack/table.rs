@@ -1,15 +1,17 @@
-//! PURE. The static table (RFC 7541 Appendix A) as responses have it, and for requests the places of
-//! its names.
+//! PURE. The static table (RFC 7541 Appendix A).
+
+use std::sync::LazyLock;
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, Method, StatusCode};
 
-use super::Field;
+use super::{Field, Name};
 
 /// Entries of the static table: the dynamic table's come after.
 pub(super) const STATIC: usize = 61;
 
-/// Places in the static table that a request's own parts have.
+/// Places that a message's own parts have.
 pub(super) mod place {
     pub(in super::super) const AUTHORITY: usize = 1;
     pub(in super::super) const GET: usize = 2;
@@ -17,6 +19,7 @@ pub(super) mod place {
     pub(in super::super) const ROOT: usize = 4;
     pub(in super::super) const HTTP: usize = 6;
     pub(in super::super) const HTTPS: usize = 7;
+    pub(in super::super) const OK: usize = 8;
 }
 
 const NAMES: usize = STATIC + 1 - FIRST_NAME as usize;
@@ -74,36 +77,52 @@ static STATIC_NAMES: [HeaderName; NAMES] = [
 ];
 
 /// The only name with a value of its own.
-const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate");
+static ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate");
 
-/// The entry at that place, from 1; `None`: there is none. Of a request's own parts only the names'
-/// lengths matter to who reads responses.
-pub(super) fn entry(place: usize) -> Option<Field> {
-    let status = |code| Field::Status(code);
+/// The entry at that place, from 1, and the length of its value; `None`: there is none.
+pub(super) fn entry(place: usize) -> Option<(Field, usize)> {
+    let status = |code| (Field::Status(code), 3);
     Some(match place {
-        1 => Field::Malformed(":authority".len()),
-        2 | 3 | 6 | 7 => Field::Malformed(":method".len()),
-        4 | 5 => Field::Malformed(":path".len()),
-        8 => status(StatusCode::OK),
+        place::AUTHORITY => (Field::Malformed(Name::Authority), 0),
+        place::GET => (Field::Method(Method::GET), 3),
+        place::POST => (Field::Method(Method::POST), 4),
+        place::ROOT => (Field::Path(PathAndQuery::from_static("/")), 1),
+        5 => (Field::Path(PathAndQuery::from_static("/index.html")), 11),
+        place::HTTP => (Field::Scheme(Scheme::HTTP), 4),
+        place::HTTPS => (Field::Scheme(Scheme::HTTPS), 5),
+        place::OK => status(StatusCode::OK),
         9 => status(StatusCode::NO_CONTENT),
         10 => status(StatusCode::PARTIAL_CONTENT),
         11 => status(StatusCode::NOT_MODIFIED),
         12 => status(StatusCode::BAD_REQUEST),
         13 => status(StatusCode::NOT_FOUND),
         14 => status(StatusCode::INTERNAL_SERVER_ERROR),
-        16 => Field::Regular(header::ACCEPT_ENCODING, ENCODINGS),
+        16 => {
+            let length = ENCODINGS.len();
+            (
+                Field::Regular(header::ACCEPT_ENCODING, ENCODINGS.clone()),
+                length,
+            )
+        }
         _ => {
             let name = STATIC_NAMES.get(place.checked_sub(usize::from(FIRST_NAME))?)?;
-            Field::Regular(name.clone(), HeaderValue::from_static(""))
+            (
+                Field::Regular(name.clone(), HeaderValue::from_static("")),
+                0,
+            )
         }
     })
 }
 
-/// Where each name stands that has a place.
-pub(super) fn places() -> HeaderMap<u8> {
+/// The place of a name that has one.
+pub(super) fn of(name: &HeaderName) -> Option<usize> {
+    PLACES.get(name).map(|place| usize::from(*place))
+}
+
+static PLACES: LazyLock<HeaderMap<u8>> = LazyLock::new(|| {
     let places = (FIRST_NAME..).zip(&STATIC_NAMES);
     places.map(|(place, name)| (name.clone(), place)).collect()
-}
+});
 
 #[cfg(test)]
 mod tests {
@@ -121,24 +140,25 @@ mod tests {
             (58, "user-agent"),
             (61, "www-authenticate"),
         ] {
-            assert_eq!(places()[name], place);
-            let found = entry(usize::from(place));
+            assert_eq!(of(&HeaderName::from_static(name)), Some(place));
+            let found = entry(place);
             assert!(
-                matches!(&found, Some(Field::Regular(found, _)) if found == name),
+                matches!(&found, Some((Field::Regular(found, _), _)) if found == name),
                 "{found:?}"
             );
         }
         assert!(entry(0).is_none() && entry(62).is_none());
-        let lengths = (1..=7).map(|place| entry(place).unwrap().name());
-        let names = [
-            ":authority",
-            ":method",
-            ":method",
-            ":path",
-            ":path",
-            ":scheme",
-            ":scheme",
+        let names = (1..=8).map(|place| entry(place).unwrap().0.name());
+        let own = [
+            Name::Authority,
+            Name::Method,
+            Name::Method,
+            Name::Path,
+            Name::Path,
+            Name::Scheme,
+            Name::Scheme,
+            Name::Status,
         ];
-        assert!(lengths.eq(names.map(str::len)));
+        assert!(names.eq(own));
     }
 }

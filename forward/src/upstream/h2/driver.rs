@@ -12,9 +12,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Peer;
-use super::core::Core;
 use crate::budget::Credit;
 use crate::h1::buffer::ReadBuffer;
+use crate::h2::Core;
 use crate::h2::frame::Code;
 use crate::upstream::dial;
 use crate::upstream::source::Source;
@@ -34,6 +34,8 @@ pub(super) struct Driver {
     told: Option<u32>,
     /// Streams that the peer allowed when it was looked at last.
     allowed: usize,
+    /// The socket takes nothing any more; what the peer said before is still to be read.
+    broken: bool,
 }
 
 impl Driver {
@@ -50,10 +52,11 @@ impl Driver {
         let mut driver = Self {
             io: dial::tcp(address, source).await?,
             read: ReadBuffer::default(),
-            core: Rc::new(RefCell::new(Core::new())),
+            core: Rc::new(RefCell::new(Core::client())),
             credit: Rc::clone(credit),
             told: None,
             allowed: 0,
+            broken: false,
         };
         let settled = poll_fn(|cx| driver.poll_settled(cx));
         tokio::time::timeout(limits::SETTINGS_TIME, settled)
@@ -117,7 +120,7 @@ impl Driver {
                 break;
             }
         }
-        if core.streams.is_empty() {
+        if core.is_idle_now() {
             self.read.release();
         }
         let allowed = core.allowed().unwrap_or(0);
@@ -129,12 +132,24 @@ impl Driver {
         if core.is_done() {
             core.end(Some(Code::NO_ERROR));
         }
-        let flushed = core.out.poll_flush(&mut self.io, cx)?;
-        if !core.out.is_full() {
-            core.wake_waiting();
+        if self.broken {
+            // Its end is read sooner or later, and a GOAWAY before that says what was looked at.
+            return match core.is_done() {
+                true => Poll::Ready(Ok(())),
+                false => Poll::Pending,
+            };
+        }
+        let flushed = core.out.poll_flush(&mut self.io, cx);
+        if let Poll::Ready(Err(_)) = flushed {
+            self.broken = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if core.wake_waiting() {
+            cx.waker().wake_by_ref();
         }
         match core.is_done() {
-            true => flushed.map(Ok),
+            true => flushed,
             false => Poll::Pending,
         }
     }

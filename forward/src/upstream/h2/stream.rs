@@ -1,20 +1,18 @@
 //! One exchange on a connection to a peer. Dropped before its end, it is cancelled there.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::RefMut;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use h2::ext::Protocol;
 use http::header::SEC_WEBSOCKET_ACCEPT;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
-use super::core::Core;
-use super::entry::Entry;
 use super::{Connection, Peer};
 use crate::budget::Window;
 use crate::h1::head::content_length;
+use crate::h2::{Core, Entry, Fault, Unread};
 use crate::message::{Body, Frame};
 use crate::upstream::{Failure, Head, Upstream};
 use crate::websocket::accept;
@@ -42,12 +40,11 @@ impl Slot {
     /// The connection failed at this very moment; nothing was sent.
     pub fn send(self, request: &Request<()>, body: Body) -> Result<Stream, Failure> {
         let tunnel = (body == Body::Tunnel).then(|| Box::new(accept(request.headers())));
-        let protocol = request.extensions().get::<Protocol>();
         let mut core = self.connection.core.borrow_mut();
         if core.allowed().is_none() {
             return Err(Failure::Connect);
         }
-        let key = core.open(request, protocol.map(Protocol::as_str), body.is_none());
+        let key = core.open(request, body.is_none());
         drop(core);
         Ok(Stream {
             tunnel,
@@ -98,7 +95,7 @@ impl Stream {
     /// What its connection has of it.
     fn entry(&self) -> Result<RefMut<'_, Entry>, Failure> {
         let (core, key) = self.core()?;
-        RefMut::filter_map(core, |core| core.streams.get_mut(key)).map_err(|_| Failure::Reset)
+        RefMut::filter_map(core, |core| core.stream(key)).map_err(|_| Failure::Reset)
     }
 
     /// The final head, as it is handed on, and what follows it.
@@ -128,7 +125,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let waits = self
             .entry()
-            .is_ok_and(|entry| !entry.got_end && !entry.answered);
+            .is_ok_and(|entry| !entry.got_end && !entry.headed);
         let Some(held) = self.held.take().filter(|_| waits) else {
             return;
         };
@@ -145,17 +142,17 @@ impl Drop for Stream {
 impl Upstream for Stream {
     fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
         let (mut core, key) = self.core()?;
-        core.poll_room(key, wanted, cx)
+        core.poll_room(key, wanted, cx).map_err(Failure::from)
     }
 
     fn send_data(&mut self, data: Bytes, end: bool) -> Result<(), Failure> {
         let (mut core, key) = self.core()?;
-        core.send(key, data, end)
+        Ok(core.send(key, data, end)?)
     }
 
     fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), Failure> {
         let (mut core, key) = self.core()?;
-        core.send_trailers(key, &trailers)
+        Ok(core.send_trailers(key, &trailers)?)
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
@@ -168,13 +165,13 @@ impl Upstream for Stream {
             return Poll::Ready(Ok(Head::Interim(interim)));
         }
         if let Some(response) = entry.answer.take() {
-            let ended = entry.is_read();
+            let ended = entry.bare;
             drop(entry);
             return Poll::Ready(self.answered(response, ended));
         }
         match entry.failed {
-            Some(failure) => Poll::Ready(Err(failure)),
-            None if entry.answered => Poll::Ready(Err(Failure::Protocol)),
+            Some(fault) => Poll::Ready(Err(fault.into())),
+            None if entry.headed => Poll::Ready(Err(Failure::Protocol)),
             None => {
                 entry.wait(cx);
                 Poll::Pending
@@ -190,8 +187,8 @@ impl Upstream for Stream {
         if let Some(piece) = entry.body.pop() {
             return Poll::Ready(Some(Ok(Frame::Data(piece))));
         }
-        if let Some(failure) = entry.failed {
-            return Poll::Ready(Some(Err(failure)));
+        if let Some(fault) = entry.failed {
+            return Poll::Ready(Some(Err(fault.into())));
         }
         if let Some(trailers) = entry.trailers.take() {
             return Poll::Ready(Some(Ok(Frame::Trailers(*trailers))));
@@ -215,28 +212,20 @@ impl Upstream for Stream {
 
     fn window(&mut self) -> Option<Window> {
         let held = self.held.as_ref()?;
-        if !self.entry().ok()?.answered {
+        if !self.entry().ok()?.headed {
             return None;
         }
-        let unread = Unread {
-            core: Rc::clone(&held.slot.connection.core),
-            key: held.key,
-        };
+        let unread = Unread::new(&held.slot.connection.core, held.key);
         Some(Window::granted(unread, &held.slot.peer.credit))
     }
 }
 
-/// The bytes that came on one stream and weren't passed on.
-#[derive(Debug)]
-pub(crate) struct Unread {
-    core: Rc<RefCell<Core>>,
-    key: usize,
-}
-
-impl Unread {
-    /// How many they are.
-    pub(crate) fn bytes(&self) -> usize {
-        let core = self.core.borrow();
-        core.streams.get(self.key).map_or(0, |entry| entry.unread)
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Protocol => Self::Protocol,
+            Fault::Refused => Self::Refused,
+            Fault::Reset => Self::Reset,
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! PURE. One stream of a connection to a peer: what came for it and wasn't taken yet, what each side may
-//! still send, and how it ended. Whoever holds the stream is woken by what the connection changes here.
+//! PURE. One stream of a connection: what came on it and wasn't taken yet, what each side may still send,
+//! and how it ended. Whoever holds the stream is woken by what the connection changes here.
 
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
@@ -8,15 +8,25 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response};
 
 use crate::message::Interim;
-use crate::upstream::Failure;
 
 /// Pieces of a body that wait to be read before they are made one: a peer that sends byte by byte
 /// would have us keep thirty bytes for each.
 const PIECES: usize = 1024;
 
+/// How the other side ended a stream before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It broke the protocol.
+    Protocol,
+    /// It says that it has processed nothing of it.
+    Refused,
+    /// It reset it or closed.
+    Reset,
+}
+
 /// One stream, from its request's head until nobody holds it.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Its number on the wire.
     pub(super) id: u32,
     /// Bytes that may be sent; below 0 after the peer took some back.
@@ -29,19 +39,30 @@ pub(super) struct Entry {
     pub(super) head: bool,
     /// Content that is to come, where its length was announced.
     pub(super) expected: Option<u64>,
-    pub(super) interims: VecDeque<Interim>,
-    /// The final head, until it is taken.
-    pub(super) answer: Option<Response<()>>,
-    /// The final head has come.
-    pub(super) answered: bool,
-    pub(super) body: Pieces,
-    pub(super) trailers: Option<Box<HeaderMap>>,
-    /// The request has ended.
+    /// Responses before the response.
+    pub(crate) interims: VecDeque<Interim>,
+    /// The response's head, until it is taken; a request's is handed over with its stream.
+    pub(crate) answer: Option<Response<()>>,
+    /// The head said itself that nothing follows.
+    pub(crate) bare: bool,
+    /// Bytes that had gone out, or were to go out, before the stream's first.
+    pub(super) from: u64,
+    /// The head of what comes here is there; what follows is content.
+    pub(crate) headed: bool,
+    /// Content that wasn't taken.
+    pub(crate) body: Pieces,
+    /// What ends it, if anything but its end does.
+    pub(crate) trailers: Option<Box<HeaderMap>>,
+    /// What goes out has ended.
     pub(super) sent_end: bool,
-    /// The response has ended.
-    pub(super) got_end: bool,
-    /// What came is to be read first.
-    pub(super) failed: Option<Failure>,
+    /// What comes in has ended.
+    pub(crate) got_end: bool,
+    /// What comes in ended before its time; what is there already is to be read first.
+    pub(crate) failed: Option<Fault>,
+    /// Neither side has anything to say any more, whatever was said.
+    pub(crate) closed: bool,
+    /// It waits in its connection's queue for room.
+    pub(super) queued: bool,
     waker: Option<Waker>,
 }
 
@@ -56,18 +77,22 @@ impl Entry {
             expected: None,
             interims: VecDeque::new(),
             answer: None,
-            answered: false,
+            bare: false,
+            from: 0,
+            headed: false,
             body: Pieces::default(),
             trailers: None,
             sent_end: false,
             got_end: false,
             failed: None,
+            closed: false,
+            queued: false,
             waker: None,
         }
     }
 
     /// Has this task woken by what comes next.
-    pub(super) fn wait(&mut self, cx: &Context<'_>) {
+    pub(crate) fn wait(&mut self, cx: &Context<'_>) {
         match &mut self.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             None => self.waker = Some(cx.waker().clone()),
@@ -81,24 +106,20 @@ impl Entry {
         }
     }
 
-    /// It is over, unless its response is whole already.
-    pub(super) fn fail(&mut self, failure: Failure) {
+    /// It is over. What has come whole stays whole.
+    pub(super) fn fail(&mut self, fault: Fault) {
+        self.closed = true;
         self.sent_end = true;
         if !self.got_end {
             self.got_end = true;
-            self.failed = Some(failure);
+            self.failed = Some(fault);
         }
         self.wake();
     }
 
-    /// Nothing more will come or go.
-    pub(super) const fn is_over(&self) -> bool {
-        self.sent_end && self.got_end
-    }
-
-    /// The response has been read to its end, trailers included.
-    pub(super) const fn is_read(&self) -> bool {
-        self.answered
+    /// What comes in has been read to its end, trailers included.
+    pub(crate) const fn is_read(&self) -> bool {
+        self.headed
             && self.got_end
             && self.failed.is_none()
             && self.body.is_empty()
@@ -108,9 +129,11 @@ impl Entry {
 
 /// Content that came and wasn't taken. Most bodies are in one piece, which costs no memory of its own.
 #[derive(Debug, Default)]
-pub(super) struct Pieces {
+pub(crate) struct Pieces {
     first: Option<Bytes>,
     rest: VecDeque<Bytes>,
+    /// Of the first so many, each has its memory to itself.
+    owned: usize,
 }
 
 impl Pieces {
@@ -130,11 +153,23 @@ impl Pieces {
                 joined.extend_from_slice(&piece);
             }
             self.rest.push_back(joined.freeze());
+            self.owned = self.owned.min(1);
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Bytes> {
+    /// The next piece.
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+        self.owned = self.owned.saturating_sub(1);
         std::mem::replace(&mut self.first, self.rest.pop_front())
+    }
+
+    /// Gives each piece memory of its own. One that waits long would keep all that was read with it.
+    pub(super) fn own(&mut self) {
+        let all = self.first.iter_mut().chain(&mut self.rest);
+        for piece in all.skip(self.owned) {
+            *piece = Bytes::copy_from_slice(piece);
+        }
+        self.owned = self.rest.len() + usize::from(self.first.is_some());
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -155,6 +190,8 @@ mod tests {
             pieces.push(Bytes::new());
         }
         assert!(pieces.rest.len() <= PIECES, "{}", pieces.rest.len());
+        pieces.own();
+        assert_eq!(pieces.owned, pieces.rest.len() + 1);
         let mut read = Vec::new();
         while let Some(piece) = pieces.pop() {
             read.extend_from_slice(&piece);

@@ -1,36 +1,35 @@
-//! PURE. What a peer says on a connection, frame by frame (RFC 9113 §6). An error of one stream ends
-//! that stream; what makes the rest unreadable, or is meant to hurt, ends the connection.
+//! PURE. What the other side says on a connection, frame by frame (RFC 9113 §6). An error of one stream
+//! ends that stream; what makes the rest unreadable, or is meant to hurt, ends the connection.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderName};
-use http::{Response, StatusCode};
+use http::{HeaderMap, StatusCode};
 
-use super::core::{Block, Core};
-use super::entry::Entry;
+use super::core::{Accepted, Block, Core, GOODBYE, Side};
+use super::entry::{Entry, Fault};
+use super::frame::{self, Code, Head, flag, kind, setting};
+use super::message::{Malformed, Message};
 use crate::h1::head::content_length;
-use crate::h2::frame::{self, Code, Head, flag, kind, setting};
-use crate::h2::hpack::Field;
 use crate::limits;
 use crate::message::Interim;
-use crate::upstream::Failure;
 
 /// Frames that one header block may come in, and its bytes: without an end to both, a block that never
 /// ends would cost what it likes.
 const BLOCK_FRAMES: usize = 64;
 const BLOCK_BYTES: usize = limits::HEADER_LIST_BYTES as usize;
 
-/// Answers to SETTINGS and PING that may wait for a peer that doesn't read them.
-const UNWRITTEN: usize = 4 * limits::WRITE_BYTES;
-
 /// Responses before the response.
 const INTERIMS: usize = 32;
 
+/// Streams of one client that are there at a time, those included that it has reset and that are still
+/// being left.
+const STREAMS: usize = 2 * limits::STREAMS_PER_CONNECTION as usize;
+
 impl Core {
-    /// Takes every whole frame.
+    /// Takes every whole frame, for as long as what waits to be written leaves room for answers.
     ///
     /// # Errors
     /// The connection is to end with that code.
-    pub(super) fn receive(&mut self, bytes: &mut BytesMut) -> Result<(), Code> {
+    pub(crate) fn receive(&mut self, bytes: &mut BytesMut) -> Result<(), Code> {
         while let Some(head) = Head::parse(bytes) {
             if head.length > limits::FRAME_BYTES as usize {
                 return Err(Code::FRAME_SIZE_ERROR);
@@ -81,7 +80,7 @@ impl Core {
     }
 
     /// The stream that a frame is of; `None`: one that is over for us.
-    fn stream(&self, head: Head) -> Result<Option<usize>, Code> {
+    fn known(&self, head: Head) -> Result<Option<usize>, Code> {
         match self.by_id.get(&head.stream) {
             Some(key) => Ok(Some(*key)),
             None if self.is_idle(head.stream) => Err(Code::PROTOCOL_ERROR),
@@ -90,7 +89,7 @@ impl Core {
     }
 
     fn data(&mut self, head: Head, payload: Bytes) -> Result<(), Code> {
-        let key = self.stream(head)?;
+        let key = self.known(head)?;
         // Every stream's window is a part of it: it can be returned at once.
         self.unreturned += payload.len();
         if self.unreturned >= limits::CONNECTION_WINDOW as usize / 2 {
@@ -114,7 +113,7 @@ impl Core {
         }
     }
 
-    /// The peer broke a stream's rules: it is reset, and its exchange fails.
+    /// The other side broke a stream's rules: it is reset, and its exchange fails.
     fn refuse(&mut self, stream: u32, code: Code) {
         if let Some(entry) = self
             .by_id
@@ -122,13 +121,19 @@ impl Core {
             .and_then(|key| self.streams.get_mut(key))
         {
             entry.got_end = false;
-            entry.fail(Failure::Protocol);
+            entry.fail(Fault::Protocol);
             self.reset(stream, code);
         }
     }
 
     fn headers(&mut self, head: Head, payload: &[u8]) -> Result<(), Code> {
-        self.stream(head)?;
+        match self.side {
+            // Any that a client opens; whether it is one is seen once its block was read.
+            Side::Server { .. } if !head.stream.is_multiple_of(2) => {}
+            _ => {
+                self.known(head)?;
+            }
+        }
         let mut block = padded(head, payload)?;
         if head.has(flag::PRIORITY) {
             block = block.get(5..).ok_or(Code::FRAME_SIZE_ERROR)?;
@@ -168,25 +173,66 @@ impl Core {
             .decode(block, |field, size| message.add(field, size));
         read.map_err(|_| Code::COMPRESSION_ERROR)?;
         let key = self.by_id.get(&stream).copied();
-        let Some(entry) = key.and_then(|key| self.streams.get_mut(key)) else {
-            return Ok(());
-        };
-        if message.end(entry, end).is_err() {
-            self.refuse(stream, Code::PROTOCOL_ERROR);
+        if let Some(entry) = key.and_then(|key| self.streams.get_mut(key)) {
+            if hand_over(message, entry, end).is_err() {
+                self.refuse(stream, Code::PROTOCOL_ERROR);
+            }
+        } else if self.is_idle(stream) {
+            self.opened(stream, end, message);
         }
         Ok(())
     }
 
+    /// A client has opened a stream.
+    fn opened(&mut self, stream: u32, end: bool, message: Message) {
+        let Side::Server { last, .. } = &mut self.side else {
+            return;
+        };
+        if self.leaving {
+            // It knows which was the last, and that this one was never looked at.
+            return;
+        }
+        *last = stream;
+        if message.oversize {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            self.send_response(stream, status, &HeaderMap::new(), true);
+            return self.reset(stream, Code::NO_ERROR);
+        }
+        let Ok(request) = message.request() else {
+            return self.reset(stream, Code::PROTOCOL_ERROR);
+        };
+        let Ok(expected) = announced(request.headers(), end) else {
+            return self.reset(stream, Code::PROTOCOL_ERROR);
+        };
+        let open = self.by_id.len() < limits::STREAMS_PER_CONNECTION as usize;
+        if !open || self.streams.len() >= STREAMS {
+            return self.reset(stream, Code::REFUSED_STREAM);
+        }
+        let mut entry = Entry::new(stream, self.stream_room, self.granted);
+        entry.headed = true;
+        entry.got_end = end;
+        entry.expected = expected;
+        let key = self.streams.insert(entry);
+        self.by_id.insert(stream, key);
+        if let Side::Server { accepted, .. } = &mut self.side {
+            accepted.push_back(Accepted {
+                key,
+                request,
+                ended: end,
+            });
+        }
+    }
+
     fn reset_by_peer(&mut self, head: Head, payload: &[u8]) -> Result<(), Code> {
         let code = Code(word(payload)?);
-        let Some(key) = self.stream(head)? else {
+        let Some(key) = self.known(head)? else {
             return Ok(());
         };
         self.by_id.remove(&head.stream);
         if let Some(entry) = self.streams.get_mut(key) {
             entry.fail(match code {
-                Code::REFUSED_STREAM => Failure::Refused,
-                _ => Failure::Reset,
+                Code::REFUSED_STREAM => Fault::Refused,
+                _ => Fault::Reset,
             });
         }
         Ok(())
@@ -239,23 +285,38 @@ impl Core {
             return Err(Code::PROTOCOL_ERROR);
         }
         if head.has(flag::ACK) {
+            self.heard(opaque);
             return Ok(());
         }
-        frame::pong(self.out.tail(), opaque);
+        frame::ping(self.out.tail(), flag::ACK, opaque);
         self.answered()
+    }
+
+    /// A client that was told to go knows it: all that it sends from now on comes too late.
+    fn heard(&mut self, opaque: [u8; 8]) {
+        if let Side::Server {
+            last, asked: true, ..
+        } = self.side
+            && opaque == GOODBYE
+            && !self.leaving
+        {
+            frame::goaway(self.out.tail(), last, Code::NO_ERROR);
+            self.leave();
+        }
     }
 
     /// An answer waits to be written; a peer that asks and never reads would have us keep them all.
     fn answered(&mut self) -> Result<(), Code> {
         self.call();
-        match self.out.len() > UNWRITTEN {
+        match self.is_choked() {
             true => Err(Code::ENHANCE_YOUR_CALM),
             false => Ok(()),
         }
     }
 
-    /// The peer takes no new streams. Those after the last it tells of were never looked at if it goes
-    /// in good order; an error's GOAWAY says less (RFC 9113 §6.8).
+    /// A server takes no new streams. Those after the last it tells of were never looked at if it goes
+    /// in good order; an error's GOAWAY says less (RFC 9113 §6.8). What a client says of our streams
+    /// is of none: we open none.
     fn goaway(&mut self, head: Head, payload: &[u8]) -> Result<(), Code> {
         let (Some(last), Some(code)) = (payload.first_chunk::<4>(), payload.get(4..8)) else {
             return Err(Code::FRAME_SIZE_ERROR);
@@ -263,19 +324,21 @@ impl Core {
         if head.stream != 0 {
             return Err(Code::PROTOCOL_ERROR);
         }
+        if matches!(self.side, Side::Server { .. }) {
+            return Ok(());
+        }
         let last = u32::from_be_bytes(*last) & 0x7fff_ffff;
-        let failure = match Code(word(code)?) {
-            Code::NO_ERROR => Failure::Refused,
-            _ => Failure::Reset,
+        let fault = match Code(word(code)?) {
+            Code::NO_ERROR => Fault::Refused,
+            _ => Fault::Reset,
         };
-        self.leaving = true;
         for (_, entry) in &mut self.streams {
             if entry.id > last {
                 self.by_id.remove(&entry.id);
-                entry.fail(failure);
+                entry.fail(fault);
             }
         }
-        self.call();
+        self.leave();
         Ok(())
     }
 
@@ -283,14 +346,13 @@ impl Core {
         let more = i64::from(word(payload)? & 0x7fff_ffff);
         if head.stream == 0 {
             self.room += more;
-            self.wake_waiting();
             return match more {
                 0 => Err(Code::PROTOCOL_ERROR),
                 _ if self.room > frame::LARGEST_WINDOW => Err(Code::FLOW_CONTROL_ERROR),
                 _ => Ok(()),
             };
         }
-        let key = self.stream(head)?;
+        let key = self.known(head)?;
         let Some(entry) = key.and_then(|key| self.streams.get_mut(key)) else {
             return Ok(());
         };
@@ -306,12 +368,12 @@ impl Core {
     }
 }
 
-/// Content of a response.
+/// Content of a message.
 fn take(entry: &mut Entry, content: Bytes, end: bool) -> Result<(), Code> {
     if entry.left < 0 {
         return Err(Code::FLOW_CONTROL_ERROR);
     }
-    if entry.got_end || !entry.answered {
+    if entry.got_end || !entry.headed {
         return Err(Code::PROTOCOL_ERROR);
     }
     if let Some(expected) = &mut entry.expected {
@@ -328,100 +390,55 @@ fn take(entry: &mut Entry, content: Bytes, end: bool) -> Result<(), Code> {
     Ok(())
 }
 
-/// One header block, read.
-#[derive(Debug, Default)]
-struct Message {
-    status: Option<StatusCode>,
-    fields: HeaderMap,
-    bytes: usize,
-    malformed: bool,
-}
-
-/// A message that is malformed (RFC 9113 §8.1.1).
-struct Malformed;
-
-impl Message {
-    fn add(&mut self, field: Field, size: usize) {
-        self.bytes += size;
-        if self.bytes > limits::HEADER_LIST_BYTES as usize {
-            self.malformed = true;
-            return;
-        }
-        match field {
-            Field::Status(status) => {
-                let first = self.status.replace(status).is_none() && self.fields.is_empty();
-                self.malformed |= !first;
-            }
-            Field::Regular(name, value) => {
-                self.malformed |= is_of_connection(&name);
-                self.malformed |= self.fields.try_append(name, value).is_err();
-            }
-            Field::Malformed(_) => self.malformed = true,
-        }
+/// Hands a message to the stream that is there already: a response or trailers.
+fn hand_over(message: Message, entry: &mut Entry, end: bool) -> Result<(), Malformed> {
+    if entry.got_end {
+        return Err(Malformed);
     }
-
-    /// Hands it to the stream it is of.
-    fn end(self, entry: &mut Entry, end: bool) -> Result<(), Malformed> {
-        if self.malformed || entry.got_end {
-            return Err(Malformed);
-        }
-        if entry.answered {
-            return self.trailers(entry, end);
-        }
-        let status = self.status.ok_or(Malformed)?;
-        if status.is_informational() {
-            // RFC 9113 §8.6: there is no switching of protocols.
-            let out_of_place = end || status == StatusCode::SWITCHING_PROTOCOLS;
-            if out_of_place || entry.interims.len() >= INTERIMS {
-                return Err(Malformed);
-            }
-            let fields = self.fields;
-            entry.interims.push_back(Interim { status, fields });
-            entry.wake();
-            return Ok(());
-        }
-        let length = content_length(&self.fields).map_err(|_| Malformed)?;
-        let none =
-            entry.head || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
-        if !none {
-            if end && length.is_some_and(|length| length > 0) {
-                return Err(Malformed);
-            }
-            entry.expected = length;
-        }
-        let mut response = Response::new(());
-        *response.status_mut() = status;
-        *response.headers_mut() = self.fields;
-        entry.answer = Some(response);
-        entry.answered = true;
-        entry.got_end = end;
-        entry.wake();
-        Ok(())
-    }
-
-    fn trailers(self, entry: &mut Entry, end: bool) -> Result<(), Malformed> {
+    if entry.headed {
+        let fields = message.trailers()?;
         let short = entry.expected.is_some_and(|expected| expected > 0);
-        if !end || self.status.is_some() || short {
+        if !end || short {
             return Err(Malformed);
         }
-        if !self.fields.is_empty() {
-            entry.trailers = Some(Box::new(self.fields));
-        }
+        entry.trailers = (!fields.is_empty()).then(|| Box::new(fields));
         entry.got_end = true;
         entry.wake();
-        Ok(())
+        return Ok(());
     }
+    let mut response = message.response()?;
+    let status = response.status();
+    if status.is_informational() {
+        // RFC 9113 §8.6: there is no switching of protocols.
+        let out_of_place = end || status == StatusCode::SWITCHING_PROTOCOLS;
+        if out_of_place || entry.interims.len() >= INTERIMS {
+            return Err(Malformed);
+        }
+        let fields = std::mem::take(response.headers_mut());
+        entry.interims.push_back(Interim { status, fields });
+        entry.wake();
+        return Ok(());
+    }
+    let bare = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    entry.expected = match entry.head || bare.contains(&status) {
+        true => None,
+        false => announced(response.headers(), end)?,
+    };
+    entry.answer = Some(response);
+    entry.headed = true;
+    entry.bare = end;
+    entry.got_end = end;
+    entry.wake();
+    Ok(())
 }
 
-/// RFC 9113 §8.2.2.
-fn is_of_connection(name: &HeaderName) -> bool {
-    const KEEP_ALIVE: &str = "keep-alive";
-    const PROXY_CONNECTION: &str = "proxy-connection";
-    *name == header::CONNECTION
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::UPGRADE
-        || name == KEEP_ALIVE
-        || name == PROXY_CONNECTION
+/// The content that a head announces.
+fn announced(fields: &HeaderMap, end: bool) -> Result<Option<u64>, Malformed> {
+    let length = content_length(fields).map_err(|_| Malformed)?;
+    match end && length.is_some_and(|length| length > 0) {
+        true => Err(Malformed),
+        false => Ok(length),
+    }
 }
 
 /// The payload of a frame that is four bytes.
@@ -450,4 +467,8 @@ fn unpadded(head: Head, payload: Bytes) -> Result<Bytes, Code> {
 }
 
 #[cfg(test)]
+mod server_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire;

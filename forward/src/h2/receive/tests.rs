@@ -1,4 +1,4 @@
-//! A connection's core and what a peer may say to it, byte by byte, without a socket.
+//! A client's connection and what a server may say to it, byte by byte, without a socket.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,100 +6,11 @@
     reason = "a broken expectation is a failed test with its place"
 )]
 
-use std::task::{Context, Poll, Waker};
-
-use bytes::BufMut;
 use http::Request;
 use proptest::prelude::*;
 
+use super::wire::*;
 use super::*;
-
-const OK: &[u8] = b"\x88";
-const END: u8 = flag::END_STREAM;
-const WHOLE: u8 = flag::END_HEADERS;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> BytesMut {
-    let mut out = BytesMut::new();
-    frame::head(&mut out, payload.len(), kind, flags, stream);
-    out.put_slice(payload);
-    out
-}
-
-fn settings(settings: &[(u16, u32)]) -> BytesMut {
-    let mut out = BytesMut::new();
-    frame::settings(&mut out, settings);
-    out
-}
-
-/// A core whose peer has said what it allows; what was written until then is gone.
-fn core() -> Core {
-    let mut core = Core::new();
-    core.receive(&mut settings(&[])).unwrap();
-    written(&mut core);
-    core
-}
-
-fn open(core: &mut Core) -> usize {
-    let request = Request::post("http://program/").body(()).unwrap();
-    core.open(&request, None, false)
-}
-
-/// What was to go out, in frames.
-fn written(core: &mut Core) -> Vec<(Head, Vec<u8>)> {
-    let mut bytes = drained(core);
-    if bytes.starts_with(frame::PREFACE) {
-        bytes.advance(frame::PREFACE.len());
-    }
-    let mut frames = Vec::new();
-    while let Some(head) = Head::parse(&bytes) {
-        bytes.advance(frame::HEAD);
-        frames.push((head, bytes.split_to(head.length).to_vec()));
-    }
-    assert!(bytes.is_empty(), "half a frame");
-    frames
-}
-
-fn drained(core: &mut Core) -> BytesMut {
-    let mut sink = Vec::new();
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(matches!(
-        core.out.poll_flush(&mut sink, &mut cx),
-        Poll::Ready(Ok(()))
-    ));
-    BytesMut::from(&sink[..])
-}
-
-fn resets(core: &mut Core) -> Vec<(u32, u32)> {
-    let resets = written(core).into_iter();
-    let resets = resets.filter(|(head, _)| head.kind == kind::RST_STREAM);
-    resets
-        .map(|(head, code)| (head.stream, u32::from_be_bytes(code.try_into().unwrap())))
-        .collect()
-}
-
-/// What a stream got: its status, content, trailers, and whether it is whole.
-fn got(core: &mut Core, key: usize) -> (Option<u16>, Vec<u8>, bool, Result<bool, Failure>) {
-    let entry = &mut core.streams[key];
-    let status = entry.answer.as_ref().map(|answer| answer.status().as_u16());
-    let mut content = Vec::new();
-    while let Some(piece) = entry.body.pop() {
-        content.extend_from_slice(&piece);
-    }
-    let end = entry.failed.map_or(Ok(entry.got_end), Err);
-    (status, content, entry.trailers.is_some(), end)
-}
-
-fn all(frames: &[BytesMut]) -> BytesMut {
-    frames.concat().as_slice().into()
-}
-
-fn room(core: &mut Core, key: usize, wanted: usize) -> Option<usize> {
-    let cx = Context::from_waker(Waker::noop());
-    match core.poll_room(key, wanted, &cx) {
-        Poll::Ready(room) => Some(room.unwrap()),
-        Poll::Pending => None,
-    }
-}
 
 #[test]
 fn a_response_is_read_however_its_bytes_come() {
@@ -189,7 +100,7 @@ fn a_malformed_response_fails_alone() {
         written(&mut core);
         core.receive(&mut all(&frames)).unwrap();
         let (.., end) = got(&mut core, key);
-        assert_eq!(end, Err(Failure::Protocol), "{what}");
+        assert_eq!(end, Err(Fault::Protocol), "{what}");
         assert_eq!(resets(&mut core).len(), 1, "{what}");
         // What the peer still has on its way for it is nobody's.
         core.receive(&mut all(&[ok(), data(END, b"late")])).unwrap();
@@ -209,7 +120,7 @@ fn a_response_without_content_may_announce_some() {
     for (method, status) in [("HEAD", &b"\x88"[..]), ("GET", b"\x8b"), ("GET", b"\x89")] {
         let mut core = core();
         let request = Request::builder().method(method).uri("http://program/");
-        let key = core.open(&request.body(()).unwrap(), None, true);
+        let key = core.open(&request.body(()).unwrap(), true);
         let block = [status, b"\x0f\x0d\x0212"].concat();
         core.receive(&mut frame(kind::HEADERS, WHOLE | END, 1, &block))
             .unwrap();
@@ -322,7 +233,7 @@ fn what_makes_the_rest_unreadable_ends_the_connection() {
         assert_eq!(core.receive(&mut bytes.clone()), Err(code), "{what}");
     }
     assert_eq!(
-        Core::new().receive(&mut frame(kind::PING, 0, 0, &[0; 8])),
+        Core::client().receive(&mut frame(kind::PING, 0, 0, &[0; 8])),
         Err(Code::PROTOCOL_ERROR),
         "settings come first"
     );
@@ -334,7 +245,7 @@ fn a_peer_that_asks_without_end_is_left() {
         let mut core = core();
         let ended = (0..100_000).find_map(|_| core.receive(&mut asked.clone()).err());
         assert_eq!(ended, Some(Code::ENHANCE_YOUR_CALM));
-        assert!(core.out.len() < 2 * UNWRITTEN);
+        assert!(core.out.len() < 3 * limits::CONNECTION_WRITE_BYTES);
     }
     for (flags, content) in [(0, &b"\x00\x01a\x01b"[..]), (0, b"")] {
         let mut core = core();
@@ -356,7 +267,7 @@ fn a_list_of_fields_beyond_the_limit_fails_alone_and_is_not_kept() {
     block.extend(vec![0xbe; 4_000]);
     core.receive(&mut frame(kind::HEADERS, WHOLE, 1, &block))
         .unwrap();
-    assert_eq!(got(&mut core, key).3, Err(Failure::Protocol));
+    assert_eq!(got(&mut core, key).3, Err(Fault::Protocol));
     let again = frame(kind::HEADERS, WHOLE | END, 3, b"\x88\xbe");
     core.receive(&mut { again }).unwrap();
     assert_eq!(got(&mut core, other).3, Ok(true), "the table is in step");
@@ -386,7 +297,7 @@ fn the_peer_sends_what_it_was_granted_and_no_more() {
     }
     assert_eq!(got(&mut core, key).3, Ok(false));
     core.receive(&mut frame(kind::DATA, 0, 1, b"a")).unwrap();
-    assert_eq!(got(&mut core, key).3, Err(Failure::Protocol));
+    assert_eq!(got(&mut core, key).3, Err(Fault::Protocol));
     assert_eq!(resets(&mut core), [(1, Code::FLOW_CONTROL_ERROR.0)]);
 }
 
@@ -456,7 +367,7 @@ fn nothing_is_sent_beyond_a_window_or_a_frame() {
     assert_eq!(room(&mut core, key, 9), Some(1));
     assert_eq!(
         core.send(other, Bytes::new(), true),
-        Err(Failure::Reset),
+        Err(Fault::Reset),
         "it has ended"
     );
 }
@@ -466,7 +377,7 @@ fn a_head_larger_than_a_frame_goes_in_several() {
     let mut core = core();
     let long = "v".repeat(60_000);
     let request = Request::get("http://program/").header("long", &long);
-    core.open(&request.body(()).unwrap(), None, true);
+    core.open(&request.body(()).unwrap(), true);
     let frames = written(&mut core);
     let heads: Vec<_> = frames
         .iter()
@@ -488,7 +399,7 @@ fn a_head_larger_than_a_frame_goes_in_several() {
 
 #[test]
 fn a_peer_that_goes_says_what_it_never_looked_at() {
-    for (code, failure) in [(0_u32, Failure::Refused), (2, Failure::Reset)] {
+    for (code, failure) in [(0_u32, Fault::Refused), (2, Fault::Reset)] {
         let mut core = core();
         let keys = [open(&mut core), open(&mut core)];
         let goodbye = [&1_u32.to_be_bytes()[..], &code.to_be_bytes(), b"why"].concat();
@@ -511,9 +422,9 @@ fn a_peer_that_goes_says_what_it_never_looked_at() {
 fn a_reset_says_whether_it_was_looked_at_and_takes_nothing_that_is_whole() {
     let reset = |code: Code| frame(kind::RST_STREAM, 0, 1, &code.0.to_be_bytes());
     for (code, failure) in [
-        (Code::REFUSED_STREAM, Failure::Refused),
-        (Code::CANCEL, Failure::Reset),
-        (Code::NO_ERROR, Failure::Reset),
+        (Code::REFUSED_STREAM, Fault::Refused),
+        (Code::CANCEL, Fault::Reset),
+        (Code::NO_ERROR, Fault::Reset),
     ] {
         let mut core = core();
         let key = open(&mut core);
@@ -541,7 +452,7 @@ fn a_reset_says_whether_it_was_looked_at_and_takes_nothing_that_is_whole() {
     assert_eq!(got(&mut core, key).3, Ok(true));
     assert_eq!(
         core.send(key, Bytes::from_static(b"more"), false),
-        Err(Failure::Reset)
+        Err(Fault::Reset)
     );
 }
 
