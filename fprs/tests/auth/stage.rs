@@ -141,7 +141,8 @@ impl Stage {
 
     /// Requests that programs have seen.
     pub(crate) fn requests(&self) -> usize {
-        program::events(&self.record).len()
+        let events = program::events(&self.record).into_iter();
+        events.filter(|event| event["event"] == "begin").count()
     }
 }
 
