@@ -2,12 +2,12 @@
 //! and how it ended. Whoever holds the stream is woken by what the connection changes here.
 
 use std::collections::VecDeque;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response};
 
-use crate::message::Interim;
+use crate::message::{Frame, Interim};
 
 /// Pieces of a body that wait to be read before they are made one: a peer that sends byte by byte
 /// would have us keep thirty bytes for each.
@@ -50,9 +50,9 @@ pub(crate) struct Entry {
     /// The head of what comes here is there; what follows is content.
     pub(crate) headed: bool,
     /// Content that wasn't taken.
-    pub(crate) body: Pieces,
+    pub(super) body: Pieces,
     /// What ends it, if anything but its end does.
-    pub(crate) trailers: Option<Box<HeaderMap>>,
+    pub(super) trailers: Option<Box<HeaderMap>>,
     /// What goes out has ended.
     pub(super) sent_end: bool,
     /// What comes in has ended.
@@ -117,6 +117,24 @@ impl Entry {
         self.wake();
     }
 
+    /// The next piece of what comes in; `None`: its whole end.
+    pub(crate) fn poll_frame(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame, Fault>>> {
+        if let Some(piece) = self.body.pop() {
+            return Poll::Ready(Some(Ok(Frame::Data(piece))));
+        }
+        if let Some(fault) = self.failed {
+            return Poll::Ready(Some(Err(fault)));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::Trailers(*trailers))));
+        }
+        if self.got_end {
+            return Poll::Ready(None);
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+
     /// What comes in has been read to its end, trailers included.
     pub(crate) const fn is_read(&self) -> bool {
         self.headed
@@ -158,7 +176,7 @@ impl Pieces {
     }
 
     /// The next piece.
-    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
         self.owned = self.owned.saturating_sub(1);
         std::mem::replace(&mut self.first, self.rest.pop_front())
     }

@@ -100,25 +100,18 @@ impl Stream {
 
 impl Downstream for Stream {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Gone>>> {
-        let mut entry = match self.entry() {
-            Ok(entry) => entry,
+        let polled = match self.entry() {
+            Ok(mut entry) => entry.poll_frame(cx),
             Err(gone) => return Poll::Ready(Some(Err(gone))),
         };
-        if let Some(piece) = entry.body.pop() {
-            return Poll::Ready(Some(Ok(Frame::Data(piece))));
-        }
-        if let Some(fault) = entry.failed {
-            return Poll::Ready(Some(Err(fault.into())));
-        }
-        if let Some(mut trailers) = entry.trailers.take() {
-            strip_from_trailers(&mut trailers);
-            return Poll::Ready(Some(Ok(Frame::Trailers(*trailers))));
-        }
-        if entry.got_end {
-            return Poll::Ready(None);
-        }
-        entry.wait(cx);
-        Poll::Pending
+        polled.map(|read| match read? {
+            Ok(Frame::Trailers(mut trailers)) => {
+                strip_from_trailers(&mut trailers);
+                Some(Ok(Frame::Trailers(trailers)))
+            }
+            Ok(data) => Some(Ok(data)),
+            Err(fault) => Some(Err(fault.into())),
+        })
     }
 
     fn consumed(&mut self, bytes: usize) {

@@ -180,24 +180,11 @@ impl Upstream for Stream {
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Failure>>> {
-        let mut entry = match self.entry() {
-            Ok(entry) => entry,
+        let polled = match self.entry() {
+            Ok(mut entry) => entry.poll_frame(cx),
             Err(failure) => return Poll::Ready(Some(Err(failure))),
         };
-        if let Some(piece) = entry.body.pop() {
-            return Poll::Ready(Some(Ok(Frame::Data(piece))));
-        }
-        if let Some(fault) = entry.failed {
-            return Poll::Ready(Some(Err(fault.into())));
-        }
-        if let Some(trailers) = entry.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::Trailers(*trailers))));
-        }
-        if entry.got_end {
-            return Poll::Ready(None);
-        }
-        entry.wait(cx);
-        Poll::Pending
+        polled.map(|read| Some(read?.map_err(Failure::from)))
     }
 
     fn consumed(&mut self, bytes: usize) {
