@@ -24,7 +24,7 @@ use crate::proxy::mirror::{Bucket, HELD_BYTES};
 
 pub use given::{Given, GivenEdge, GivenKubernetes, GivenPod};
 pub use headers::{Header, of_file as headers_of_file};
-pub use kubernetes::{Kubernetes, Pod};
+pub use kubernetes::{Kubernetes, Pod, PodCollector, SecretKey};
 pub use traces::{Tracing, Trust};
 pub use values::store;
 use values::{address, bytes, cell, deadlines, duration, networks, positive, public_url, zone};
@@ -192,7 +192,7 @@ impl Settings {
         Ok(Self {
             listen: own(given.listen.as_deref(), listen, data, "listen")?,
             admin: own(given.admin.as_deref(), admin, probes, "admin")?,
-            kubernetes: given.kubernetes.checked(),
+            kubernetes: given.kubernetes.checked(tracing.as_ref())?,
             pod,
             public_url: given.public_url.as_deref().map(public_url).transpose()?,
             zone: zone(given.zone.as_deref().unwrap_or("region.localhost"))?,

@@ -201,6 +201,13 @@ pub struct GivenKubernetes {
     /// [default: fprs-worker]
     #[arg(long, env = "FPRS_KUBERNETES_TOKEN_SECRET")]
     pub kubernetes_token_secret: Option<String>,
+    /// What `--otlp-ca` is to those relays, which send spans where `--otlp-endpoint` of control says: a
+    /// Secret in that namespace and its key, e.g. collector/ca.crt
+    #[arg(long, env = "FPRS_KUBERNETES_OTLP_CA", requires = "kubernetes")]
+    pub kubernetes_otlp_ca: Option<String>,
+    /// What `--otlp-headers` is to them, likewise
+    #[arg(long, env = "FPRS_KUBERNETES_OTLP_HEADERS", requires = "kubernetes")]
+    pub kubernetes_otlp_headers: Option<String>,
 }
 
 impl Given {

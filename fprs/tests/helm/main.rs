@@ -96,6 +96,17 @@ fn root() -> PathBuf {
     here.parent().unwrap().to_owned()
 }
 
+/// A collector's files, which pods have of Secrets: who may have signed its certificate, and headers.
+fn collector(dir: &Path) -> [PathBuf; 2] {
+    let authority = dir.join("authority");
+    std::fs::create_dir_all(&authority).unwrap();
+    let now = std::time::SystemTime::now();
+    fprs::edge::certificates::keep(&authority, "collector.example", now).unwrap();
+    let headers = dir.join("headers");
+    std::fs::write(&headers, "authorization: Bearer token\n").unwrap();
+    [authority.join("ca.pem"), headers]
+}
+
 /// Every golden file: what Helm renders, as the first test has it.
 fn golden() -> Vec<(String, String)> {
     let files = std::fs::read_dir(root().join("helm/tests/golden")).unwrap();
