@@ -49,6 +49,11 @@ fn pods_outlive_their_drain_and_are_confined() {
 }
 
 #[test]
+fn whoever_must_reach_another_one_may_and_nobody_else() {
+    check("policies");
+}
+
+#[test]
 fn hadolint_has_nothing_to_say_of_the_image() {
     let Some(python) = helm() else { return };
     let hadolint = python.with_file_name("hadolint");
