@@ -90,8 +90,8 @@ pub struct Given {
     /// [default: nowhere]
     #[arg(long, env = "FPRS_ACCESS_LOG")]
     pub access_log: Option<PathBuf>,
-    /// Settings of an egress reconciler: what its gateways say is shown on control's status page
-    /// [default: none]
+    /// Settings of an egress reconciler: what its gateways say, and those of pools in the store, is shown
+    /// on control's status page [default: none]
     #[arg(long, env = "FPRS_EGRESS")]
     pub egress: Option<PathBuf>,
     /// Where proxy and relay send spans of requests: OTLP over gRPC, e.g. http://127.0.0.1:4317, or with
