@@ -94,8 +94,8 @@ pub struct Given {
     /// on control's status page [default: none]
     #[arg(long, env = "FPRS_EGRESS")]
     pub egress: Option<PathBuf>,
-    /// Where proxy and relay send spans of requests: OTLP over gRPC, e.g. http://127.0.0.1:4317, or with
-    /// TLS https://collector.example:4317 [default: what OTEL_EXPORTER_OTLP_ENDPOINT says, else nowhere]
+    /// Where proxy and relay send spans of requests: OTLP over gRPC, e.g. http://127.0.0.1:4317, or
+    /// https://… with TLS [default: what OTEL_EXPORTER_OTLP_ENDPOINT says, else nowhere]
     #[arg(long, env = "FPRS_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
     /// Who may have signed the certificate of that collector: a file of certificates in PEM
