@@ -1,18 +1,21 @@
 //! What all gateways of an egress say, for whoever wants to see all of it: they are asked at once, each by
 //! itself, and one that does not answer is told as such.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use fprs_config::Snapshot;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::client::GatewayClient;
+use crate::ownership::GatewayName;
 use crate::reconciler::{ReconcilerError, ReconcilerSettings};
 use crate::tls;
 use crate::wire::{AddressStatus, GatewayStatus};
 
-/// The gateways that a reconciler's settings name.
+/// The gateways that a reconciler's settings name, or pools in the store.
 #[derive(Clone, Debug)]
 pub struct Overview {
     settings: PathBuf,
@@ -72,21 +75,21 @@ impl Overview {
         })
     }
 
-    /// Asks all of them, by the settings as they are now.
+    /// Asks all of them, by the settings as they are now and the pools of that snapshot.
     ///
     /// # Errors
     /// The settings are wrong by now.
-    pub async fn look(&self) -> Result<Vec<GatewayReport>, ReconcilerError> {
+    pub async fn look(&self, snapshot: &Snapshot) -> Result<Vec<GatewayReport>, ReconcilerError> {
         let settings = ReconcilerSettings::read(&self.settings)?;
         let tls = tls::client(&settings.authority)?;
         let secret = settings.admin_secret()?;
         let mut asked = JoinSet::new();
-        for (name, gateway) in settings.gateways() {
-            let client = GatewayClient::new(gateway.control, tls.clone(), &secret);
+        for (name, Place { control, draining }) in gateways(&settings, snapshot) {
+            let client = GatewayClient::new(control, tls.clone(), &secret);
             let mut report = GatewayReport {
                 gateway: name.to_string(),
-                control: gateway.control,
-                draining: gateway.draining,
+                control,
+                draining,
                 trouble: None,
                 static_ips: Vec::new(),
             };
@@ -104,4 +107,32 @@ impl Overview {
         reports.sort_by(|a, b| a.gateway.cmp(&b.gateway));
         Ok(reports)
     }
+}
+
+/// Where a gateway is asked.
+struct Place {
+    control: SocketAddr,
+    draining: bool,
+}
+
+/// PURE. Each gateway once. One that is in several pools is to own nothing when it drains in all of them;
+/// what the settings say of one wins.
+fn gateways(settings: &ReconcilerSettings, snapshot: &Snapshot) -> BTreeMap<GatewayName, Place> {
+    let mut gateways = BTreeMap::<GatewayName, Place>::new();
+    for gateway in snapshot.egress_pools().flat_map(|pool| &pool.gateways) {
+        let place = gateways.entry(gateway.name.as_str().into());
+        let place = place.or_insert(Place {
+            control: gateway.control,
+            draining: true,
+        });
+        place.draining &= gateway.draining;
+    }
+    gateways.extend(settings.gateways().map(|(name, gateway)| {
+        let place = Place {
+            control: gateway.control,
+            draining: gateway.draining,
+        };
+        (name.clone(), place)
+    }));
+    gateways
 }

@@ -7,7 +7,9 @@ pub mod limits;
 pub mod settings;
 
 pub use bootstrap::Bootstrap;
-pub use settings::{AccessLog, Admin, Certificate, Custom, Fleet, Listeners, Settings, Tracing};
+pub use settings::{
+    AccessLog, Admin, Certificate, Custom, Fleet, Header, Listeners, Settings, Tracing,
+};
 
 /// A document that can't be written as YAML.
 #[derive(Debug, thiserror::Error)]

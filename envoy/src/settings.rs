@@ -3,10 +3,11 @@
 
 mod given;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-pub use given::{Given, Wrong};
+pub use given::{Given, SYSTEM_AUTHORITIES, Wrong};
 
 use crate::limits;
 
@@ -108,12 +109,31 @@ pub enum Admin {
 /// Where spans of requests go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tracing {
-    /// Of a collector that takes OTLP over gRPC, without TLS: an address or a name.
+    /// Of a collector that takes OTLP over gRPC: an address or a name.
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// A file of certificates, of which one must have signed the collector's; `None`: no TLS.
+    pub authorities: Option<PathBuf>,
+    /// Sent with every message.
+    pub headers: Vec<Header>,
     /// Of the requests that come without a decision so many are traced, from 0 to 1.
     pub sample: f64,
+}
+
+/// A header that a collector knows an edge by. Its value is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Header {
+    /// In lower case.
+    pub name: String,
+    /// May be a credential. Without `%`: Envoy would put something else in its place, and knows no escape.
+    pub value: String,
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: …", self.name)
+    }
 }
 
 /// Where a line of JSON for each request goes.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fprs_envoy::{
-    AccessLog, Admin, Bootstrap, Certificate, Custom, Fleet, Listeners, Settings, Tracing,
+    AccessLog, Admin, Bootstrap, Certificate, Custom, Fleet, Header, Listeners, Settings, Tracing,
     document, yaml,
 };
 use serde_json::Value;
@@ -36,6 +36,11 @@ fn whole() -> Settings {
         tracing: Some(Tracing {
             host: "collector.observability.svc.cluster.local".to_owned(),
             port: 4317,
+            authorities: Some("/etc/fprs/edge/collector.pem".into()),
+            headers: vec![Header {
+                name: "authorization".to_owned(),
+                value: "Bearer TOKEN".to_owned(),
+            }],
             sample: 0.01,
         }),
         http3: true,
@@ -107,6 +112,13 @@ fn watched_files_are_written_as_they_were_accepted() {
 
 #[test]
 fn a_secret_is_not_shown_by_debug() {
+    let settings = whole();
+    for shown in [
+        format!("{settings:?}"),
+        format!("{:?}", Bootstrap::new(&settings)),
+    ] {
+        assert!(!shown.contains("TOKEN"), "{shown}");
+    }
     let shown = format!("{:?}", document::wildcard("CHAIN", "PRIVATE"));
     assert!(!shown.contains("PRIVATE"), "{shown}");
 }

@@ -55,7 +55,22 @@ impl DataDir {
         File::create(&probe)
             .and_then(|_| fs::remove_file(&probe))
             .map_err(unusable)?;
-        Ok(Self { path })
+        let dir = Self { path };
+        dir.sweep();
+        Ok(dir)
+    }
+
+    /// A snapshot may be large, and a process that is killed again and again leaves one each time.
+    fn sweep(&self) {
+        for place in [self.path.clone(), self.edge()] {
+            match whole_file::sweep(&place) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    let place = place.display();
+                    tracing::warn!(%place, %error, "what killed processes left can't be removed");
+                }
+                _ => {}
+            }
+        }
     }
 
     /// The store's file.
@@ -215,4 +230,31 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
 
 fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(format!("can't write `{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_opened_data_dir_has_no_drafts_of_the_dead() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let edge = dir.path().join("edge");
+        fs::create_dir(&edge).unwrap();
+        let of = |name: &str, process: u32| format!("{name}.{process}.new");
+        let left = [
+            dir.path().join(of("up-last-good", gone.id())),
+            edge.join(of("wildcard.yaml", gone.id())),
+        ];
+        // The system's first process is always there.
+        let written = dir.path().join(of("up-last-good", 1));
+        for draft in left.iter().chain([&written]) {
+            fs::write(draft, "half of it").unwrap();
+        }
+        DataDir::open(dir.path()).unwrap();
+        assert!(left.iter().all(|draft| !draft.exists()));
+        assert!(written.exists());
+    }
 }

@@ -13,14 +13,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fprs_envoy::{AccessLog, Admin, Bootstrap, Certificate, Fleet, Tracing, yaml};
+use fprs_config::whole_file::{self, Outlives, Readers};
+use fprs_envoy::settings::SYSTEM_AUTHORITIES;
+use fprs_envoy::{AccessLog, Admin, Bootstrap, Certificate, Fleet, Header, Tracing, yaml};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::{self, Settings, Trust};
 
 use self::port::Port;
 use self::program::Program;
@@ -84,11 +86,7 @@ impl Prepared {
             dir,
             admin,
             cores: settings.cores,
-            tracing: settings.tracing.as_ref().map(|tracing| Tracing {
-                host: tracing.host.clone(),
-                port: tracing.port,
-                sample: tracing.sample,
-            }),
+            tracing: settings.tracing.as_ref().map(collector).transpose()?,
         }))
     }
 
@@ -144,7 +142,8 @@ impl Prepared {
         settings.access_log = AccessLog::File(access_log(&self.dir)?);
         let text = yaml(&Bootstrap::new(&settings)).map_err(Failure::new)?;
         let path = self.dir.join("envoy.yaml");
-        std::fs::write(&path, text)
+        // What a collector knows us by is in it.
+        whole_file::replace(&path, text.as_bytes(), Readers::Owner, Outlives::Process)
             .map_err(|error| Failure::new(format!("can't write `{}`: {error}", path.display())))?;
         Ok(path)
     }
@@ -191,6 +190,46 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         }
         _ => address,
     }
+}
+
+/// Where an edge sends its spans: where the plane does.
+fn collector(tracing: &settings::Tracing) -> Result<Tracing, Failure> {
+    let authorities = match &tracing.trust {
+        None => None,
+        Some(Trust::System) => Some(SYSTEM_AUTHORITIES.into()),
+        // Envoy is started elsewhere.
+        Some(Trust::Authorities { file, .. }) => {
+            Some(std::path::absolute(file).map_err(|error| {
+                Failure::new(format!("can't tell where `{}` is: {error}", file.display()))
+            })?)
+        }
+    };
+    Ok(Tracing {
+        host: tracing.host.clone(),
+        port: tracing.port,
+        authorities,
+        headers: headers(&tracing.headers)
+            .map_err(|wrong| Failure::usage(format!("`--otlp-headers`: {wrong}")))?,
+        sample: tracing.sample,
+    })
+}
+
+/// The same for Envoy.
+///
+/// # Errors
+/// It would send another value.
+pub fn headers(headers: &[settings::Header]) -> Result<Vec<Header>, String> {
+    let header = |header: &settings::Header| match header.value.expose() {
+        value if value.contains('%') => Err(format!(
+            "the value of `{}` has a `%`, which Envoy puts something else in place of; get one without",
+            header.name
+        )),
+        value => Ok(Header {
+            name: header.name.clone(),
+            value: value.to_owned(),
+        }),
+    };
+    headers.iter().map(header).collect()
 }
 
 /// Where requests are written down; what the last run wrote is kept beside it, and no more.
@@ -241,6 +280,23 @@ async fn renew(dir: PathBuf, zone: String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_that_envoy_would_change_is_refused_by_its_name() {
+        let given = |value: &str| settings::Header {
+            name: "authorization".to_owned(),
+            value: value.to_owned().into(),
+        };
+        assert_eq!(
+            headers(&[given("Bearer a=")]).unwrap()[0].value,
+            "Bearer a="
+        );
+        let wrong = headers(&[given("Bearer planted%START_TIME%")]).unwrap_err();
+        assert!(
+            wrong.contains("`authorization`") && !wrong.contains("planted"),
+            "{wrong}"
+        );
+    }
 
     #[test]
     fn an_edge_is_told_apart_from_other_clients_of_the_machine() {

@@ -2,6 +2,7 @@
 //! defaults, checked once into values that hold.
 
 mod given;
+mod headers;
 mod kubernetes;
 mod traces;
 mod values;
@@ -22,8 +23,9 @@ use crate::proxy::access_log::Destination;
 use crate::proxy::mirror::{Bucket, HELD_BYTES};
 
 pub use given::{Given, GivenEdge, GivenKubernetes, GivenPod};
-pub use kubernetes::{Kubernetes, Pod};
-pub use traces::Tracing;
+pub use headers::{Header, of_file as headers_of_file};
+pub use kubernetes::{Kubernetes, Pod, PodCollector, SecretKey};
+pub use traces::{Tracing, Trust};
 pub use values::store;
 use values::{address, bytes, cell, deadlines, duration, networks, positive, public_url, zone};
 
@@ -162,7 +164,7 @@ impl Settings {
     /// # Errors
     /// Names the setting that is wrong.
     pub fn resolve(given: Given, role: Role) -> Result<Self, Failure> {
-        let given = given.with_file()?;
+        let mut given = given.with_file()?;
         let (listen, admin) = match role {
             Role::Up => ("127.0.0.1:8080", "127.0.0.1:9090"),
             Role::Control => ("127.0.0.1:8080", "127.0.0.1:9090"),
@@ -178,6 +180,7 @@ impl Settings {
                 role.name()
             )));
         }
+        let tracing = tracing(&mut given)?;
         let pod = given.pod.checked()?;
         let own = |given: Option<&str>, default: &str, pods: Option<SocketAddr>, name: &str| match (
             given, pods,
@@ -189,7 +192,7 @@ impl Settings {
         Ok(Self {
             listen: own(given.listen.as_deref(), listen, data, "listen")?,
             admin: own(given.admin.as_deref(), admin, probes, "admin")?,
-            kubernetes: given.kubernetes.checked(),
+            kubernetes: given.kubernetes.checked(tracing.as_ref())?,
             pod,
             public_url: given.public_url.as_deref().map(public_url).transpose()?,
             zone: zone(given.zone.as_deref().unwrap_or("region.localhost"))?,
@@ -227,9 +230,7 @@ impl Settings {
             reached_by: given.reached_by.unwrap_or_default(),
             access_log: given.access_log.map(destination),
             egress: given.egress,
-            tracing: Tracing::of(given.otlp_endpoint, given.trace_sample, |name| {
-                std::env::var(name).ok()
-            })?,
+            tracing,
             deadlines: deadlines("deadlines", &given.deadlines)?,
             log_format: given.log_format.unwrap_or_default(),
             ready_file: given.ready_file,
@@ -263,6 +264,20 @@ fn capture_store(given: &Given) -> Result<Option<Bucket>, Failure> {
     bucket
         .map(Some)
         .map_err(|error| Failure::usage(format!("--capture-store `{store}`: {error}")))
+}
+
+fn tracing(given: &mut Given) -> Result<Option<Tracing>, Failure> {
+    let asked = traces::Asked {
+        endpoint: given.otlp_endpoint.take(),
+        authorities: given.otlp_ca.take(),
+        headers: given.otlp_headers.take(),
+        sample: given.trace_sample,
+    };
+    Tracing::of(
+        asked,
+        |name| std::env::var(name).ok(),
+        |file| std::fs::read_to_string(file),
+    )
 }
 
 fn destination(path: PathBuf) -> Destination {
@@ -364,10 +379,18 @@ mod tests {
             ),
             (
                 Given {
-                    otlp_endpoint: Some("https://collector:4317".to_owned()),
+                    otlp_endpoint: Some("ftp://collector:4317".to_owned()),
                     ..given()
                 },
                 "--otlp-endpoint",
+            ),
+            (
+                Given {
+                    otlp_endpoint: Some("https://collector:4317".to_owned()),
+                    otlp_ca: Some("/nowhere/ca.pem".into()),
+                    ..given()
+                },
+                "`--otlp-ca /nowhere/ca.pem`",
             ),
             (
                 Given {

@@ -1,4 +1,4 @@
-"""Checks the chart by Helm's own engine: check.py golden|schema|kubernetes|lint|grace.
+"""Checks the chart by Helm's own engine: check.py golden|schema|kubernetes|lint|grace|policies.
 
 Each file in cases/ is a combination of values that must be accepted, golden/ has what it comes to.
 With GOLDEN=write the golden files are written anew: look at the difference.
@@ -69,6 +69,18 @@ WRONG = [
     ({"workers": {"cidrs": ["10.8.0.0"]}}, "/workers/cidrs/0"),
     ({"pods": {"namespace": "Replicas"}}, "/pods/namespace"),
     ({"pods": {"tokenSecret": ""}}, "/pods/tokenSecret"),
+    ({"tracing": {"endpoint": "collector:4317"}}, "/tracing/endpoint"),
+    ({"tracing": {"endpoint": "grpc://collector:4317"}}, "/tracing/endpoint"),
+    ({"tracing": {"endpoint": "https://Collector"}}, "/tracing/endpoint"),
+    ({"tracing": {"endpoint": "http://collector:4317", "caSecret": "ca"}}, "/tracing/endpoint"),
+    ({"tracing": {"endpoint": "http://collector", "headersSecret": "a"}}, "/tracing/endpoint"),
+    ({"tracing": {"sample": 5}}, "/tracing/sample"),
+    ({"tracing": {"sample": "all"}}, "/tracing/sample"),
+    ({"tracing": {"endpoint": "https://c", "caSecret": "CA"}}, "/tracing/caSecret"),
+    ({"tracing": {"endpoint": "https://c", "headersSecret": "a/b"}}, "/tracing/headersSecret"),
+    ({"tracing": {"caKey": ""}}, "/tracing/caKey"),
+    ({"tracing": {"headersKey": "a/b"}}, "/tracing/headersKey"),
+    ({"tracing": {"token": "t"}}, "token"),
     ({"network": {"family": "ipv4"}}, "/network/family"),
     ({"monitoring": {"serviceMonitor": {"interval": "often"}}}, "/monitoring/serviceMonitor/interval"),
     ({"logFormat": "xml"}, "/logFormat"),
@@ -202,7 +214,60 @@ def grace():
     return wrong
 
 
+# Who connects to whom: docs/architecture.md. Operators are those of networkPolicy.operatorNamespaces.
+TALKS = {
+    ("edge", "proxy", "data"),
+    ("proxy", "control", "admin"),
+    ("proxy", "autoscaler", "admin"),
+    ("autoscaler", "control", "admin"),
+    ("control", "proxy", "admin"),
+    ("control", "autoscaler", "admin"),
+    ("test", "control", "admin"),
+    ("operators", "control", "admin"),
+    ("operators", "proxy", "admin"),
+    ("operators", "autoscaler", "admin"),
+}
+LISTENS = {"edge": ["probe"], "proxy": ["data", "admin"], "control": ["admin"], "autoscaler": ["admin"]}
+
+
+def admits(rules, side, of, port):
+    """Whether one of the rules lets pods of that component through; ipBlocks are of other things."""
+
+    def is_of(peer):
+        if "namespaceSelector" in peer:
+            return "podSelector" not in peer and peer["namespaceSelector"]["matchLabels"] == of
+        labels = peer.get("podSelector", {}).get("matchLabels", {})
+        return labels.get("app.kubernetes.io/component") == of
+
+    def lets(rule):
+        ports = [given["port"] for given in rule.get("ports", [])]
+        return (not ports or port in ports) and (side not in rule or any(map(is_of, rule[side])))
+
+    return any(map(lets, rules or []))
+
+
+def policies():
+    """Whoever must reach another one may, by both their policies, and nobody else may."""
+    wrong = []
+    for case in CASES:
+        found = {}
+        for policy in objects(case):
+            labels = policy.get("spec", {}).get("podSelector", {}).get("matchLabels", {})
+            if policy["kind"] == "NetworkPolicy" and labels.get("app.kubernetes.io/component") in LISTENS:
+                found[labels["app.kubernetes.io/component"]] = policy["spec"]
+        operators = values(case).get("networkPolicy", {}).get("operatorNamespaces")
+        for to, policy in found.items():
+            for port in LISTENS[to]:
+                for of in [*found, "test", *(["operators"] if operators else [])]:
+                    enters = admits(policy["ingress"], "from", operators if of == "operators" else of, port)
+                    leaves = of not in found or admits(found[of]["egress"], "to", to, port)
+                    if (enters and leaves) != ((of, to, port) in TALKS):
+                        may = "may" if enters and leaves else f"may not (enters: {enters}, leaves: {leaves})"
+                        wrong.append(f"{case.name}: {of} {may} reach {to} at {port}")
+    return wrong
+
+
 if __name__ == "__main__":
-    faults = {check.__name__: check for check in (golden, schema, kubernetes, lint, grace)}[sys.argv[1]]()
+    faults = {check.__name__: check for check in (golden, schema, kubernetes, lint, grace, policies)}[sys.argv[1]]()
     print("\n".join(faults))
     sys.exit(1 if faults else 0)

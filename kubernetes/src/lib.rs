@@ -14,4 +14,4 @@ mod settings;
 mod wanted;
 
 pub use executor::{Executor, KubernetesError};
-pub use settings::{Pods, Relay, Settings};
+pub use settings::{Collector, Pods, Relay, SecretKey, Settings};

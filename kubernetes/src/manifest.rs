@@ -3,7 +3,7 @@
 use fprs_config::{MadeFor, Version};
 use serde_json::{Map, Value, json};
 
-use crate::settings::{Pods, Relay};
+use crate::settings::{Collector, Pods, Relay, SecretKey};
 
 /// Who writes, as Kubernetes notes it.
 pub(crate) const MANAGER: &str = "fprs";
@@ -88,7 +88,7 @@ pub(crate) fn deployment(
                     // In this order: kubelet pulls and starts them one after the other, so that a
                     // relay that attaches has a program that was started.
                     "containers": [program(version), beside(pods, relay, made_for)],
-                    "volumes": [{ "name": "relay", "emptyDir": {} }],
+                    "volumes": volumes(relay),
                 },
             },
         },
@@ -134,6 +134,29 @@ fn program(version: &Version) -> Value {
     })
 }
 
+/// Files of the relay's container, each of a Secret: the variable that names one, its volume, and where it
+/// is.
+fn files(collector: &Collector) -> impl Iterator<Item = (&'static str, &'static str, &SecretKey)> {
+    let authorities = ("FPRS_OTLP_CA", "collector-ca", &collector.authorities);
+    let headers = ("FPRS_OTLP_HEADERS", "collector-headers", &collector.headers);
+    let files = [authorities, headers].into_iter();
+    files.filter_map(|(variable, volume, key)| Some((variable, volume, key.as_ref()?)))
+}
+
+fn directory(volume: &str) -> String {
+    format!("/etc/fprs/{volume}")
+}
+
+fn volumes(relay: &Relay) -> Vec<Value> {
+    let mut volumes = vec![json!({ "name": "relay", "emptyDir": {} })];
+    let files = relay.collector.iter().flat_map(files);
+    volumes.extend(files.map(|(_, volume, SecretKey { secret, key })| {
+        let items = json!([{ "key": key, "path": key }]);
+        json!({ "name": volume, "secret": { "secretName": secret, "items": items } })
+    }));
+    volumes
+}
+
 fn beside(pods: &Pods, relay: &Relay, made_for: &MadeFor) -> Value {
     let value = |name: &str, value: String| json!({ "name": name, "value": value });
     let field = |name: &str, path: &str| {
@@ -149,20 +172,34 @@ fn beside(pods: &Pods, relay: &Relay, made_for: &MadeFor) -> Value {
         probe
     };
     let token = json!({ "secretKeyRef": { "name": relay.token_secret, "key": "token" } });
+    let mut env = vec![
+        value(
+            "FPRS_POD",
+            format!("{}/{}", made_for.server, made_for.generation),
+        ),
+        field("FPRS_POD_NAME", "metadata.name"),
+        field("FPRS_POD_IP", "status.podIP"),
+        value("FPRS_CONTROL", relay.control.join(",")),
+        value("FPRS_COMPUTE_REGION", pods.compute_region.clone()),
+        value("FPRS_CORES", "1".to_owned()),
+        value("FPRS_DATA_DIR", "/var/lib/fprs".to_owned()),
+        json!({ "name": "FPRS_ADMIN_TOKEN", "valueFrom": token }),
+    ];
+    let mut mounts = vec![json!({ "name": "relay", "mountPath": "/var/lib/fprs" })];
+    if let Some(collector) = &relay.collector {
+        env.push(value("FPRS_OTLP_ENDPOINT", collector.endpoint.clone()));
+        env.push(value("FPRS_TRACE_SAMPLE", collector.sample.clone()));
+        for (variable, volume, SecretKey { key, .. }) in files(collector) {
+            let directory = directory(volume);
+            env.push(value(variable, format!("{directory}/{key}")));
+            mounts.push(json!({ "name": volume, "mountPath": directory, "readOnly": true }));
+        }
+    }
     json!({
         "name": "relay",
         "image": relay.image,
         "args": ["relay"],
-        "env": [
-            value("FPRS_POD", format!("{}/{}", made_for.server, made_for.generation)),
-            field("FPRS_POD_NAME", "metadata.name"),
-            field("FPRS_POD_IP", "status.podIP"),
-            value("FPRS_CONTROL", relay.control.join(",")),
-            value("FPRS_COMPUTE_REGION", pods.compute_region.clone()),
-            value("FPRS_CORES", "1".to_owned()),
-            value("FPRS_DATA_DIR", "/var/lib/fprs".to_owned()),
-            json!({ "name": "FPRS_ADMIN_TOKEN", "valueFrom": token }),
-        ],
+        "env": env,
         "securityContext": {
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
@@ -177,7 +214,7 @@ fn beside(pods: &Pods, relay: &Relay, made_for: &MadeFor) -> Value {
             "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6,
         })),
         "resources": { "requests": { "cpu": "50m", "memory": "64Mi" } },
-        "volumeMounts": [{ "name": "relay", "mountPath": "/var/lib/fprs" }],
+        "volumeMounts": mounts,
     })
 }
 
@@ -188,6 +225,10 @@ mod tests {
     use super::*;
 
     fn made() -> Value {
+        made_with(None)
+    }
+
+    fn made_with(collector: Option<Collector>) -> Value {
         let pods = Pods {
             plane: "region.localhost".to_owned(),
             namespace: "replicas".to_owned(),
@@ -197,6 +238,7 @@ mod tests {
             image: "fprs:1".to_owned(),
             control: vec!["control:9090".to_owned()],
             token_secret: "fprs-worker".to_owned(),
+            collector,
         };
         let of = MadeFor {
             server: "hello".into(),
@@ -228,6 +270,54 @@ mod tests {
         let env = containers[0]["env"].as_array().unwrap();
         let cost = env.iter().find(|item| item["name"] == "COST").unwrap();
         assert_eq!(cost["value"], "$$(USD) 5");
+    }
+
+    #[test]
+    fn a_relay_sends_spans_where_it_is_told_and_has_what_the_collector_wants_in_files() {
+        let of = |key: &str| {
+            Some(SecretKey {
+                secret: "collector".to_owned(),
+                key: key.to_owned(),
+            })
+        };
+        let made = made_with(Some(Collector {
+            endpoint: "https://collector:4317".to_owned(),
+            sample: "0.5".to_owned(),
+            authorities: of("ca.crt"),
+            headers: of("headers"),
+        }));
+        let pod = &made["spec"]["template"]["spec"];
+        let relay = &pod["containers"][1];
+        let env = relay["env"].as_array().unwrap();
+        let value = |name: &str| {
+            let found = env.iter().find(|item| item["name"] == name).unwrap();
+            found["value"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(value("FPRS_OTLP_ENDPOINT"), "https://collector:4317");
+        assert_eq!(value("FPRS_TRACE_SAMPLE"), "0.5");
+        for (name, path) in [
+            ("FPRS_OTLP_CA", "ca/ca.crt"),
+            ("FPRS_OTLP_HEADERS", "headers/headers"),
+        ] {
+            assert_eq!(value(name), format!("/etc/fprs/collector-{path}"));
+            let (directory, key) = path.split_once('/').unwrap();
+            let volume = format!("collector-{directory}");
+            let named = |list: &Value| {
+                let mut list = list.as_array().unwrap().iter();
+                list.find(|item| item["name"] == volume).unwrap().clone()
+            };
+            let mount = &named(&relay["volumeMounts"])["mountPath"];
+            assert_eq!(mount, &format!("/etc/fprs/{volume}"));
+            let secret = &named(&pod["volumes"])["secret"];
+            assert_eq!(secret["secretName"], "collector");
+            assert_eq!(secret["items"][0]["path"], key);
+        }
+        let again = relay_of(&made["metadata"]["annotations"]).unwrap();
+        assert_eq!(again.collector.unwrap().sample, "0.5");
+        // One that was made before there was any tracing is what it was.
+        let before = made_with(None);
+        let annotation = before["metadata"]["annotations"][RELAY].as_str().unwrap();
+        assert!(!annotation.contains("collector"), "{annotation}");
     }
 
     #[test]

@@ -32,4 +32,31 @@ pub struct Relay {
     pub control: Vec<String>,
     /// The Secret with their token, under the key `token`.
     pub token_secret: String,
+    /// Where it sends spans, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collector: Option<Collector>,
+}
+
+/// A collector of spans, as pods reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collector {
+    /// Its URL.
+    pub endpoint: String,
+    /// Of the traces that begin here, from 0 to 1.
+    pub sample: String,
+    /// Who may have signed its certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<SecretKey>,
+    /// Headers that it wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<SecretKey>,
+}
+
+/// A key of a Secret in the pods' namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretKey {
+    /// The Secret.
+    pub secret: String,
+    /// Its key.
+    pub key: String,
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use super::tls::{UpstreamTls, upstream};
 use super::trace::COLLECTOR;
 use super::value::{Address, BindConfig, Extension, FileSource, Message, Time, Typed, Wrapped};
 use crate::limits;
@@ -40,6 +41,8 @@ pub(crate) struct Cluster {
     health_checks: Vec<HealthCheck>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     typed_extension_protocol_options: BTreeMap<&'static str, Typed<ProtocolOptions>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport_socket: Option<Extension<UpstreamTls>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     eds_cluster_config: Option<EdsConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -269,6 +272,10 @@ impl Cluster {
                 ProtocolOptions::NAME,
                 ProtocolOptions::h2().into(),
             )]),
+            transport_socket: tracing
+                .authorities
+                .as_deref()
+                .map(|authorities| upstream(host, authorities)),
             ..members
         }
     }

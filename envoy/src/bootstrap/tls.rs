@@ -1,4 +1,8 @@
-//! PURE. TLS towards clients: versions, ciphers, and where the certificate comes from.
+//! PURE. TLS towards clients: versions, ciphers, and where the certificate comes from. And towards a
+//! collector: whom to believe that it is one.
+
+use std::net::IpAddr;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -21,6 +25,47 @@ pub(crate) struct QuicTls {
 
 impl Message for QuicTls {
     const NAME: &'static str = "envoy.extensions.transport_sockets.quic.v3.QuicDownstreamTransport";
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct UpstreamTls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sni: Option<String>,
+    common_tls_context: Verifying,
+}
+
+impl Message for UpstreamTls {
+    const NAME: &'static str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+}
+
+#[derive(Debug, Serialize)]
+struct Verifying {
+    alpn_protocols: [&'static str; 1],
+    tls_params: Versions,
+    validation_context: Validation,
+}
+
+#[derive(Debug, Serialize)]
+struct Versions {
+    tls_minimum_protocol_version: &'static str,
+    tls_maximum_protocol_version: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Validation {
+    trusted_ca: File,
+    match_typed_subject_alt_names: [SubjectName; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct SubjectName {
+    san_type: &'static str,
+    matcher: Exact,
+}
+
+#[derive(Debug, Serialize)]
+struct Exact {
+    exact: String,
 }
 
 /// What a filter chain's bytes pass first.
@@ -116,6 +161,34 @@ impl TransportSocket {
             },
         ))
     }
+}
+
+/// HTTP/2 to a server of that name or address, whose certificate says so and is signed by one of those.
+pub(crate) fn upstream(host: &str, authorities: &Path) -> Extension<UpstreamTls> {
+    let named = host.parse::<IpAddr>().is_err();
+    let context = UpstreamTls {
+        sni: named.then(|| host.to_owned()),
+        common_tls_context: Verifying {
+            alpn_protocols: ["h2"],
+            tls_params: Versions {
+                tls_minimum_protocol_version: "TLSv1_2",
+                // Of clients it is 1.2 by default.
+                tls_maximum_protocol_version: "TLSv1_3",
+            },
+            validation_context: Validation {
+                trusted_ca: File {
+                    filename: text(authorities),
+                },
+                match_typed_subject_alt_names: [SubjectName {
+                    san_type: if named { "DNS" } else { "IP_ADDRESS" },
+                    matcher: Exact {
+                        exact: host.to_owned(),
+                    },
+                }],
+            },
+        },
+    };
+    Extension::new("envoy.transport_sockets.tls", context)
 }
 
 impl Source {

@@ -1,10 +1,12 @@
 //! PURE. Spans of requests: the trace of one begins here, unless whoever asks has begun it.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::value::{Extension, Message, Time, Wrapped};
 use crate::limits;
-use crate::settings::Tracing;
+use crate::settings::{Header, Tracing};
 
 /// Of a connection manager.
 #[derive(Debug, Serialize)]
@@ -28,6 +30,21 @@ impl Message for OpenTelemetry {
 struct GrpcService {
     envoy_grpc: EnvoyGrpc,
     timeout: Time,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    initial_metadata: Vec<Metadatum>,
+}
+
+/// What the collector knows the edge by.
+#[derive(Serialize)]
+struct Metadatum {
+    key: String,
+    value: String,
+}
+
+impl fmt::Debug for Metadatum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: …", self.key)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -37,6 +54,15 @@ struct EnvoyGrpc {
 
 /// The cluster of the collector.
 pub(crate) const COLLECTOR: &str = "collector";
+
+impl Metadatum {
+    fn of(header: &Header) -> Self {
+        Self {
+            key: header.name.clone(),
+            value: header.value.clone(),
+        }
+    }
+}
 
 impl Traced {
     pub(crate) fn new(tracing: &Tracing) -> Self {
@@ -49,6 +75,7 @@ impl Traced {
                             cluster_name: COLLECTOR,
                         },
                         timeout: Time(limits::COLLECTOR_TIME),
+                        initial_metadata: tracing.headers.iter().map(Metadatum::of).collect(),
                     },
                     service_name: "fprs-edge",
                 },

@@ -63,6 +63,10 @@ struct GivenTracing {
     host: String,
     #[serde(default = "collector_port")]
     port: u16,
+    #[serde(default)]
+    tls: bool,
+    ca: Option<PathBuf>,
+    headers: Option<PathBuf>,
     #[serde(default = "sample")]
     sample: f64,
 }
@@ -71,6 +75,9 @@ struct GivenTracing {
 const fn collector_port() -> u16 {
     4317
 }
+
+/// Whom the system trusts, where Envoy's own images and Debian have it.
+pub const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// As a proxy has it.
 const fn sample() -> f64 {
@@ -104,6 +111,9 @@ pub enum Wrong {
     /// The system has no room for longer ones.
     #[error("`admin = {0:?}`: a socket's path has at most 107 bytes")]
     SocketTooLong(PathBuf),
+    /// Nothing would be verified, or a credential sent in plain text.
+    #[error("`tracing`: `{0}` needs `tls = true`")]
+    Plain(&'static str),
     /// Not a host, or not a share.
     #[error(
         "`tracing`: `{0}`: give the `host` of a collector, its `port`, and as `sample` a share from 0 to 1"
@@ -158,6 +168,14 @@ impl TryFrom<Given> for Settings {
             connections: given.connections.unwrap_or(limits::CONNECTIONS),
             zone: given.zone,
         })
+    }
+}
+
+impl Given {
+    /// The file with what a collector knows the edge by: whoever has read it puts it into
+    /// [`Tracing::headers`].
+    pub fn headers(&self) -> Option<&Path> {
+        self.tracing.as_ref()?.headers.as_deref()
     }
 }
 
@@ -216,14 +234,33 @@ impl GivenCustom {
 
 impl GivenTracing {
     fn checked(self) -> Result<Tracing, Wrong> {
-        let Self { host, port, sample } = self;
+        let Self {
+            host,
+            port,
+            tls,
+            ca,
+            headers,
+            sample,
+        } = self;
         if host.parse::<IpAddr>().is_err() && !is_host(&host) {
             return Err(Wrong::Tracing(host));
         }
         if !(0.0..=1.0).contains(&sample) {
             return Err(Wrong::Tracing(sample.to_string()));
         }
-        Ok(Tracing { host, port, sample })
+        let in_vain = [("ca", ca.is_some()), ("headers", headers.is_some())];
+        let in_vain = in_vain.into_iter().find(|(_, given)| *given && !tls);
+        if let Some((name, _)) = in_vain {
+            return Err(Wrong::Plain(name));
+        }
+        let ca = ca.unwrap_or_else(|| SYSTEM_AUTHORITIES.into());
+        Ok(Tracing {
+            host,
+            port,
+            authorities: tls.then(|| absolute(ca)).transpose()?,
+            headers: Vec::new(),
+            sample,
+        })
     }
 }
 

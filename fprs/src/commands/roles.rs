@@ -66,7 +66,7 @@ pub(super) fn control(settings: Settings) -> Result<(), Failure> {
                 ready: Arc::new(|| Ok(())),
                 config: status,
                 grpc: Routes::default(),
-                api: roles::egress_api(settings.egress.as_deref())?,
+                api: roles::egress_api(settings.egress.as_deref(), view.clone())?,
             };
             let routes = control.routes(admin, None);
             process.serve_admin(routes)?;

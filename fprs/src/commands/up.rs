@@ -120,7 +120,7 @@ async fn plane(mut settings: Settings, manifests: Vec<Manifest>) -> Result<(), F
     )?;
     following.start(&registry, &mut parts)?;
     roles::meter(&usage, view.clone(), &autoscaler, &mut parts);
-    let egress = roles::egress_api(settings.egress.as_deref())?;
+    let egress = roles::egress_api(settings.egress.as_deref(), view.clone())?;
     let admin_routes = Admin {
         registry: registry.clone(),
         token: token.clone(),

@@ -1,6 +1,7 @@
 //! Sends the spans of this process to a collector, OTLP over gRPC, twice a second. A collector that
 //! is slow or gone costs spans, which are counted, and nothing else.
 
+mod collector;
 mod encode;
 
 use std::sync::Arc;
@@ -8,16 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fprs_forward::trace::{Record, Traces};
-use fprs_proto::otlp::trace_service_client::TraceServiceClient;
 use prometheus::Registry;
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tonic::transport::{Channel, Endpoint};
 
 use crate::failure::Failure;
 use crate::process::Parts;
 use crate::settings;
 
+use self::collector::Collector;
 use super::readings;
 
 /// Between two sendings.
@@ -41,8 +41,7 @@ pub struct Tracing {
 
 #[derive(Debug)]
 struct Exporter {
-    client: TraceServiceClient<Channel>,
-    to: String,
+    collector: Collector,
     traces: Traces,
     sent: Arc<AtomicU64>,
     /// The last sending failed, and that was said.
@@ -53,7 +52,7 @@ impl Tracing {
     /// Begins to send, where somebody wants spans; `None`: nobody does.
     ///
     /// # Errors
-    /// The address can't be one, or the metrics are registered already.
+    /// The collector can't be one, or the metrics are registered already.
     pub fn start(
         wanted: Option<&settings::Tracing>,
         registry: &Registry,
@@ -62,10 +61,7 @@ impl Tracing {
         let Some(wanted) = wanted else {
             return Ok(None);
         };
-        let to = wanted.url();
-        let endpoint = Endpoint::from_shared(to.clone())
-            .map_err(|error| Failure::new(format!("can't send spans to {to}: {error}")))?;
-        let endpoint = endpoint.connect_timeout(WITHIN);
+        let collector = Collector::new(wanted, WITHIN)?;
         let (traces, sent) = (Traces::new(wanted.sample), Arc::<AtomicU64>::default());
         let (told, dropped) = (Arc::clone(&sent), traces.clone());
         readings::counter(
@@ -81,8 +77,7 @@ impl Tracing {
             move || dropped.dropped(),
         )?;
         let exporter = Arc::new(Mutex::new(Exporter {
-            client: TraceServiceClient::new(endpoint.connect_lazy()),
-            to,
+            collector,
             traces: traces.clone(),
             sent,
             fails: false,
@@ -126,11 +121,10 @@ impl Exporter {
     async fn send_some(&mut self, records: &[Record]) {
         let spans: u64 = records.iter().map(Record::spans).sum();
         let message = encode::request(records);
-        let answered = timeout(WITHIN, self.client.export(message)).await;
+        let answered = timeout(WITHIN, self.collector.take(message)).await;
         let rejected = match answered {
-            Ok(Ok(answer)) => {
+            Ok(Ok(partly)) => {
                 self.fails = false;
-                let partly = answer.into_inner().partial_success.unwrap_or_default();
                 if partly.rejected_spans > 0 {
                     tracing::warn!(
                         said = partly.error_message,
@@ -141,8 +135,8 @@ impl Exporter {
                     .unwrap_or_default()
                     .min(spans)
             }
-            Ok(Err(status)) => {
-                self.failed(status.message());
+            Ok(Err(why)) => {
+                self.failed(&why);
                 spans
             }
             Err(_) => {
@@ -158,7 +152,7 @@ impl Exporter {
     fn failed(&mut self, why: &str) {
         if !std::mem::replace(&mut self.fails, true) {
             tracing::warn!(
-                collector = self.to,
+                collector = self.collector.url(),
                 why,
                 "spans are lost: the collector does not take them"
             );

@@ -6,6 +6,8 @@ use super::Controlling;
 use crate::failure::Failure;
 use crate::process::Parts;
 use crate::settings::{Kubernetes, Settings};
+#[cfg(feature = "kubernetes")]
+use crate::settings::{PodCollector, SecretKey};
 
 /// Runs servers with an image as pods from now on.
 ///
@@ -29,12 +31,27 @@ pub async fn run_pods(
             image: kubernetes.relay_image.clone(),
             control: kubernetes.control.clone(),
             token_secret: kubernetes.token_secret.clone(),
+            collector: kubernetes.collector.as_ref().map(collector),
         },
     };
     let executor = fprs_kubernetes::Executor::connect(pods, control.store(), view.clone());
     let executor = executor.await.map_err(Failure::new)?;
     parts.run("the Kubernetes executor", executor.run());
     Ok(())
+}
+
+#[cfg(feature = "kubernetes")]
+fn collector(collector: &PodCollector) -> fprs_kubernetes::Collector {
+    let key = |key: &SecretKey| fprs_kubernetes::SecretKey {
+        secret: key.secret.clone(),
+        key: key.key.clone(),
+    };
+    fprs_kubernetes::Collector {
+        endpoint: collector.endpoint.clone(),
+        sample: collector.sample.to_string(),
+        authorities: collector.authorities.as_ref().map(key),
+        headers: collector.headers.as_ref().map(key),
+    }
 }
 
 /// The same in a build without it.

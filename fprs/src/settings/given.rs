@@ -90,14 +90,22 @@ pub struct Given {
     /// [default: nowhere]
     #[arg(long, env = "FPRS_ACCESS_LOG")]
     pub access_log: Option<PathBuf>,
-    /// Settings of an egress reconciler: what its gateways say is shown on control's status page
-    /// [default: none]
+    /// Settings of an egress reconciler: what its gateways say, and those of pools in the store, is shown
+    /// on control's status page [default: none]
     #[arg(long, env = "FPRS_EGRESS")]
     pub egress: Option<PathBuf>,
-    /// Where proxy and relay send spans of requests: OTLP over gRPC, e.g. http://127.0.0.1:4317
-    /// [default: what OTEL_EXPORTER_OTLP_ENDPOINT says, else nowhere]
+    /// Where proxy and relay send spans of requests: OTLP over gRPC, e.g. http://127.0.0.1:4317, or
+    /// https://… with TLS [default: what OTEL_EXPORTER_OTLP_ENDPOINT says, else nowhere]
     #[arg(long, env = "FPRS_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
+    /// Who may have signed the certificate of that collector: a file of certificates in PEM
+    /// [default: whom the system trusts]
+    #[arg(long, env = "FPRS_OTLP_CA")]
+    pub otlp_ca: Option<PathBuf>,
+    /// Headers that the collector wants, over TLS only: a file with one a line, as
+    /// `authorization: Bearer TOKEN` [default: none]
+    #[arg(long, env = "FPRS_OTLP_HEADERS")]
+    pub otlp_headers: Option<PathBuf>,
     /// Share of the requests that come without a decision which are traced, from 0 to 1
     /// [default: 0.01]
     #[arg(long, env = "FPRS_TRACE_SAMPLE")]
@@ -193,6 +201,13 @@ pub struct GivenKubernetes {
     /// [default: fprs-worker]
     #[arg(long, env = "FPRS_KUBERNETES_TOKEN_SECRET")]
     pub kubernetes_token_secret: Option<String>,
+    /// What `--otlp-ca` is to those relays, which send spans where `--otlp-endpoint` of control says: a
+    /// Secret in that namespace and its key, e.g. collector/ca.crt
+    #[arg(long, env = "FPRS_KUBERNETES_OTLP_CA", requires = "kubernetes")]
+    pub kubernetes_otlp_ca: Option<String>,
+    /// What `--otlp-headers` is to them, likewise
+    #[arg(long, env = "FPRS_KUBERNETES_OTLP_HEADERS", requires = "kubernetes")]
+    pub kubernetes_otlp_headers: Option<String>,
 }
 
 impl Given {
@@ -249,6 +264,8 @@ impl Given {
             access_log: self.access_log.or(file.access_log),
             egress: self.egress.or(file.egress),
             otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
+            otlp_ca: self.otlp_ca.or(file.otlp_ca),
+            otlp_headers: self.otlp_headers.or(file.otlp_headers),
             trace_sample: self.trace_sample.or(file.trace_sample),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             deadlines: if self.deadlines.is_empty() {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use fprs_config::MadeFor;
 
 use super::given::{GivenKubernetes, GivenPod};
+use super::traces::Tracing;
 use super::values::address;
 use crate::failure::Failure;
 
@@ -16,7 +17,7 @@ const POD_ADMIN_PORT: u16 = 8002;
 const POD_PROGRAM: &str = "127.0.0.1:8000";
 
 /// Where control runs what has an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Kubernetes {
     /// The namespace of the pods.
     pub namespace: String,
@@ -26,6 +27,30 @@ pub struct Kubernetes {
     pub control: Vec<String>,
     /// The Secret with their token.
     pub token_secret: String,
+    /// Where those relays send spans, if anywhere: where others do.
+    pub collector: Option<PodCollector>,
+}
+
+/// A collector, as relays in pods are told of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodCollector {
+    /// Its URL.
+    pub endpoint: String,
+    /// Of the traces that begin here, from 0 to 1.
+    pub sample: f64,
+    /// Who may have signed its certificate.
+    pub authorities: Option<SecretKey>,
+    /// Headers that it wants.
+    pub headers: Option<SecretKey>,
+}
+
+/// A key of a Secret in the pods' namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretKey {
+    /// The Secret.
+    pub secret: String,
+    /// Its key.
+    pub key: String,
 }
 
 /// The pod a relay is part of.
@@ -44,15 +69,51 @@ pub struct Pod {
 }
 
 impl GivenKubernetes {
-    pub(super) fn checked(self) -> Option<Kubernetes> {
-        Some(Kubernetes {
-            namespace: self.kubernetes?,
-            relay_image: self.kubernetes_relay_image?,
+    /// With relays that send spans where that says.
+    pub(super) fn checked(self, tracing: Option<&Tracing>) -> Result<Option<Kubernetes>, Failure> {
+        let authorities = secret_key("kubernetes-otlp-ca", self.kubernetes_otlp_ca)?;
+        let headers = secret_key("kubernetes-otlp-headers", self.kubernetes_otlp_headers)?;
+        let (Some(namespace), Some(relay_image)) = (self.kubernetes, self.kubernetes_relay_image)
+        else {
+            return Ok(None);
+        };
+        if tracing.is_none_or(|tracing| tracing.trust.is_none())
+            && (authorities.is_some() || headers.is_some())
+        {
+            return Err(Failure::usage(
+                "--kubernetes-otlp-ca and --kubernetes-otlp-headers need `--otlp-endpoint` as https://…",
+            ));
+        }
+        Ok(Some(Kubernetes {
+            namespace,
+            relay_image,
             control: self.kubernetes_control,
             token_secret: self
                 .kubernetes_token_secret
                 .unwrap_or_else(|| "fprs-worker".to_owned()),
-        })
+            collector: tracing.map(|tracing| PodCollector {
+                endpoint: tracing.url(),
+                sample: tracing.sample,
+                authorities,
+                headers,
+            }),
+        }))
+    }
+}
+
+fn secret_key(name: &str, text: Option<String>) -> Result<Option<SecretKey>, Failure> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let part = |part: &str| !part.is_empty() && !part.contains('/');
+    match text.split_once('/') {
+        Some((secret, key)) if part(secret) && part(key) => Ok(Some(SecretKey {
+            secret: secret.to_owned(),
+            key: key.to_owned(),
+        })),
+        _ => Err(Failure::usage(format!(
+            "`--{name} {text}`: not a Secret and its key like collector/ca.crt"
+        ))),
     }
 }
 
@@ -91,6 +152,7 @@ fn made_for(text: &str) -> Option<MadeFor> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::traces::Trust;
     use super::*;
 
     fn given(pod: &str, ip: &str) -> GivenPod {
@@ -113,6 +175,39 @@ mod tests {
         assert_eq!(pod.admin.to_string(), "[fd00::7]:8002");
         assert_eq!(pod.program.to_string(), "127.0.0.1:8000");
         assert!(GivenPod::default().checked().unwrap().is_none());
+    }
+
+    #[test]
+    fn relays_in_pods_send_spans_where_others_do() {
+        let given = |authorities: &str| GivenKubernetes {
+            kubernetes: Some("replicas".to_owned()),
+            kubernetes_relay_image: Some("fprs:1".to_owned()),
+            kubernetes_otlp_ca: Some(authorities.to_owned()),
+            ..GivenKubernetes::default()
+        };
+        let tls = Tracing {
+            host: "collector".to_owned(),
+            port: 4317,
+            trust: Some(Trust::System),
+            headers: Vec::new(),
+            sample: 0.5,
+        };
+        let checked = given("collector/ca.crt").checked(Some(&tls)).unwrap();
+        let collector = checked.unwrap().collector.unwrap();
+        assert_eq!(collector.endpoint, "https://collector:4317");
+        assert_eq!(collector.authorities.unwrap().key, "ca.crt");
+        for wrong in ["collector", "collector/", "/ca.crt", "a/b/c"] {
+            let failure = given(wrong).checked(Some(&tls)).unwrap_err().to_string();
+            assert!(
+                failure.contains(&format!("--kubernetes-otlp-ca {wrong}")),
+                "{failure}"
+            );
+        }
+        let plain = Tracing { trust: None, ..tls };
+        for tracing in [None, Some(&plain)] {
+            let failure = given("a/b").checked(tracing).unwrap_err().to_string();
+            assert!(failure.contains("--otlp-endpoint"), "{failure}");
+        }
     }
 
     #[test]

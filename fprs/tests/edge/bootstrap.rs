@@ -11,6 +11,7 @@ use crate::envoy::envoy;
 
 /// Everything that can be had, with files in that directory.
 fn whole(dir: &Path, fleet: &str) -> String {
+    std::fs::write(dir.join("headers"), "authorization: Bearer planted\n").unwrap();
     let dir = dir.display();
     format!(
         "zone = \"region.localhost\"\nhttps = \"127.0.0.1:8443\"\nproxied = \"127.0.0.1:8444\"\n\
@@ -19,6 +20,8 @@ fn whole(dir: &Path, fleet: &str) -> String {
          [wildcard]\nwatched = \"{dir}/wildcard.yaml\"\n\
          [[custom]]\ndomains = [\"shop.example.com\"]\n\
          certificate = {{ chain = \"{dir}/shop.pem\", key = \"{dir}/shop.key\" }}\n\
+         [tracing]\nhost = \"collector\"\ntls = true\nca = \"{dir}/ca.pem\"\n\
+         headers = \"{dir}/headers\"\n\
          [fleet]\n{fleet}\n"
     )
 }

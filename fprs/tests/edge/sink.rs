@@ -1,6 +1,8 @@
-//! A collector that keeps what it is sent: OTLP over gRPC, from whoever speaks it.
+//! A collector that keeps what it is sent: OTLP over gRPC, from whoever speaks it, or over TLS from those
+//! that it knows.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use fprs_proto::otlp::any_value::Value;
@@ -11,7 +13,7 @@ use fprs_proto::otlp::{
 use fprs_testkit::until;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::SOON;
@@ -21,6 +23,8 @@ use crate::SOON;
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
     spans: Arc<Mutex<Vec<Span>>>,
+    /// What `authorization` must be.
+    wants: Option<&'static str>,
 }
 
 /// A span with the name of who sent it.
@@ -32,23 +36,38 @@ pub(crate) struct Span {
 
 impl Sink {
     pub(crate) async fn start() -> Self {
+        Self::serve(Server::builder(), None).await
+    }
+
+    /// Behind TLS, with a certificate that `<dir>/ca.pem` signed, for those who know that word.
+    pub(crate) async fn behind_tls(dir: &Path, wants: &'static str) -> Self {
+        fprs_egress::certificate::make(dir, "sink", [127, 0, 0, 1].into()).unwrap();
+        let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
+        let identity = Identity::from_pem(read("sink.pem"), read("sink.key"));
+        let tls = ServerTlsConfig::new().identity(identity);
+        Self::serve(Server::builder().tls_config(tls).unwrap(), Some(wants)).await
+    }
+
+    async fn serve(mut server: Server, wants: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sink = Self {
             address: listener.local_addr().unwrap(),
             spans: Arc::default(),
+            wants,
         };
         let service = TraceServiceServer::new(sink.clone());
         let incoming = TcpListenerStream::new(listener);
-        tokio::spawn(
-            Server::builder()
-                .add_service(service)
-                .serve_with_incoming(incoming),
-        );
+        tokio::spawn(server.add_service(service).serve_with_incoming(incoming));
         sink
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.wants.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.address)
     }
 
     pub(crate) fn spans(&self) -> Vec<Span> {
@@ -108,6 +127,13 @@ impl TraceService for Sink {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let given = request.metadata().get("authorization");
+        if self
+            .wants
+            .is_some_and(|wants| given.is_none_or(|given| given != wants))
+        {
+            return Err(Status::unauthenticated("who are you"));
+        }
         let mut spans = self.spans.lock().unwrap();
         for resource in request.into_inner().resource_spans {
             let attributes = resource.resource.unwrap_or_default().attributes;

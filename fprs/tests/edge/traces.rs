@@ -1,11 +1,12 @@
 //! Promise: a request is one tree of spans from the edge to the program, by W3C's rules for whoever
 //! comes before and after; what is not sampled has none, and a collector that fails costs only spans.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use fprs_testkit::client::H1;
 use fprs_testkit::plane::Settings;
-use fprs_testkit::{Plane, program, until};
+use fprs_testkit::{Plane, TempDir, program, until};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -239,6 +240,113 @@ async fn a_collector_that_is_gone_or_hangs_costs_spans_and_no_request() {
         assert!(plane.process().log().contains("spans are lost"));
         assert!(plane.terminate(SOON).await.success());
     }
+}
+
+/// What the sink behind TLS wants to know whoever sends to it by.
+const WORD: &str = "Bearer planted";
+
+/// A file with the headers that it wants.
+fn headers(dir: &Path) -> PathBuf {
+    let file = dir.join("headers");
+    std::fs::write(&file, format!("authorization: {WORD}\n")).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_gets_the_spans_of_edge_proxy_and_relay() {
+    let Some(envoy) = envoy() else {
+        return;
+    };
+    let dir = TempDir::new().unwrap();
+    let sink = Sink::behind_tls(dir.path(), WORD).await;
+    let settings = settings(envoy).arg("--otlp-endpoint").arg(sink.url());
+    let settings = settings.arg("--otlp-ca").arg(dir.path().join("ca.pem"));
+    let settings = settings.arg("--otlp-headers").arg(headers(dir.path()));
+    let mut edged = Edged::bare(settings.arg("--trace-sample").arg("1")).await;
+    let manifest = program::manifest("web", "min_replicas = 1", &[]);
+    edged.deploy("web", &manifest).await;
+    let mut client = edged.h1().await;
+    assert_eq!(client.get(WEB, "/tls").await.unwrap().status, 200);
+    for service in ["fprs-edge", "fprs-proxy", "fprs-relay"] {
+        until(service, SOON, async || {
+            let spans = sink.spans();
+            let mut of_service = spans.iter().map(|span| &*span.service);
+            of_service.any(|found| found == service).then_some(())
+        })
+        .await;
+    }
+    assert!(!edged.plane.process().log().contains("planted"));
+    let bootstrap = edged.plane.data_dir().join("edge/envoy.yaml");
+    let mode = std::fs::metadata(bootstrap).unwrap().permissions().mode();
+    assert_eq!(
+        mode & 0o077,
+        0,
+        "others read what the collector knows us by"
+    );
+}
+
+#[tokio::test]
+async fn whom_the_system_trusts_is_trusted_unless_others_are_named() {
+    let dir = TempDir::new().unwrap();
+    let sink = Sink::behind_tls(dir.path(), WORD).await;
+    let settings = Settings::new(FPRS).arg("--otlp-endpoint").arg(sink.url());
+    let settings = settings.arg("--otlp-headers").arg(headers(dir.path()));
+    let settings = settings.env("SSL_CERT_FILE", dir.path().join("ca.pem"));
+    let plane = settings.arg("--trace-sample").arg("1").start().await;
+    let mut client = plane.h1().await;
+    client.get("nobody.region.localhost", "/").await.unwrap();
+    until("its span", SOON, async || {
+        let exported = counted(&plane, "fprs_trace_spans_exported_total").await;
+        (exported > 0 && !sink.spans().is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_trusted_or_does_not_know_us_costs_a_line_and_no_request() {
+    let (dir, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let sink = Sink::behind_tls(dir.path(), WORD).await;
+    Sink::behind_tls(other.path(), WORD).await;
+    let ca = |of: &TempDir| of.path().join("ca.pem");
+    let named = dir.path().join("named");
+    std::fs::write(&named, "authorization: Bearer somebody\n").unwrap();
+    for (ca, headers, words) in [
+        (
+            ca(&other),
+            headers(dir.path()),
+            ["is not trusted", "`--otlp-ca`"],
+        ),
+        (ca(&dir), named, ["who are you", "`--otlp-headers`"]),
+    ] {
+        let settings = Settings::new(FPRS).arg("--otlp-endpoint").arg(sink.url());
+        let settings = settings.arg("--otlp-ca").arg(ca).arg("--otlp-headers");
+        let settings = settings.arg(headers).arg("--trace-sample").arg("1");
+        let mut plane = settings.start().await;
+        let manifest = program::manifest("web", "hold = \"10s\"\nmin_replicas = 1", &[]);
+        plane.deploy(&manifest).await;
+        let (client, host) = (plane.h2().await, plane.host("web"));
+        let mut dropped = 0;
+        for _ in 0..3 {
+            for _ in 0..20 {
+                assert_eq!(client.get(&host, "/").await.unwrap().status, 200);
+            }
+            dropped = until("more are lost", SOON, async || {
+                let now = counted(&plane, "fprs_trace_spans_dropped_total").await;
+                (now > dropped).then_some(now)
+            })
+            .await;
+        }
+        assert_eq!(counted(&plane, "fprs_trace_spans_exported_total").await, 0);
+        let log = plane.process().log();
+        let told: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("spans are lost"))
+            .collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(words.iter().all(|word| told[0].contains(word)), "{told:?}");
+        assert!(!log.contains("planted") && !log.contains("Bearer"), "{log}");
+    }
+    assert!(sink.spans().is_empty());
 }
 
 async fn counted(plane: &Plane, name: &str) -> u64 {

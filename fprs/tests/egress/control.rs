@@ -1,5 +1,6 @@
 //! Who may ask a gateway for what, and that those who may not are counted and felt by nobody.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -199,6 +200,44 @@ fn what_a_tenant_used_is_counted_over_restarts() {
         ),
         "{metrics}"
     );
+    assert_eq!(exposed(&metrics), documented());
+}
+
+/// Each metric, and the labels of its samples.
+type Metrics = BTreeMap<String, BTreeSet<String>>;
+
+fn exposed(metrics: &str) -> Metrics {
+    let mut found = Metrics::new();
+    for line in metrics.lines() {
+        if let Some(typed) = line.strip_prefix("# TYPE ") {
+            found
+                .entry(typed.split(' ').next().unwrap().to_owned())
+                .or_default();
+        } else if let Some((name, labels)) = line.split_once('{') {
+            let labels = labels
+                .split('"')
+                .step_by(2)
+                .filter_map(|part| part.strip_suffix('='));
+            let labels = labels.map(|label| label.trim_start_matches(',').to_owned());
+            found.get_mut(name).unwrap().extend(labels);
+        }
+    }
+    found
+}
+
+/// The same of `docs/egress.md`.
+fn documented() -> Metrics {
+    let docs = include_str!("../../../docs/egress.md");
+    let quoted = docs.split('`').skip(1).step_by(2);
+    let metrics = quoted.filter(|quoted| quoted.starts_with("fprs_egress_"));
+    metrics
+        .map(|metric| {
+            let (name, labels) = metric.split_once('{').unwrap_or((metric, ""));
+            let labels = labels.trim_end_matches('}').split(',');
+            let labels = labels.filter(|label| !label.is_empty()).map(str::to_owned);
+            (name.to_owned(), labels.collect())
+        })
+        .collect()
 }
 
 /// Bytes in and out that the first gateway counts for a tenant, of the first static IP.

@@ -1,17 +1,28 @@
 //! Promise: the binary takes every command line in the chart, and means by it what the chart does.
 
+use std::path::Path;
+
 use clap::Parser;
 use fprs::cli::{Cli, Command};
 use fprs::settings::{Given, Role, Settings};
 use fprs_testkit::TempDir;
 
-use crate::golden;
+use crate::{collector, golden};
 
 #[test]
 fn the_binary_takes_every_command_line_of_the_chart() {
     let mut roles = Vec::new();
+    let dir = TempDir::new().unwrap();
+    let [authorities, headers] = collector(dir.path());
     for (file, text) in golden() {
-        for line in command_lines(&text) {
+        for mut line in command_lines(&text) {
+            for word in &mut line {
+                match word.split_once('=') {
+                    Some((flag @ "--otlp-ca", _)) => *word = of(flag, &authorities),
+                    Some((flag @ "--otlp-headers", _)) => *word = of(flag, &headers),
+                    _ => {}
+                }
+            }
             let words = std::iter::once("fprs").chain(line.iter().map(String::as_str));
             let cli = Cli::try_parse_from(words);
             let command = cli
@@ -76,6 +87,10 @@ async fn the_helm_test_hook_passes_with_controls_token_and_fails_without() {
     hook.run(&line).await.succeeded();
     let wrong = fprs_testkit::Cli::new(binary).env("FPRS_ADMIN_TOKEN", "another-token-of-16");
     wrong.run(&line).await.refused(1);
+}
+
+fn of(flag: &str, file: &Path) -> String {
+    format!("{flag}={}", file.display())
 }
 
 /// Not every build has every store.

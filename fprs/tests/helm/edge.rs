@@ -12,7 +12,7 @@ use fprs_testkit::eventually_blocking;
 use fprs_testkit::ports::unused;
 
 use crate::envoy::envoy;
-use crate::{golden, run};
+use crate::{collector, golden, run};
 
 const ZONE: &str = "us-west.region.example";
 const SOON: Duration = Duration::from_secs(20);
@@ -90,6 +90,14 @@ impl Pod {
                 .filter_map(|line| line.trim().strip_prefix("path: "))
             {
                 mount(Path::new(secret), &place("first"));
+            }
+            let of_secrets = ["ca = ", "headers = "];
+            for (key, file) in of_secrets.into_iter().zip(collector(pod.dir.path())) {
+                let named = document.lines().find_map(|line| line.strip_prefix(key));
+                if let Some(path) = named.map(|named| Path::new(named.trim_matches('"'))) {
+                    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    std::fs::copy(file, path).unwrap();
+                }
             }
             std::fs::write(place("edge").join(name), document).unwrap();
         }

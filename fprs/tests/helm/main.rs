@@ -49,6 +49,11 @@ fn pods_outlive_their_drain_and_are_confined() {
 }
 
 #[test]
+fn whoever_must_reach_another_one_may_and_nobody_else() {
+    check("policies");
+}
+
+#[test]
 fn hadolint_has_nothing_to_say_of_the_image() {
     let Some(python) = helm() else { return };
     let hadolint = python.with_file_name("hadolint");
@@ -94,6 +99,17 @@ fn run(command: &mut Command) {
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap().to_owned()
+}
+
+/// A collector's files, which pods have of Secrets: who may have signed its certificate, and headers.
+fn collector(dir: &Path) -> [PathBuf; 2] {
+    let authority = dir.join("authority");
+    std::fs::create_dir_all(&authority).unwrap();
+    let now = std::time::SystemTime::now();
+    fprs::edge::certificates::keep(&authority, "collector.example", now).unwrap();
+    let headers = dir.join("headers");
+    std::fs::write(&headers, "authorization: Bearer token\n").unwrap();
+    [authority.join("ca.pem"), headers]
 }
 
 /// Every golden file: what Helm renders, as the first test has it.

@@ -11,17 +11,21 @@
 )]
 
 mod plane;
+#[path = "../edge/sink.rs"]
+#[allow(dead_code, reason = "made for more tests than are here")]
+mod sink;
 #[path = "../plane/traffic.rs"]
 #[allow(dead_code, reason = "made for more tests than are here")]
 mod traffic;
 
 use std::time::Duration;
 
-use fprs_testkit::client::get;
+use fprs_testkit::client::{H1, get};
 use fprs_testkit::kubernetes::Kind;
 use fprs_testkit::{program, until};
 
 use plane::Pods;
+use sink::Sink;
 use traffic::Traffic;
 
 #[test]
@@ -226,4 +230,20 @@ async fn somebody_elses_deployment_of_the_same_name_is_left_alone_and_said_so() 
     .await;
     plane.cluster.remove(Kind::Deployments, "fprs-web-1");
     plane.until_ready(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relays_in_pods_send_spans_where_control_was_told_to() {
+    let sink = Sink::start().await;
+    let plane = Pods::start_with(&["--otlp-endpoint", &sink.url()]).await;
+    plane.deploy("min_replicas = 1").await;
+    plane.answers().await;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let mut client = H1::connect(plane.listen()).await.unwrap();
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: {HOST}\r\ntraceparent: 00-{trace}-b7ad6b7169203331-01\r\n\r\n"
+    );
+    assert_eq!(client.exchange(request).await.unwrap().status, 200);
+    let spans = sink.trace(trace, |spans| !spans.is_empty()).await;
+    assert_eq!(spans[0].service, "fprs-relay");
 }

@@ -28,6 +28,11 @@ pub(crate) struct Pods {
 
 impl Pods {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With more arguments for control.
+    pub(crate) async fn start_with(more: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         let cluster = Cluster::start().await;
         let kubeconfig = cluster.kubeconfig(dir.path());
@@ -45,6 +50,7 @@ impl Pods {
             "--kubernetes-control",
             &admin,
         ];
+        let args = [&args, more].concat();
         let env = [
             ("FPRS_ADMIN_TOKEN", TOKEN),
             ("KUBECONFIG", kubeconfig.to_str().unwrap()),

@@ -65,6 +65,8 @@ async fn primary_is_the_same_with(shadow: Option<SocketAddr>) -> Vec<(&'static s
         "{ends:?}"
     );
     println!("{took:?}, at most {} bytes held, {ends:?}", most.get());
+    let waited = count(&ends, "deadline") > 0;
+    assert!(!waited || most.get() > 0, "what waited was held");
     ends
 }
 

@@ -153,6 +153,15 @@ async fn what_the_store_refuses_is_kept_and_uploaded_later_and_no_request_waits(
             (s3.kept().requests > 0).then_some(())
         })
         .await;
+        until(
+            "the file to be counted as one that waits",
+            DEADLINE,
+            async || {
+                let waits = "fprs_mirror_capture_files_waiting 1\n";
+                metrics_of(&world.plane).await.contains(waits).then_some(())
+            },
+        )
+        .await;
         let longest = world.send().await;
         assert!(longest < Duration::from_secs(5), "{longest:?}");
         world.end().await;

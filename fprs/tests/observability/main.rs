@@ -1,7 +1,7 @@
-//! What operators are promised to see: documented metrics are those that a plane exposes, and alerts,
-//! dashboard and runbook name only what exists. Alerts are made to fire by promtool on made-up series,
-//! and by a Prometheus on a plane that is hurt; both are skipped loudly where they are missing, or fail
-//! where `FPRS_REQUIRE_PROMTOOL=1` says that they must be there.
+//! What operators are promised to see: documented metrics are those that a plane exposes, and each is above
+//! zero somewhere; alerts, dashboard and runbook name only what exists. Alerts are made to fire by promtool on
+//! made-up series, and by a Prometheus on processes that are hurt; both are skipped loudly where they are
+//! missing, or fail where `FPRS_REQUIRE_PROMTOOL=1` says that they must be there.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +15,9 @@ mod alerts;
 mod dashboard;
 mod exposed;
 mod firing;
+mod panics;
+mod prometheus;
+mod provoked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

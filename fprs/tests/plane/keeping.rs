@@ -26,9 +26,14 @@ async fn a_killed_plane_comes_back_with_all_it_had_and_none_of_its_programs() {
     assert_eq!(get(&plane, &host).await, "kept");
     let (before, orphans) = (lasting(&plane).await, running_programs(&record));
 
+    // As if it died while it wrote that.
+    let draft = format!("up-last-good.{}.new", plane.process().pid());
+    let draft = plane.data_dir().join(draft);
     plane.kill9();
+    std::fs::write(&draft, "half of it").unwrap();
     plane.restart().await;
 
+    assert!(!draft.exists());
     assert_eq!(lasting(&plane).await, before);
     eventually("the old plane's programs are gone", SOON, || {
         let now = running_programs(&record);

@@ -1,10 +1,12 @@
 //! What looks like an egress gateway to whoever asks how it is: HTTPS with a certificate of its own
 //! authority, and one answer. And the settings of the reconciler that knows it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fprs_testkit::Plane;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -20,6 +22,68 @@ const SAYS: &str = r#"{"gateway": "g1", "static_ips": [
 
 /// Starts it beside another one that is gone; returns the reconciler's settings.
 pub(crate) async fn start(dir: &Path) -> PathBuf {
+    let address = serve(dir).await;
+    written(
+        dir,
+        &format!(
+            r#"
+[gateways.g1]
+node = "127.0.0.1"
+control = "{address}"
+[gateways.g2]
+node = "127.0.0.9"
+control = "127.0.0.1:1"
+draining = true
+[[static_ips]]
+ip = "203.0.113.101"
+gateways = ["g1", "g2"]
+"#
+        ),
+    )
+}
+
+/// The settings of a reconciler whose pools are in the store.
+pub(crate) fn of_a_store(dir: &Path) -> PathBuf {
+    written(dir, "control = [\"127.0.0.1:1\"]\ntoken_file = \"admin\"\n")
+}
+
+fn written(dir: &Path, gateways: &str) -> PathBuf {
+    std::fs::write(dir.join("admin"), "planted\n").unwrap();
+    let settings = dir.join("reconciler.toml");
+    let own = "admin_secret_file = \"admin\"\nauthority = \"ca.pem\"\n";
+    std::fs::write(&settings, format!("{own}{gateways}")).unwrap();
+    settings
+}
+
+/// Puts a pool into the store, with gateways by name, where each is asked, and whether it drains.
+pub(crate) async fn pool(plane: &Plane, gateways: &[(&str, SocketAddr, bool)]) {
+    let node = |number: usize| format!("203.0.113.{}", number + 1);
+    let spec = |(number, (name, control, _)): (usize, &(&str, SocketAddr, bool))| json!({ "name": name, "control": control, "node": node(number) });
+    let gateways_json: Vec<Value> = gateways.iter().enumerate().map(spec).collect();
+    let body = json!({ "static_ips": ["203.0.113.101"], "gateways": gateways_json });
+    said(plane, "PUT", "/v1/egress/pools/payments", &body.to_string()).await;
+    for (name, ..) in gateways.iter().filter(|(.., drains)| *drains) {
+        let drain = ["egress", "pool", "drain", "payments", name];
+        plane.run(&drain).await.succeeded();
+    }
+}
+
+/// What the plane answers its admin.
+pub(crate) async fn said(plane: &Plane, method: &str, path: &str, body: &str) -> Value {
+    let (host, token) = (plane.admin(), plane.admin_token());
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut admin = fprs_testkit::client::H1::connect(host).await.unwrap();
+    let answer = admin.exchange(request).await.unwrap();
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    serde_json::from_str(&answer.text()).unwrap()
+}
+
+/// Starts it; returns where it is asked.
+pub(crate) async fn serve(dir: &Path) -> SocketAddr {
     fprs_egress::certificate::make(dir, "g1", [127, 0, 0, 1].into()).unwrap();
     let chain = CertificateDer::from_pem_file(dir.join("g1.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(dir.join("g1.key")).unwrap();
@@ -43,25 +107,7 @@ pub(crate) async fn start(dir: &Path) -> PathBuf {
             });
         }
     });
-    std::fs::write(dir.join("admin"), "planted\n").unwrap();
-    let settings = dir.join("reconciler.toml");
-    let text = format!(
-        r#"admin_secret_file = "admin"
-authority = "ca.pem"
-[gateways.g1]
-node = "127.0.0.1"
-control = "{address}"
-[gateways.g2]
-node = "127.0.0.9"
-control = "127.0.0.1:1"
-draining = true
-[[static_ips]]
-ip = "203.0.113.101"
-gateways = ["g1", "g2"]
-"#
-    );
-    std::fs::write(&settings, text).unwrap();
-    settings
+    address
 }
 
 /// Whoever asks for it is told neither the secret nor anything as a stranger.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use fprs_testkit::client::get;
 use fprs_testkit::plane::{Role, Settings};
-use fprs_testkit::{Plane, TempDir, program};
+use fprs_testkit::{Plane, TempDir, program, until};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -55,6 +55,8 @@ async fn the_page_shows_a_scale_up_within_a_second_and_pleases_axe_and_the_conso
     plane.deploy(&program::protected("api", "", &[])).await;
     let mirror = ["mirror", "add", "web", "api", "--percent", "5", "--compare"];
     plane.run(&mirror).await.succeeded();
+    let of_the_store = ("stored", "127.0.0.1:1".parse().unwrap(), false);
+    gateway::pool(&plane, &[of_the_store]).await;
     browser
         .open(&plane.admin().to_string(), &plane.admin_token())
         .await;
@@ -93,6 +95,7 @@ async fn the_page_shows_a_scale_up_within_a_second_and_pleases_axe_and_the_conso
         ("leaves here", "egress"),
         ("3.0 MiB", "egress"),
         ("does not answer", "egress"),
+        ("stored", "egress"),
         ("default", "tenants"),
     ] {
         let section = seen[what].as_str().unwrap();
@@ -108,6 +111,30 @@ async fn the_page_shows_a_scale_up_within_a_second_and_pleases_axe_and_the_conso
     assert_eq!(end["console"], Value::from(Vec::<String>::new()));
     drop(held);
     gateway::is_told_to_operators_only(&plane).await;
+}
+
+#[tokio::test]
+async fn gateways_of_pools_in_the_store_are_told_of_like_those_of_settings() {
+    let dir = TempDir::new().unwrap();
+    let address = gateway::serve(dir.path()).await;
+    let plane = Settings::new(FPRS).arg("--egress");
+    let plane = plane.arg(gateway::of_a_store(dir.path())).start().await;
+    let none = gateway::said(&plane, "GET", "/v1/egress", "").await;
+    assert_eq!(none, Value::from(Vec::<Value>::new()));
+    let gone = "127.0.0.1:1".parse().unwrap();
+    gateway::pool(&plane, &[("g1", address, false), ("g2", gone, true)]).await;
+    let told = until("both of them", SOON, async || {
+        let told = gateway::said(&plane, "GET", "/v1/egress", "").await;
+        let drains = told[1]["draining"] == true;
+        drains.then_some(told)
+    })
+    .await;
+    assert_eq!(told[0]["gateway"], "g1", "{told}");
+    assert_eq!(told[0]["trouble"], Value::Null, "{told}");
+    assert_eq!(told[0]["static_ips"][0]["owned"], true, "{told}");
+    assert_eq!(told[1]["gateway"], "g2", "{told}");
+    let trouble = told[1]["trouble"].as_str().unwrap();
+    assert!(trouble.contains("does not answer"), "{told}");
 }
 
 #[tokio::test]

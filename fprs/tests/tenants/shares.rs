@@ -35,6 +35,10 @@ async fn counted(scene: &Scene, plans: Vec<Plan>, mut fits: impl FnMut(&[f64]) -
         }
         assert!(all.len() < COUNTS, "{all:?}");
     }
+    until("the core to be told of as late", DEADLINE, async || {
+        (scene.metric("fprs_proxy_late_cores", &[]) > 0.0).then_some(())
+    })
+    .await;
     load.stop();
 }
 

@@ -48,6 +48,7 @@ impl World {
                 image: "fprs:1".to_owned(),
                 control: vec!["control:9090".to_owned()],
                 token_secret: "fprs-worker".to_owned(),
+                collector: None,
             },
         };
         let server = Server {

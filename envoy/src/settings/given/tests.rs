@@ -23,6 +23,10 @@ fn what_is_not_said_has_its_default() {
     let traced = with(r#", "tracing": {"host": "collector"}"#).unwrap();
     let traced = traced.tracing.unwrap();
     assert_eq!((traced.port, traced.sample), (4317, 0.01));
+    assert_eq!(traced.authorities, None);
+    let traced = with(r#", "tracing": {"host": "collector", "tls": true}"#).unwrap();
+    let authorities = traced.tracing.unwrap().authorities.unwrap();
+    assert_eq!(authorities, Path::new(SYSTEM_AUTHORITIES));
 }
 
 #[test]
@@ -57,6 +61,18 @@ fn what_is_wrong_is_named() {
         (
             r#", "tracing": {"host": "collector", "sample": 5}"#,
             "`tracing`: `5`",
+        ),
+        (
+            r#", "tracing": {"host": "collector", "ca": "/etc/ca.pem"}"#,
+            "`ca` needs `tls = true`",
+        ),
+        (
+            r#", "tracing": {"host": "collector", "headers": "/etc/headers"}"#,
+            "`headers` needs `tls = true`",
+        ),
+        (
+            r#", "tracing": {"host": "collector", "tls": true, "ca": "ca.pem"}"#,
+            "`ca.pem`: must be an absolute path",
         ),
         (&custom("*.example.com"), "`domains = [\"*.example.com\"]`"),
     ];
