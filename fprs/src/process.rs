@@ -22,6 +22,9 @@ const BACKLOG: i32 = 4096;
 /// Threads for control work. It never runs on the threads of the data plane.
 const CONTROL_THREADS: usize = 2;
 
+/// How nice threads are that requests don't wait for: a tenth of an equal share (sched(7)).
+const BEHIND_REQUESTS: i32 = 10;
+
 /// Starts logging to standard error; `FPRS_LOG` chooses what, e.g. `debug` or `fprs=trace`.
 pub fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("FPRS_LOG")
@@ -63,12 +66,33 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 /// # Errors
 /// The system gives no threads.
 pub fn runtime() -> Result<Runtime, Failure> {
-    Builder::new_multi_thread()
+    started(&mut threads())
+}
+
+/// The same for a process that serves requests and starts no programs, which would inherit it: where
+/// there is too much to do for a core, requests get ten parts of it and everything else one.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn runtime_behind_requests() -> Result<Runtime, Failure> {
+    started(threads().on_thread_start(|| {
+        // A system that doesn't allow it gives all threads the same.
+        rustix::process::setpriority_process(None, BEHIND_REQUESTS).ok();
+    }))
+}
+
+fn threads() -> Builder {
+    let mut builder = Builder::new_multi_thread();
+    builder
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("can't start threads: {error}")))
+        .enable_all();
+    builder
+}
+
+fn started(builder: &mut Builder) -> Result<Runtime, Failure> {
+    let failed = |error| Failure::new(format!("can't start threads: {error}"));
+    builder.build().map_err(failed)
 }
 
 /// Listens on the address of that flag.

@@ -14,6 +14,7 @@ use fprs_config::{SharedStore, View};
 use fprs_control::{ControlSettings, PublicUrl, ReadyCheck};
 use fprs_relay::RelaySettings;
 use prometheus::Registry;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -192,7 +193,7 @@ fn block_on(
     settings: Settings,
     role: impl AsyncFnOnce(&Settings, &mut Process) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    run(&settings, async {
+    run(&settings, process::runtime, async {
         let dir = DataDir::open(&settings.data_dir)?;
         let mut process = Process::new(&settings, dir, bind("admin", settings.admin)?)?;
         role(&settings, &mut process).await
@@ -202,10 +203,11 @@ fn block_on(
 /// Runs a role's process to its end.
 fn run(
     settings: &Settings,
+    runtime: impl FnOnce() -> Result<Runtime, Failure>,
     process: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
     process::log(settings.log_format);
-    let runtime = process::runtime()?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(process);
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ended

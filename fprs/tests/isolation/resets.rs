@@ -1,5 +1,6 @@
 //! Streams that are reset as soon as they are opened, and frames that carry nothing.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,8 +134,9 @@ async fn empty_frames_leave_their_neighbours_alone() {
     let post = headers(stream, false, &request("POST", &host, "/echo"));
     client.write(&post).await;
     let empty = data(stream, false, b"").repeat(10_000);
+    let done = Cell::new(false);
     let flood = async {
-        for _ in 0..20 {
+        while !done.get() {
             client.write(&empty).await;
         }
     };
@@ -143,9 +145,13 @@ async fn empty_frames_leave_their_neighbours_alone() {
         Neighbour::Gets(&neighbour, &host),
     ];
     let what = "a connection of empty frames";
-    tokio::join!(flood, unnoticed(what, &quiet, &neighbours));
+    let measured = async {
+        unnoticed(what, &quiet, &neighbours).await;
+        done.set(true);
+    };
+    tokio::join!(flood, measured);
     client.expect_bytes(&host, 10_240).await;
     neighbour.expect_open(what);
-    drop(neighbour);
+    drop((client, neighbour));
     world.settled().await;
 }

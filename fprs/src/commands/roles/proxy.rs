@@ -23,7 +23,7 @@ const FIRST_SNAPSHOT: Duration = Duration::from_secs(2);
 /// # Errors
 /// It can't start, or a part of it ended.
 pub(in crate::commands) fn proxy(settings: Settings, take_over: bool) -> Result<(), Failure> {
-    run(&settings, async {
+    run(&settings, process::runtime_behind_requests, async {
         let dir = DataDir::open(&settings.data_dir)?;
         let (holding, newcomer) = hold(&dir, &settings, take_over).await?;
         let mut process = Process::new(&settings, dir, clone(&holding)?.admin)?;
