@@ -2,6 +2,7 @@
 //! agents and the reconciler. It owns an address only while it says so itself, again and again: the
 //! kernel takes the address away soon after the process is gone.
 
+mod company;
 mod control;
 mod discovery;
 mod epochs;
@@ -130,7 +131,7 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
     }
     let announcer = Announcer::open(&settings.uplink)?;
     let seal = Seal::new(&settings.admin);
-    let socket = probes::serve(&settings, &epochs, &seal, &mut parts).await?;
+    probes::serve(&settings, &epochs, &seal, &mut parts).await?;
     let owner = owner::Owner {
         network,
         uplink,
@@ -138,7 +139,6 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
         epochs: epochs.clone(),
         seal,
         node: settings.node,
-        socket,
         mapped: mapped(&settings),
     };
     parts.spawn(owner.run());
