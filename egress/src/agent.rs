@@ -3,6 +3,7 @@
 //! stays when it ends: with no tunnel they reach nothing, rather than the internet from elsewhere.
 
 mod connect;
+mod elsewhere;
 mod pool;
 mod probes;
 pub mod settings;
@@ -11,8 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::network::{EVERYWHERE, Network, NetworkError, Way};
 use crate::ruleset::agent::{self as rules, AgentTunnels};
@@ -20,7 +22,8 @@ use crate::tls::TlsError;
 use crate::tunnel::TunnelError;
 use crate::{command, files, tls};
 
-use self::pool::Pool;
+use self::elsewhere::Elsewhere;
+use self::pool::{Held, Pool, Seat};
 use self::settings::{AgentSettings, PoolSettings};
 
 /// What ended an agent, or kept it from starting.
@@ -80,7 +83,7 @@ pub fn state_path(state_dir: &std::path::Path, pool: &str) -> std::path::PathBuf
 
 /// The rules of all pools together: one table, one writer at a time.
 #[derive(Clone, Debug, Default)]
-struct Rules(Arc<Mutex<BTreeMap<String, AgentTunnels>>>);
+struct Rules(Arc<tokio::sync::Mutex<BTreeMap<String, AgentTunnels>>>);
 
 impl Rules {
     async fn put(&self, pool: &str, tunnels: AgentTunnels) -> Result<(), command::CommandError> {
@@ -101,31 +104,56 @@ impl Rules {
 /// # Errors
 /// See [`AgentError`].
 pub async fn run(settings: AgentSettings, ready: impl FnOnce()) -> Result<(), AgentError> {
-    let network = Network::open()?;
-    let tls = tls::client(&settings.authority)?;
-    let rules = Rules::default();
-    let mut parts = JoinSet::new();
-    for pool in &settings.pools {
-        fail_closed(&network, pool).await?;
-        let pool = Pool::open(
-            &network,
-            &settings,
-            pool.clone(),
-            Arc::clone(&tls),
-            rules.clone(),
-        );
-        let pool = pool.await?;
-        parts.spawn(pool.run());
+    let mut pools = Pools {
+        network: Network::open()?,
+        tls: tls::client(&settings.authority)?,
+        rules: Rules::default(),
+        parts: JoinSet::new(),
+        settings,
+    };
+    for pool in &pools.settings.pools.clone() {
+        pools.open(pool).await?;
     }
     ready();
     tracing::info!(
-        agent = settings.identity,
-        pools = settings.pools.len(),
+        agent = pools.settings.identity,
+        pools = pools.settings.pools.len(),
         "egress agent runs"
     );
-    match parts.join_next().await {
+    match pools.parts.join_next().await {
         Some(ended) => Err(AgentError::Ended(format!("{ended:?}"))),
         None => std::future::pending().await,
+    }
+}
+
+/// The pools, each with its tasks.
+struct Pools {
+    settings: AgentSettings,
+    network: Network,
+    tls: Arc<ClientConfig>,
+    rules: Rules,
+    parts: JoinSet<()>,
+}
+
+impl Pools {
+    async fn open(&mut self, pool: &PoolSettings) -> Result<(), AgentError> {
+        fail_closed(&self.network, pool).await?;
+        let mut others = Vec::<Held>::new();
+        for other in &pool.others {
+            let (tell, held) = watch::channel(None);
+            self.spawn(pool.by(*other), Seat::Other(tell)).await?;
+            others.push(held);
+        }
+        let elsewhere = Elsewhere::default();
+        let seat = Seat::Own { elsewhere, others };
+        self.spawn(pool.clone(), seat).await
+    }
+
+    async fn spawn(&mut self, pool: PoolSettings, seat: Seat) -> Result<(), AgentError> {
+        let (tls, rules) = (Arc::clone(&self.tls), self.rules.clone());
+        let pool = Pool::open(&self.network, &self.settings, pool, seat, tls, rules).await?;
+        self.parts.spawn(pool.run());
+        Ok(())
     }
 }
 

@@ -36,6 +36,9 @@ pub const PROBES_LOST: u32 = 3;
 pub const PROBES_BACK: u32 = 16;
 /// A living tunnel that carries nothing is asked this often whether it lives, and who owns the static IP.
 pub const OWNERSHIP_EVERY: Duration = Duration::from_secs(1);
+/// A static IP that no gateway holds for so long is not about to move: where a pool prefers what is available,
+/// new connections leave by another one. A move takes less.
+pub const AWAY_AFTER: Duration = Duration::from_secs(1);
 /// Seconds between keepalives of a gateway: an idle tunnel shows that it lives.
 pub const KEEPALIVE_SECONDS: u16 = 1;
 /// Port of the probes, on gateways' tunnel addresses and node addresses.

@@ -34,6 +34,8 @@ pub struct PoolSettings {
     pub name: String,
     /// The static IP.
     pub static_ip: Ipv4Addr,
+    /// What new connections leave by while no gateway holds it, the preferred one first. None: they wait.
+    pub others: Vec<Ipv4Addr>,
     /// The routing table of whoever is bound to it.
     pub table: u32,
     /// What is reached without a tunnel.
@@ -49,6 +51,17 @@ impl PoolSettings {
     pub fn device(&self, tunnel: usize) -> String {
         let bits = self.static_ip.to_bits();
         format!("{AGENT_DEVICES}{bits:08x}{tunnel}")
+    }
+
+    /// The same pool by another one of its addresses.
+    pub(super) fn by(&self, other: Ipv4Addr) -> Self {
+        Self {
+            // No pool is called so: it is nobody's to be bound to.
+            name: format!("{}:{other}", self.name),
+            static_ip: other,
+            others: Vec::new(),
+            ..self.clone()
+        }
     }
 }
 
@@ -69,6 +82,8 @@ struct File {
 struct FilePool {
     name: String,
     static_ip: Ipv4Addr,
+    #[serde(default)]
+    others: Vec<Ipv4Addr>,
     table: u32,
     #[serde(default)]
     direct: Vec<Ipv4Net>,
@@ -121,7 +136,8 @@ impl AgentSettings {
                 )));
             }
             let new = seen.0.insert(name) && seen.1.insert(pool.table);
-            if !(new && seen.2.insert(pool.static_ip)) {
+            let mut ips = std::iter::once(pool.static_ip).chain(pool.others.iter().copied());
+            if !(new && ips.all(|ip| seen.2.insert(ip))) {
                 return Err(wrong(format!(
                     "the pool `{name}` shares its name, table or static IP with another"
                 )));
@@ -130,6 +146,7 @@ impl AgentSettings {
         let pools = file.pools.into_iter().map(|pool| PoolSettings {
             name: pool.name,
             static_ip: pool.static_ip,
+            others: pool.others,
             table: pool.table,
             direct: pool.direct,
             gateways: pool.gateways,
@@ -189,6 +206,10 @@ mod tests {
             ("\"search\"", "\"payments\""),
             ("\"search\"", "\"a b\""),
             ("113.102", "113.101"),
+            (
+                "table = 51902",
+                "others = [\"203.0.113.101\"]\ntable = 51902",
+            ),
             (r#", "203.0.113.2:8443""#, r#", "1.2.3.4:1", "1.2.3.5:1""#),
             ("identity", "identiti"),
         ] {

@@ -88,7 +88,8 @@ pub struct AddPool {
     /// What moves an address: `link` (ARP on a link that all gateways share) or `aws`
     #[arg(long, default_value = "link")]
     pub provider: String,
-    /// What new connections do while an address moves: `strict`, they wait
+    /// What new connections do while no gateway holds an address: `strict`, they wait, or
+    /// `prefer-available`, they leave by another one of the pool
     #[arg(long, default_value = "strict")]
     pub policy: String,
     /// Megabits a second of each static IP, each way

@@ -10,6 +10,7 @@
     reason = "tests: a broken expectation is a failed test with its place"
 )]
 
+mod available;
 mod binding;
 mod clouding;
 mod cni;
