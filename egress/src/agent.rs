@@ -4,6 +4,7 @@
 
 mod connect;
 mod elsewhere;
+mod follow;
 mod pool;
 mod probes;
 pub mod settings;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::network::{EVERYWHERE, Network, NetworkError, Way};
@@ -23,6 +24,8 @@ use crate::tunnel::TunnelError;
 use crate::{command, files, tls};
 
 use self::elsewhere::Elsewhere;
+use self::follow::Followed;
+pub use self::follow::Plane;
 use self::pool::{Held, Pool, Seat};
 use self::settings::{AgentSettings, PoolSettings};
 
@@ -61,6 +64,9 @@ pub struct PoolState {
     pub table: u32,
     /// What is reached without a tunnel.
     pub direct: Vec<ipnet::Ipv4Net>,
+    /// Whose tunnels they are: the places of another address are none here.
+    #[serde(default)]
+    pub static_ip: Option<std::net::Ipv4Addr>,
     /// The tunnel address and ports, once there are some.
     pub tunnels: Option<KnownTunnels>,
     /// Which gateway's tunnel has the route.
@@ -98,62 +104,106 @@ impl Rules {
     }
 }
 
-/// Runs an agent; `ready` is called once every pool fails closed. Ends only when something it can't
-/// do without is gone.
+/// Runs an agent; `ready` is called once every pool fails closed. `plane`: it has pools, too, and their
+/// changes are followed. Ends only when something it can't do without is gone.
 ///
 /// # Errors
 /// See [`AgentError`].
-pub async fn run(settings: AgentSettings, ready: impl FnOnce()) -> Result<(), AgentError> {
+pub async fn run(
+    settings: AgentSettings,
+    plane: Option<Plane>,
+    ready: impl FnOnce(),
+) -> Result<(), AgentError> {
     let mut pools = Pools {
         network: Network::open()?,
         tls: tls::client(&settings.authority)?,
         rules: Rules::default(),
+        open: BTreeMap::new(),
         parts: JoinSet::new(),
         settings,
     };
-    for pool in &pools.settings.pools.clone() {
-        pools.open(pool).await?;
-    }
+    let mut followed = plane.map(|plane| Followed::start(plane, &pools.settings));
+    pools.put(followed.as_ref()).await?;
     ready();
     tracing::info!(
         agent = pools.settings.identity,
-        pools = pools.settings.pools.len(),
+        pools = pools.open.len(),
         "egress agent runs"
     );
-    match pools.parts.join_next().await {
-        Some(ended) => Err(AgentError::Ended(format!("{ended:?}"))),
+    loop {
+        tokio::select! {
+            Some(ended) = pools.parts.join_next() => {
+                // One that was closed.
+                if !ended.as_ref().is_err_and(tokio::task::JoinError::is_cancelled) {
+                    return Err(AgentError::Ended(format!("{ended:?}")));
+                }
+            }
+            () = changed(followed.as_mut()) => pools.put(followed.as_ref()).await?,
+        }
+    }
+}
+
+/// Waits for other pools; for ever if nobody says them.
+async fn changed(followed: Option<&mut Followed>) {
+    match followed {
+        Some(followed) => followed.changed().await,
         None => std::future::pending().await,
     }
 }
 
-/// The pools, each with its tasks.
+/// The pools that are open, each with its tasks.
 struct Pools {
     settings: AgentSettings,
     network: Network,
     tls: Arc<ClientConfig>,
     rules: Rules,
+    open: BTreeMap<String, (PoolSettings, Vec<AbortHandle>)>,
     parts: JoinSet<()>,
 }
 
 impl Pools {
-    async fn open(&mut self, pool: &PoolSettings) -> Result<(), AgentError> {
+    /// Opens those of the settings and those of the plane, and closes what is no longer wanted so. What is
+    /// made for bound containers stays: they reach nothing.
+    async fn put(&mut self, followed: Option<&Followed>) -> Result<(), AgentError> {
+        let own = self.settings.pools.iter().cloned();
+        let wanted = own.chain(followed.map(Followed::pools).into_iter().flatten());
+        let wanted: BTreeMap<String, PoolSettings> =
+            wanted.map(|pool| (pool.name.clone(), pool)).collect();
+        self.open.retain(|name, (pool, tasks)| {
+            let stays = wanted.get(name) == Some(&*pool);
+            if !stays {
+                tracing::info!(pool = name, "the pool is closed");
+                tasks.iter().for_each(AbortHandle::abort);
+            }
+            stays
+        });
+        for (name, pool) in wanted {
+            if !self.open.contains_key(&name) {
+                let tasks = self.open(&pool).await?;
+                self.open.insert(name, (pool, tasks));
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self, pool: &PoolSettings) -> Result<Vec<AbortHandle>, AgentError> {
         fail_closed(&self.network, pool).await?;
-        let mut others = Vec::<Held>::new();
+        let (mut tasks, mut others) = (Vec::new(), Vec::<Held>::new());
         for other in &pool.others {
             let (tell, held) = watch::channel(None);
-            self.spawn(pool.by(*other), Seat::Other(tell)).await?;
+            tasks.push(self.spawn(pool.by(*other), Seat::Other(tell)).await?);
             others.push(held);
         }
         let elsewhere = Elsewhere::default();
         let seat = Seat::Own { elsewhere, others };
-        self.spawn(pool.clone(), seat).await
+        tasks.push(self.spawn(pool.clone(), seat).await?);
+        Ok(tasks)
     }
 
-    async fn spawn(&mut self, pool: PoolSettings, seat: Seat) -> Result<(), AgentError> {
+    async fn spawn(&mut self, pool: PoolSettings, seat: Seat) -> Result<AbortHandle, AgentError> {
         let (tls, rules) = (Arc::clone(&self.tls), self.rules.clone());
         let pool = Pool::open(&self.network, &self.settings, pool, seat, tls, rules).await?;
-        self.parts.spawn(pool.run());
-        Ok(())
+        Ok(self.parts.spawn(pool.run()))
     }
 }
 

@@ -49,7 +49,9 @@ impl Place {
 
 impl Block {
     /// Prefix length of the smallest block.
-    const SMALLEST: u8 = 25;
+    pub const SMALLEST: u8 = 25;
+    /// Addresses of the smallest block.
+    pub const ADDRESSES: u32 = 1 << (32 - Self::SMALLEST);
 
     /// A block for gateways and clients.
     ///

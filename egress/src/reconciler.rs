@@ -10,7 +10,7 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -23,6 +23,7 @@ use crate::cloud::Ec2;
 use crate::credential::SecretHash;
 use crate::gateway::settings::SettingsError;
 use crate::ownership::{GatewayName, Health, Owner, claimed, corrections, moves};
+use crate::store::StoreError;
 use crate::wire::{Ownership, Ownerships};
 use crate::word::Seal;
 use crate::{limits, tls};
@@ -44,17 +45,9 @@ pub enum ReconcilerError {
     /// It can't probe.
     #[error("can't open a socket for probes: {0}")]
     Socket(std::io::Error),
-    /// The token for the store.
-    #[error("can't read the token in `{path}`: {error}", path = path.display())]
-    Token {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
     /// The store.
-    #[error("can't follow the store: {0}")]
-    Store(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 struct Reconciler {

@@ -95,7 +95,10 @@ impl Pool {
         let state = PoolState {
             table: pool.table,
             direct: pool.direct.clone(),
-            tunnels: kept.and_then(|kept| kept.tunnels),
+            static_ip: Some(pool.static_ip),
+            tunnels: kept
+                .filter(|kept| kept.static_ip.is_none_or(|ip| ip == pool.static_ip))
+                .and_then(|kept| kept.tunnels),
             active: None,
         };
         save(&path, &state)?;

@@ -25,6 +25,12 @@ pub struct AgentSettings {
     pub state_dir: PathBuf,
     /// The pools.
     pub pools: Vec<PoolSettings>,
+    /// Of pools of the plane: the first table, what is reached without a tunnel, and who encrypts.
+    pub tables: u32,
+    /// See `tables`.
+    pub direct: Vec<Ipv4Net>,
+    /// See `tables`.
+    pub engine: Engine,
 }
 
 /// One static IP, and the gateways that hold it.
@@ -73,6 +79,14 @@ struct File {
     authority: PathBuf,
     #[serde(default = "state_dir")]
     state_dir: PathBuf,
+    /// First routing table of pools of the plane.
+    #[serde(default = "tables")]
+    tables: u32,
+    /// What those bound to them reach without a tunnel.
+    #[serde(default)]
+    direct: Vec<Ipv4Net>,
+    /// The program that encrypts for them, where it is not this one.
+    daemon: Option<PathBuf>,
     #[serde(default)]
     pools: Vec<FilePool>,
 }
@@ -90,6 +104,10 @@ struct FilePool {
     gateways: Vec<SocketAddr>,
     /// The program that encrypts, where it is not this one.
     daemon: Option<PathBuf>,
+}
+
+const fn tables() -> u32 {
+    51_901
 }
 
 fn state_dir() -> PathBuf {
@@ -143,6 +161,12 @@ impl AgentSettings {
                 )));
             }
         }
+        if !Self::TABLES.contains(&file.tables) {
+            let tables = file.tables;
+            return Err(wrong(format!(
+                "`tables` is {tables}, which is the kernel's"
+            )));
+        }
         let pools = file.pools.into_iter().map(|pool| PoolSettings {
             name: pool.name,
             static_ip: pool.static_ip,
@@ -154,6 +178,9 @@ impl AgentSettings {
         });
         Ok(Self {
             pools: pools.collect(),
+            tables: file.tables,
+            direct: file.direct,
+            engine: engine(file.daemon.as_ref()),
             identity: file.identity,
             secret_file: beside.join(file.secret_file),
             authority: beside.join(file.authority),

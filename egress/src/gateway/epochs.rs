@@ -81,6 +81,17 @@ impl Epochs {
         all.collect()
     }
 
+    /// One more static IP, which is not owned.
+    pub(super) fn add(&self, ip: Ipv4Addr) {
+        self.state().all.entry(ip).or_default();
+    }
+
+    /// One less: whoever has it from now on, this gateway does not.
+    pub(super) fn remove(&self, ip: Ipv4Addr) {
+        self.state().all.remove(&ip);
+        self.0.changed.notify_one();
+    }
+
     /// Owns it from the start, by the settings.
     pub(super) fn own(&self, ip: Ipv4Addr) {
         if let Some(owned) = self.state().all.get_mut(&ip) {

@@ -81,15 +81,17 @@ impl Owner {
     async fn apply(&self, held: &mut BTreeMap<Ipv4Addr, Held>, again: bool) {
         let mut all = self.epochs.all();
         all.retain(|(ip, _)| !self.mapped.contains(ip));
-        for (ip, _) in all.iter().filter(|(_, owned)| owned.epoch == 0) {
-            if held.contains_key(ip) {
-                match self.network.remove_address(self.uplink, *ip).await {
-                    Ok(()) => {
-                        held.remove(ip);
-                        self.epochs.released(*ip);
-                    }
-                    Err(error) => tracing::error!(%error, "a static IP is not given up"),
+        let owned = |(ip, owned): &(Ipv4Addr, Owned)| (owned.epoch != 0).then_some(*ip);
+        let owned: BTreeSet<Ipv4Addr> = all.iter().filter_map(owned).collect();
+        let gone = held.keys().filter(|ip| !owned.contains(ip));
+        let gone: Vec<Ipv4Addr> = gone.copied().collect();
+        for ip in gone {
+            match self.network.remove_address(self.uplink, ip).await {
+                Ok(()) => {
+                    held.remove(&ip);
+                    self.epochs.released(ip);
                 }
+                Err(error) => tracing::error!(%error, "a static IP is not given up"),
             }
         }
         let new: Vec<&(Ipv4Addr, Owned)> = all

@@ -14,21 +14,28 @@ use crate::limits;
 use crate::wire::Probe;
 use crate::word::{Kind, Seal, Word};
 
-/// Starts to answer.
+/// Answers at a tunnel's address, until it is dropped.
 ///
 /// # Errors
-/// A port is taken.
+/// The port is taken.
+pub(super) async fn tunnel(
+    gateway: Ipv4Addr,
+    epochs: Epochs,
+) -> Result<impl Future<Output = ()>, GatewayError> {
+    let socket = listen(gateway).await?;
+    Ok(answer(socket, epochs, None))
+}
+
+/// Starts to answer at the node's address.
+///
+/// # Errors
+/// The port is taken.
 pub(super) async fn serve(
     settings: &GatewaySettings,
     epochs: &Epochs,
     seal: &Seal,
     parts: &mut JoinSet<()>,
 ) -> Result<(), GatewayError> {
-    // One socket each: an answer leaves by the address that was asked.
-    for address in &settings.addresses {
-        let socket = listen(address.gateway).await?;
-        parts.spawn(answer(socket, epochs.clone(), None));
-    }
     let socket = listen(settings.node).await?;
     let words = Some((seal.clone(), settings.node));
     parts.spawn(answer(socket, epochs.clone(), words));

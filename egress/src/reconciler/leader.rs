@@ -4,21 +4,18 @@
 //! nothing moves.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fprs_config::candidate::{Candidate, RENEW_MS, TTL_MS};
-use fprs_config::feed::FeedClient;
 use fprs_config::{
-    CommitError, Expectation, Follower, Key, Kind, Lease, Millis, Record, Revision, SharedStore,
-    View,
+    CommitError, Expectation, Key, Kind, Lease, Millis, Record, Revision, SharedStore, View,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::settings::StoreSettings;
 use super::{Pools, ReconcilerError};
-use crate::limits;
+use crate::{limits, store};
 
 /// The lease's name.
 const NAME: &str = "egress";
@@ -58,17 +55,12 @@ pub(super) struct Following {
 impl Following {
     /// Follows the store, and wants the lease; until the process ends.
     pub(super) fn start(settings: &StoreSettings) -> Result<Self, ReconcilerError> {
-        let token = std::fs::read_to_string(&settings.token_file).map_err(|error| {
-            ReconcilerError::Token {
-                path: settings.token_file.clone(),
-                error,
-            }
-        })?;
-        let feed = FeedClient::new(&settings.control, token.trim(), &settings.holder);
-        let store: SharedStore =
-            Arc::new(feed.map_err(|error| ReconcilerError::Store(error.to_string()))?);
-        let (publisher, view) = View::new();
-        tokio::spawn(Follower::new(Arc::clone(&store), publisher).run());
+        let StoreSettings {
+            control,
+            token_file,
+            holder,
+        } = settings;
+        let (store, view) = store::follow(control, token_file, holder, None)?;
         let (told, term) = watch::channel(None);
         let (silent, heard) = watch::channel(0);
         // The lease says where its holder answers; this one answers nobody.

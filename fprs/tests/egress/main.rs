@@ -17,6 +17,7 @@ mod cni;
 mod control;
 mod failover;
 mod fencing;
+mod following;
 mod leading;
 mod many;
 mod proxying;

@@ -93,6 +93,18 @@ impl World {
         kill(Pid::from_raw(pid), signal).unwrap();
     }
 
+    /// Ends a process of ours as an operator does.
+    pub(crate) fn end(&mut self, name: &str) {
+        self.signal(name, Signal::SIGTERM);
+        let (_, child) = self
+            .running
+            .iter_mut()
+            .find(|(running, _)| running == name)
+            .unwrap();
+        wait("it to end", || child.try_wait().unwrap().is_some());
+        self.running.retain(|(running, _)| running != name);
+    }
+
     /// Ends a process of ours at once, as a crash does.
     pub(crate) fn kill(&mut self, name: &str) {
         let running = self.running.iter_mut().find(|(running, _)| running == name);
