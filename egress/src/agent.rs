@@ -10,7 +10,7 @@ mod probes;
 pub mod settings;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -87,20 +87,46 @@ pub fn state_path(state_dir: &std::path::Path, pool: &str) -> std::path::PathBuf
     state_dir.join("pools").join(format!("{pool}.json"))
 }
 
-/// The rules of all pools together: one table, one writer at a time.
+/// The rules of all pools together: one table, one writer at a time, and one text for all that wait.
 #[derive(Clone, Debug, Default)]
-struct Rules(Arc<tokio::sync::Mutex<BTreeMap<String, AgentTunnels>>>);
+struct Rules(Arc<Written>);
+
+#[derive(Debug, Default)]
+struct Written {
+    wanted: Mutex<(u64, BTreeMap<String, AgentTunnels>)>,
+    /// The version in force. Held until the text is: a later one must not be overtaken.
+    done: tokio::sync::Mutex<u64>,
+}
 
 impl Rules {
     async fn put(&self, pool: &str, tunnels: AgentTunnels) -> Result<(), command::CommandError> {
-        let mut all = self.0.lock().await;
-        if all.get(pool) == Some(&tunnels) {
+        let own = {
+            let mut wanted = self.wanted();
+            let (version, all) = &mut *wanted;
+            if all.get(pool) != Some(&tunnels) {
+                all.insert(pool.to_owned(), tunnels);
+                *version += 1;
+            }
+            *version
+        };
+        let mut done = self.0.done.lock().await;
+        if *done >= own {
             return Ok(());
         }
-        all.insert(pool.to_owned(), tunnels);
-        let pools: Vec<AgentTunnels> = all.values().cloned().collect();
-        // The lock is held until the text is in force: a later one must not be overtaken.
-        command::nft(&rules::text(&pools)).await
+        let (version, pools) = {
+            let wanted = self.wanted();
+            let pools: Vec<AgentTunnels> = wanted.1.values().cloned().collect();
+            (wanted.0, pools)
+        };
+        command::nft(&rules::text(&pools)).await?;
+        *done = version;
+        Ok(())
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, (u64, BTreeMap<String, AgentTunnels>)> {
+        // Every change is whole before anything can panic.
+        let wanted = self.0.wanted.lock();
+        wanted.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use prometheus::{IntCounterVec, Opts, Registry};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 use crate::announce::{AnnounceError, Announcer};
@@ -26,7 +26,7 @@ use crate::network::{Network, NetworkError};
 use crate::store::StoreError;
 use crate::tls::TlsError;
 use crate::word::Seal;
-use crate::{command, kernel, tls};
+use crate::{command, kernel, limits, tls};
 
 use self::epochs::Epochs;
 use self::serving::Serving;
@@ -145,7 +145,7 @@ pub async fn run(
     };
     parts.spawn(owner.run());
     let interfaces = discovery::start(settings.cloud.clone(), &mut parts);
-    let listener = listen(settings.control).await?;
+    let listener = listen(settings.control)?;
     let control = control::Control {
         name: settings.name.clone(),
         admin: settings.admin,
@@ -207,8 +207,17 @@ fn mapped(settings: &GatewaySettings) -> BTreeSet<Ipv4Addr> {
     mapped.map(|address| address.ip).collect()
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, GatewayError> {
-    let listener = TcpListener::bind(address).await;
+/// Whoever waits to be accepted waits in the kernel: a full queue costs every agent a second.
+fn listen(address: SocketAddr) -> Result<TcpListener, GatewayError> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let listener = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(limits::CONTROL_WAITING)
+    });
     listener.map_err(|error| GatewayError::Listen { address, error })
 }
 

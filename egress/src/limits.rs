@@ -60,6 +60,8 @@ pub const BODY: Duration = Duration::from_secs(5);
 pub const CONTROL: Duration = Duration::from_secs(5);
 /// Control connections at once; more wait to be accepted.
 pub const CONTROL_CONNECTIONS: usize = 2048;
+/// Connections that wait to be accepted: an agent's machine sends again after a second where none may.
+pub const CONTROL_WAITING: u32 = 4096;
 /// Wait after a refused or failed connect, before the next.
 pub const CONNECT_RETRY: Duration = Duration::from_secs(1);
 /// Rounds in which an agent looks for an address that both gateways have free.

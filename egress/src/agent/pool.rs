@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use tokio::sync::{mpsc, watch};
@@ -74,6 +75,8 @@ struct Link {
     asked: Option<Instant>,
     asking: bool,
     rounds: u32,
+    /// Connects since something came out of it.
+    fruitless: u32,
 }
 
 impl Pool {
@@ -259,9 +262,7 @@ impl Pool {
         ) else {
             return;
         };
-        let waits = link
-            .asked
-            .is_some_and(|at| at.elapsed() < limits::CONNECT_RETRY);
+        let waits = link.asked.is_some_and(|at| at.elapsed() < link.retry());
         if fine || link.asking || waits || first {
             return;
         }
@@ -284,6 +285,7 @@ impl Pool {
         };
         if let Some(link) = self.links.get_mut(tunnel) {
             link.asking = false;
+            link.fruitless = link.fruitless.saturating_add(1);
         }
         if let Err(error) = self.connect(tunnel, &connected).await {
             tracing::error!(pool = self.settings.name, tunnel, %error, "no tunnel");
@@ -378,11 +380,21 @@ impl Link {
         let received = self.received().await;
         let grown = received > self.received;
         self.received = received;
+        let received = grown || std::mem::take(&mut self.answered);
+        if received {
+            self.fruitless = 0;
+        }
         Look {
-            received: grown || std::mem::take(&mut self.answered),
+            received,
             unanswered: self.nonce.take().is_some(),
             owner_epoch: self.owner_epoch.take(),
         }
+    }
+
+    /// How long it waits before it asks its gateway again. One that gives a place whose tunnel carries
+    /// nothing has too much to do already.
+    fn retry(&self) -> Duration {
+        limits::CONNECT_RETRY * (1 << self.fruitless.saturating_sub(1).min(3))
     }
 
     async fn received(&self) -> u64 {

@@ -2,6 +2,7 @@
 //! what they log.
 
 use std::fs::File;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use nix::sys::signal::{Signal, kill};
@@ -91,6 +92,24 @@ impl World {
         let running = self.running.iter().find(|(running, _)| running == name);
         let pid = running.unwrap().1.id().cast_signed();
         kill(Pid::from_raw(pid), signal).unwrap();
+    }
+
+    /// Gives a process of ours its part of the machine, however many others there are: it would be alone
+    /// on one.
+    pub(crate) fn hurry(&self, name: &str) {
+        let (_, child) = self
+            .running
+            .iter()
+            .find(|(running, _)| running == name)
+            .unwrap();
+        // Each thread has a priority of its own.
+        let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+        let threads = threads.map(|thread| thread.unwrap().file_name());
+        let reniced = Command::new("renice")
+            .args(["-n", "-10", "-p"])
+            .args(threads)
+            .output();
+        assert!(reniced.unwrap().status.success());
     }
 
     /// Ends a process of ours as an operator does.
