@@ -62,6 +62,13 @@ impl Candidate {
         }
     }
 
+    /// The lease to write although its holder may still renew it; none if that is this process. Only for
+    /// leases whose holder does no harm once there is a later epoch: it learns of that by its next renewal.
+    pub fn relieve(&self, held: &Lease, now_unix_ms: Millis) -> Option<Lease> {
+        let other = held.holder != self.holder;
+        other.then(|| self.lease(held.epoch.saturating_add(1), now_unix_ms))
+    }
+
     /// The held lease, renewed.
     pub fn renew(&self, held: &Lease, now_unix_ms: Millis) -> Lease {
         self.lease(held.epoch, now_unix_ms)
@@ -123,6 +130,14 @@ mod tests {
         assert_eq!(standby.take(known, 10 + TTL_MS, 0), None);
         let taken = standby.take(known, 11 + TTL_MS, 0).expect("free");
         assert_eq!((taken.epoch, taken.holder.as_str()), (5, "b"));
+    }
+
+    #[test]
+    fn a_holder_is_relieved_in_a_later_epoch_and_never_by_itself() {
+        let lease = candidate("a").lease(4, 0);
+        let relieved = candidate("b").relieve(&lease, 0).expect("another one's");
+        assert_eq!((relieved.epoch, relieved.holder.as_str()), (5, "b"));
+        assert_eq!(candidate("a").relieve(&lease, 0), None);
     }
 
     #[test]

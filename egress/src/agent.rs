@@ -3,16 +3,19 @@
 //! stays when it ends: with no tunnel they reach nothing, rather than the internet from elsewhere.
 
 mod connect;
+mod elsewhere;
+mod follow;
 mod pool;
 mod probes;
 pub mod settings;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::network::{EVERYWHERE, Network, NetworkError, Way};
 use crate::ruleset::agent::{self as rules, AgentTunnels};
@@ -20,7 +23,10 @@ use crate::tls::TlsError;
 use crate::tunnel::TunnelError;
 use crate::{command, files, tls};
 
-use self::pool::Pool;
+use self::elsewhere::Elsewhere;
+use self::follow::Followed;
+pub use self::follow::Plane;
+use self::pool::{Held, Pool, Seat};
 use self::settings::{AgentSettings, PoolSettings};
 
 /// What ended an agent, or kept it from starting.
@@ -58,6 +64,9 @@ pub struct PoolState {
     pub table: u32,
     /// What is reached without a tunnel.
     pub direct: Vec<ipnet::Ipv4Net>,
+    /// Whose tunnels they are: the places of another address are none here.
+    #[serde(default)]
+    pub static_ip: Option<std::net::Ipv4Addr>,
     /// The tunnel address and ports, once there are some.
     pub tunnels: Option<KnownTunnels>,
     /// Which gateway's tunnel has the route.
@@ -78,54 +87,149 @@ pub fn state_path(state_dir: &std::path::Path, pool: &str) -> std::path::PathBuf
     state_dir.join("pools").join(format!("{pool}.json"))
 }
 
-/// The rules of all pools together: one table, one writer at a time.
+/// The rules of all pools together: one table, one writer at a time, and one text for all that wait.
 #[derive(Clone, Debug, Default)]
-struct Rules(Arc<Mutex<BTreeMap<String, AgentTunnels>>>);
+struct Rules(Arc<Written>);
+
+#[derive(Debug, Default)]
+struct Written {
+    wanted: Mutex<(u64, BTreeMap<String, AgentTunnels>)>,
+    /// The version in force. Held until the text is: a later one must not be overtaken.
+    done: tokio::sync::Mutex<u64>,
+}
 
 impl Rules {
     async fn put(&self, pool: &str, tunnels: AgentTunnels) -> Result<(), command::CommandError> {
-        let mut all = self.0.lock().await;
-        if all.get(pool) == Some(&tunnels) {
+        let own = {
+            let mut wanted = self.wanted();
+            let (version, all) = &mut *wanted;
+            if all.get(pool) != Some(&tunnels) {
+                all.insert(pool.to_owned(), tunnels);
+                *version += 1;
+            }
+            *version
+        };
+        let mut done = self.0.done.lock().await;
+        if *done >= own {
             return Ok(());
         }
-        all.insert(pool.to_owned(), tunnels);
-        let pools: Vec<AgentTunnels> = all.values().cloned().collect();
-        // The lock is held until the text is in force: a later one must not be overtaken.
-        command::nft(&rules::text(&pools)).await
+        let (version, pools) = {
+            let wanted = self.wanted();
+            let pools: Vec<AgentTunnels> = wanted.1.values().cloned().collect();
+            (wanted.0, pools)
+        };
+        command::nft(&rules::text(&pools)).await?;
+        *done = version;
+        Ok(())
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, (u64, BTreeMap<String, AgentTunnels>)> {
+        // Every change is whole before anything can panic.
+        let wanted = self.0.wanted.lock();
+        wanted.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Runs an agent; `ready` is called once every pool fails closed. Ends only when something it can't
-/// do without is gone.
+/// Runs an agent; `ready` is called once every pool fails closed. `plane`: it has pools, too, and their
+/// changes are followed. Ends only when something it can't do without is gone.
 ///
 /// # Errors
 /// See [`AgentError`].
-pub async fn run(settings: AgentSettings, ready: impl FnOnce()) -> Result<(), AgentError> {
-    let network = Network::open()?;
-    let tls = tls::client(&settings.authority)?;
-    let rules = Rules::default();
-    let mut parts = JoinSet::new();
-    for pool in &settings.pools {
-        fail_closed(&network, pool).await?;
-        let pool = Pool::open(
-            &network,
-            &settings,
-            pool.clone(),
-            Arc::clone(&tls),
-            rules.clone(),
-        );
-        let pool = pool.await?;
-        parts.spawn(pool.run());
-    }
+pub async fn run(
+    settings: AgentSettings,
+    plane: Option<Plane>,
+    ready: impl FnOnce(),
+) -> Result<(), AgentError> {
+    let mut pools = Pools {
+        network: Network::open()?,
+        tls: tls::client(&settings.authority)?,
+        rules: Rules::default(),
+        open: BTreeMap::new(),
+        parts: JoinSet::new(),
+        settings,
+    };
+    let mut followed = plane.map(|plane| Followed::start(plane, &pools.settings));
+    pools.put(followed.as_ref()).await?;
     ready();
     tracing::info!(
-        agent = settings.identity,
-        pools = settings.pools.len(),
+        agent = pools.settings.identity,
+        pools = pools.open.len(),
         "egress agent runs"
     );
-    match parts.join_next().await {
-        Some(ended) => Err(AgentError::Ended(format!("{ended:?}"))),
+    loop {
+        tokio::select! {
+            Some(ended) = pools.parts.join_next() => {
+                // One that was closed.
+                if !ended.as_ref().is_err_and(tokio::task::JoinError::is_cancelled) {
+                    return Err(AgentError::Ended(format!("{ended:?}")));
+                }
+            }
+            () = changed(followed.as_mut()) => pools.put(followed.as_ref()).await?,
+        }
+    }
+}
+
+/// Waits for other pools; for ever if nobody says them.
+async fn changed(followed: Option<&mut Followed>) {
+    match followed {
+        Some(followed) => followed.changed().await,
         None => std::future::pending().await,
+    }
+}
+
+/// The pools that are open, each with its tasks.
+struct Pools {
+    settings: AgentSettings,
+    network: Network,
+    tls: Arc<ClientConfig>,
+    rules: Rules,
+    open: BTreeMap<String, (PoolSettings, Vec<AbortHandle>)>,
+    parts: JoinSet<()>,
+}
+
+impl Pools {
+    /// Opens those of the settings and those of the plane, and closes what is no longer wanted so. What is
+    /// made for bound containers stays: they reach nothing.
+    async fn put(&mut self, followed: Option<&Followed>) -> Result<(), AgentError> {
+        let own = self.settings.pools.iter().cloned();
+        let wanted = own.chain(followed.map(Followed::pools).into_iter().flatten());
+        let wanted: BTreeMap<String, PoolSettings> =
+            wanted.map(|pool| (pool.name.clone(), pool)).collect();
+        self.open.retain(|name, (pool, tasks)| {
+            let stays = wanted.get(name) == Some(&*pool);
+            if !stays {
+                tracing::info!(pool = name, "the pool is closed");
+                tasks.iter().for_each(AbortHandle::abort);
+            }
+            stays
+        });
+        for (name, pool) in wanted {
+            if !self.open.contains_key(&name) {
+                let tasks = self.open(&pool).await?;
+                self.open.insert(name, (pool, tasks));
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self, pool: &PoolSettings) -> Result<Vec<AbortHandle>, AgentError> {
+        fail_closed(&self.network, pool).await?;
+        let (mut tasks, mut others) = (Vec::new(), Vec::<Held>::new());
+        for other in &pool.others {
+            let (tell, held) = watch::channel(None);
+            tasks.push(self.spawn(pool.by(*other), Seat::Other(tell)).await?);
+            others.push(held);
+        }
+        let elsewhere = Elsewhere::default();
+        let seat = Seat::Own { elsewhere, others };
+        tasks.push(self.spawn(pool.clone(), seat).await?);
+        Ok(tasks)
+    }
+
+    async fn spawn(&mut self, pool: PoolSettings, seat: Seat) -> Result<AbortHandle, AgentError> {
+        let (tls, rules) = (Arc::clone(&self.tls), self.rules.clone());
+        let pool = Pool::open(&self.network, &self.settings, pool, seat, tls, rules).await?;
+        Ok(self.parts.spawn(pool.run()))
     }
 }
 

@@ -1,9 +1,12 @@
 //! PURE. Who has which place of a static IP. An identity has one place, keeps it as long as it is
-//! there, and a place that was freed rests before somebody else gets it. All in constant time.
+//! there, and a place that was freed rests before somebody else gets it. Which it is follows from the
+//! identity where that one is free, so that gateways which never talk mostly give the same.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+
+use aws_lc_rs::digest;
 
 use crate::key::PublicKey;
 use crate::plan::Place;
@@ -14,8 +17,8 @@ type Now = Duration;
 /// The places of one static IP.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// Never used, or rested; given out from the front.
-    free: VecDeque<Place>,
+    /// Never used, or rested: a block at most.
+    free: Vec<Place>,
     /// Freed, and since when; the longest ago first.
     resting: VecDeque<(Place, Now)>,
     rest: Duration,
@@ -94,7 +97,7 @@ impl Places {
         {
             return Err(Refused::KeyTaken);
         }
-        let place = self.choose(had, want)?;
+        let place = self.choose(identity, had, want)?;
         let leaves = had.filter(|had| *had != place);
         let replaces = had.and_then(|had| self.release(had, now));
         self.take(place, identity, key);
@@ -139,8 +142,15 @@ impl Places {
         self.taken.len()
     }
 
-    fn choose(&self, had: Option<Place>, want: Option<Place>) -> Result<Place, Refused> {
-        let first = self.free.front().copied();
+    fn choose(
+        &self,
+        identity: &str,
+        had: Option<Place>,
+        want: Option<Place>,
+    ) -> Result<Place, Refused> {
+        let number = own(identity);
+        let first = self.free.iter().min_by_key(|place| place.after(number));
+        let first = first.copied();
         match want.or(had) {
             Some(place) if Some(place) == had => Ok(place),
             // One that rests may be asked for by name: on the other gateway it is in use.
@@ -151,12 +161,7 @@ impl Places {
     }
 
     fn take(&mut self, place: Place, identity: &Arc<str>, key: PublicKey) {
-        // Taken from the front but for those asked for by name, of which there are at most a block.
-        if self.free.front() == Some(&place) {
-            self.free.pop_front();
-        } else {
-            self.free.retain(|free| *free != place);
-        }
+        self.free.retain(|free| *free != place);
         self.resting.retain(|(resting, _)| *resting != place);
         self.by_identity.insert(Arc::clone(identity), place);
         self.by_key.insert(key, place);
@@ -176,7 +181,7 @@ impl Places {
         while let Some((place, since)) = self.resting.front()
             && now.saturating_sub(*since) >= self.rest
         {
-            self.free.push_back(*place);
+            self.free.push(*place);
             self.resting.pop_front();
         }
     }
@@ -190,6 +195,13 @@ impl Places {
         debug_assert_eq!(self.taken.len(), self.by_identity.len());
         debug_assert_eq!(self.taken.len(), self.by_key.len());
     }
+}
+
+/// The number of the place that an identity has where it is free.
+fn own(identity: &str) -> u16 {
+    let digest = digest::digest(&digest::SHA256, identity.as_bytes());
+    let first = digest.as_ref().first_chunk().copied();
+    u16::from_be_bytes(first.unwrap_or_default())
 }
 
 #[cfg(test)]

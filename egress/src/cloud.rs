@@ -2,7 +2,7 @@
 //! wanted, again and again, and makes it so; it remembers nothing that the cloud does not say itself.
 
 mod ec2;
-mod http;
+pub(crate) mod http;
 mod imds;
 mod sign;
 

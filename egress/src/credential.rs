@@ -19,8 +19,8 @@ pub struct SecretHash([u8; 32]);
 pub struct NotAHash;
 
 /// Every credential that a gateway takes.
-#[derive(Clone, Debug, Default)]
-pub struct Credentials(HashMap<Arc<str>, SecretHash>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials(HashMap<Arc<str>, Vec<SecretHash>>);
 
 impl SecretHash {
     /// That of `secret`.
@@ -49,6 +49,11 @@ impl SecretHash {
         Ok(Self(hash))
     }
 
+    /// That hash.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The hash.
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -67,9 +72,27 @@ impl std::fmt::Debug for SecretHash {
 }
 
 impl Credentials {
-    /// Of these identities.
+    /// Of these identities, each with every secret that it is there with.
     pub fn new(all: impl IntoIterator<Item = (Arc<str>, SecretHash)>) -> Self {
-        Self(all.into_iter().collect())
+        let mut known = HashMap::<_, Vec<_>>::new();
+        for (identity, hash) in all {
+            known.entry(identity).or_default().push(hash);
+        }
+        Self(known)
+    }
+
+    /// These, and those of another place.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        for (identity, hashes) in others.0 {
+            self.0.entry(identity).or_default().extend(hashes);
+        }
+        self
+    }
+
+    /// Whether that identity is among them.
+    pub fn knows(&self, identity: &str) -> bool {
+        self.0.contains_key(identity)
     }
 
     /// Whose credential a request's `authorization` is, if it is one.
@@ -79,8 +102,9 @@ impl Credentials {
             return None;
         }
         let (identity, secret) = credential.split_once('.')?;
-        let (identity, hash) = self.0.get_key_value(identity)?;
-        hash.fits(secret).then(|| Arc::clone(identity))
+        let (identity, hashes) = self.0.get_key_value(identity)?;
+        let fits = hashes.iter().any(|hash| hash.fits(secret));
+        fits.then(|| Arc::clone(identity))
     }
 }
 

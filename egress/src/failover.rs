@@ -73,6 +73,12 @@ impl Failover {
         self.active
     }
 
+    /// Whether the tunnel that the agent sends by lives, and its gateway owns the static IP.
+    pub fn held(&self) -> bool {
+        let active = self.active.and_then(|active| self.tunnels.get(active));
+        active.is_some_and(|state| state.alive && state.epoch != 0)
+    }
+
     /// Whether that tunnel lives.
     pub fn alive(&self, tunnel: Tunnel) -> bool {
         self.tunnels.get(tunnel).is_some_and(|state| state.alive)

@@ -1,10 +1,11 @@
 //! PURE. Whether a gateway may go on answering for its static IPs. A leading reconciler renews all of
 //! them with each look, from the moment of an answer that it says it has heard, so that a renewal which
-//! was long under way renews nothing. Who is not renewed asks the other gateways: if one of them is led,
-//! this one is cut off, and gives up; if they are not led either, nobody leads, nothing moves, and all
-//! keep what they have; if none answers, it is alone, and gives up too.
+//! was long under way renews nothing. Who is not renewed asks the other gateways: if none answers, it is
+//! alone, and gives up; if one of them says for long that it is led, this one is cut off, and gives up too;
+//! if they are not led either, nobody leads, nothing moves, and all keep what they have.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::limits;
@@ -19,10 +20,16 @@ pub struct Fence {
     renewed: Duration,
     /// When a leader was heard last, whether it renewed or not.
     heard: Option<Duration>,
-    /// When another gateway said that it is not led either.
+    /// Since when it asks the others.
+    asks: Option<Duration>,
+    /// When another gateway answered last, or none was there to: one that takes an address can say so here.
     company: Option<Duration>,
-    /// Another gateway said that it is led, since the last renewal.
-    alone_unled: bool,
+    /// Others whose machines said that nobody listens there, and when.
+    gone: BTreeMap<Ipv4Addr, Duration>,
+    /// Others that say that they are led, since when, and since the last renewal.
+    led: BTreeMap<Ipv4Addr, Duration>,
+    /// One of them said so for long enough.
+    cut_off: bool,
 }
 
 /// What a gateway has to do about what it owns by a reconciler's word.
@@ -32,8 +39,21 @@ pub enum Standing {
     Renewed,
     /// It is not: ask the others, and go on meanwhile.
     Asks,
-    /// It is not, and others are or none answers: hold nothing.
+    /// It is not, and another is or none answers: hold nothing.
     GivesUp,
+}
+
+/// What came of asking another gateway whether it is led.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It is.
+    Led,
+    /// It is not.
+    Unled,
+    /// Its machine says that nobody listens there: it can be told nothing.
+    Gone,
+    /// Nothing.
+    Silent,
 }
 
 impl Fence {
@@ -51,10 +71,9 @@ impl Fence {
     }
 
     /// Takes a leader's term in; `false`: it is an older leader's, and counts for nothing.
-    pub fn takes(&mut self, term: u64) -> bool {
+    pub const fn takes(&mut self, term: u64) -> bool {
         if term > self.term {
             self.term = term;
-            self.answered.clear();
         }
         term == self.term
     }
@@ -69,147 +88,101 @@ impl Fence {
         if let Some((_, at)) = known {
             self.renew(*at);
         }
+        self.answers(nonce, now);
+        true
+    }
+
+    /// A reconciler's word with that nonce is answered now. It may refer to the answer once it leads.
+    pub fn answers(&mut self, nonce: u64, now: Duration) {
+        // A word that is repeated is one: what counts is when it was answered first.
+        if self.answered.iter().any(|(known, _)| *known == nonce) {
+            return;
+        }
         if self.answered.len() >= REMEMBERED {
             self.answered.pop_front();
         }
         self.answered.push_back((nonce, now));
-        true
     }
 
-    /// Another gateway has answered whether it is led.
-    pub const fn told(&mut self, led: bool, now: Duration) {
-        if led {
-            self.alone_unled = true;
-        } else {
-            self.company = Some(now);
+    /// The other gateways were asked at that moment whether they are led.
+    pub fn told(&mut self, all: &[(Ipv4Addr, Said)], now: Duration) {
+        let mut answered = false;
+        for (other, said) in all {
+            match said {
+                Said::Led => {
+                    let since = *self.led.entry(*other).or_insert(now);
+                    self.cut_off |= now.saturating_sub(since) >= limits::CUT_OFF_AFTER;
+                }
+                Said::Unled => {
+                    self.led.remove(other);
+                }
+                Said::Gone => {
+                    self.led.remove(other);
+                    self.gone.insert(*other, now);
+                }
+                Said::Silent => {}
+            }
+            if matches!(said, Said::Led | Said::Unled) {
+                self.gone.remove(other);
+                answered = true;
+            }
+        }
+        // Who is gone can be told nothing, and says nothing of one that is silent.
+        let gone = |other: &Ipv4Addr| {
+            let at = self.gone.get(other);
+            at.is_some_and(|at| now.saturating_sub(*at) < limits::GONE_FOR)
+        };
+        if answered || all.iter().all(|(other, _)| gone(other)) {
+            self.company = self.company.max(Some(now));
         }
     }
 
     /// Whether a leader looked at it lately.
     pub fn led(&self, now: Duration) -> bool {
-        self.heard
-            .is_some_and(|at| now.saturating_sub(at) < limits::LED_FOR)
+        self.silent(now)
+            .is_some_and(|silent| silent < limits::LED_FOR)
+    }
+
+    /// For how long no leader was heard; none if none ever was.
+    pub fn silent(&self, now: Duration) -> Option<Duration> {
+        self.heard.map(|at| now.saturating_sub(at))
     }
 
     /// What to do. `others`: there are other gateways that can hold what this one does.
-    pub fn standing(&self, others: bool, now: Duration) -> Standing {
-        let late = now
-            .saturating_sub(self.renewed)
-            .checked_sub(limits::OWNED_FOR);
-        let Some(late) = late else {
+    pub fn standing(&mut self, others: bool, now: Duration) -> Standing {
+        let unrenewed = now.saturating_sub(self.renewed);
+        if unrenewed < limits::ASKS_AFTER {
             return Standing::Renewed;
-        };
+        }
         // Nobody else could be given it.
         if !others {
             return Standing::Asks;
         }
-        let company = self
-            .company
-            .is_some_and(|at| now.saturating_sub(at) < limits::COMPANY_FOR);
-        if self.alone_unled || (late >= limits::COMPANY_FOR && !company) {
+        let last = |at: Duration| now.saturating_sub(at) < limits::OWNED_FOR;
+        let alone = !last(self.renewed) && !self.company.is_some_and(last);
+        // One that is given something after a long time has to ask first.
+        let asks = *self.asks.get_or_insert(now);
+        let asked = now.saturating_sub(asks) >= limits::ASKED_FOR;
+        if self.cut_off || (alone && asked) {
             return Standing::GivesUp;
         }
         Standing::Asks
     }
 
     fn renew(&mut self, at: Duration) {
-        if at >= self.renewed {
+        // A word that refers to an answer once more renews nothing.
+        if at > self.renewed {
             self.renewed = at;
-            self.alone_unled = false;
+            self.asks = None;
             self.company = None;
+            self.led.clear();
+            self.cut_off = false;
         }
     }
 }
 
-/// Answers that a leader may still refer to.
-const REMEMBERED: usize = 16;
+/// Answers that a leader may still refer to: seconds of a leader's looks and of those that wait.
+const REMEMBERED: usize = 64;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LOOK: Duration = limits::RECONCILE_EVERY;
-
-    fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    /// Looked at by a leader that hears every answer, until then.
-    fn led_until(end: Duration) -> Fence {
-        let mut fence = Fence::default();
-        let (mut now, mut nonce) = (Duration::ZERO, 1);
-        while now < end {
-            assert!(fence.looked(1, nonce, nonce - 1, now));
-            (now, nonce) = (now + LOOK, nonce + 1);
-        }
-        fence
-    }
-
-    #[test]
-    fn who_is_renewed_owns() {
-        let fence = led_until(ms(60_000));
-        assert_eq!(fence.standing(true, ms(60_000)), Standing::Renewed);
-        assert!(fence.led(ms(60_000)));
-    }
-
-    #[test]
-    fn looks_whose_answers_nobody_hears_renew_nothing() {
-        let mut fence = led_until(ms(1_000));
-        let mut now = ms(1_000);
-        while now < ms(1_000) + limits::OWNED_FOR + LOOK {
-            assert!(fence.looked(
-                1,
-                1_000_000 + u64::try_from(now.as_millis()).unwrap(),
-                7,
-                now
-            ));
-            now += LOOK;
-        }
-        assert_ne!(fence.standing(true, now), Standing::Renewed);
-    }
-
-    #[test]
-    fn a_look_that_was_long_under_way_renews_from_the_answer_it_heard() {
-        let mut fence = led_until(ms(1_000));
-        let late = ms(1_000) + limits::OWNED_FOR;
-        // Nonce 8 was answered at 875 ms.
-        assert!(fence.looked(1, 99, 8, late));
-        assert_ne!(fence.standing(true, late), Standing::Renewed);
-    }
-
-    #[test]
-    fn who_is_cut_off_gives_up_and_who_is_leaderless_in_company_goes_on() {
-        let mut fence = led_until(ms(1_000));
-        let late = ms(1_000) + limits::OWNED_FOR;
-        assert_eq!(fence.standing(true, late), Standing::Asks);
-        fence.told(false, late);
-        let later = late + limits::COMPANY_FOR - LOOK;
-        assert_eq!(fence.standing(true, later), Standing::Asks);
-        for n in 0..1_000 {
-            fence.told(false, later + n * LOOK);
-            assert_eq!(fence.standing(true, later + n * LOOK), Standing::Asks);
-        }
-        fence.told(true, later + 1_000 * LOOK);
-        assert_eq!(
-            fence.standing(true, later + 1_000 * LOOK),
-            Standing::GivesUp
-        );
-    }
-
-    #[test]
-    fn who_is_alone_gives_up_within_the_bound_and_a_single_gateway_never() {
-        let fence = led_until(ms(1_000));
-        let bound = ms(1_000) + limits::OWNED_FOR + limits::COMPANY_FOR;
-        assert_eq!(fence.standing(true, bound), Standing::GivesUp);
-        assert_eq!(fence.standing(false, bound * 100), Standing::Asks);
-    }
-
-    #[test]
-    fn an_older_leader_counts_for_nothing() {
-        let mut fence = led_until(ms(1_000));
-        assert!(fence.looked(2, 1, 0, ms(1_100)));
-        assert!(!fence.looked(1, 2, 0, ms(1_200)));
-        assert!(!fence.takes(1));
-        assert!(fence.takes(2));
-    }
-}
+mod tests;

@@ -2,34 +2,39 @@
 //! agents and the reconciler. It owns an address only while it says so itself, again and again: the
 //! kernel takes the address away soon after the process is gone.
 
+mod company;
 mod control;
 mod discovery;
 mod epochs;
 mod owner;
 mod peers;
 mod probes;
+mod serving;
 pub mod settings;
+mod wanted;
 mod yielding;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use prometheus::{IntCounterVec, Opts, Registry};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 use crate::announce::{AnnounceError, Announcer};
-use crate::network::{Class, Network, NetworkError};
+use crate::network::{Network, NetworkError};
+use crate::store::StoreError;
 use crate::tls::TlsError;
 use crate::word::Seal;
-use crate::{command, kernel, tls};
+use crate::{command, kernel, limits, tls};
 
 use self::epochs::Epochs;
-use self::peers::{Peers, PeersHandle};
+use self::serving::Serving;
 use self::settings::GatewaySettings;
+use self::wanted::{Followed, Wanted};
 
 pub use self::peers::PeersError;
+pub use self::wanted::Plane;
 
 /// What ended a gateway, or kept it from starting.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +54,9 @@ pub enum GatewayError {
     /// The uplink.
     #[error(transparent)]
     Announce(#[from] AnnounceError),
+    /// The plane's pools.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Its certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -95,42 +103,37 @@ impl Metrics {
     }
 }
 
-/// Runs a gateway; `ready` is called once it serves. Ends only when something it can't do without is
-/// gone.
+/// Runs a gateway; `ready` is called once it serves. `plane`: it has static IPs and agents, too, and their
+/// changes are followed. Ends only when something it can't do without is gone.
 ///
 /// # Errors
 /// See [`GatewayError`].
-pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), GatewayError> {
+pub async fn run(
+    settings: GatewaySettings,
+    plane: Option<Plane>,
+    ready: impl FnOnce(),
+) -> Result<(), GatewayError> {
     let network = Network::open()?;
     let uplink = network.index(&settings.uplink).await?;
     let tls = tls::server(&settings.certificate, &settings.key)?;
     let metrics = Metrics::new()?;
-    // Before the first packet can come.
-    command::nft(&settings.rules.text()).await?;
     kernel::mid_stream_tracking()?;
     kernel::forwarding(&settings.uplink)?;
-    shape_uplink(&network, uplink, &settings).await?;
     let mut parts = JoinSet::new();
-    let epochs = Epochs::new(
-        settings.addresses.iter().map(|address| address.ip),
-        settings.state_dir.join("term.json"),
-    );
-    let peers = open(&network, &settings, &mut parts).await?;
-    for address in &settings.addresses {
-        // What a process before this one may have owned is another gateway's by now.
-        // A cloud says by itself who gets the packets: what it maps them to is always here.
-        if address.local == address.ip {
-            network.remove_address(uplink, address.ip).await?;
-        } else {
-            network.add_address(uplink, address.local, None).await?;
-        }
-        if address.owned {
-            epochs.own(address.ip);
-        }
-    }
+    let epochs = Epochs::new([], settings.state_dir.join("term.json"));
+    let mut followed = match plane {
+        Some(plane) => Some(Followed::start(plane, &settings)?),
+        None => None,
+    };
+    let mut wanted = match &mut followed {
+        Some(followed) => followed.first(&settings).await,
+        None => Wanted::of(&settings),
+    };
+    let mut serving = Serving::new(settings.clone(), network.clone(), uplink, epochs.clone());
+    serving.put(&wanted).await?;
     let announcer = Announcer::open(&settings.uplink)?;
     let seal = Seal::new(&settings.admin);
-    let socket = probes::serve(&settings, &epochs, &seal, &mut parts).await?;
+    probes::serve(&settings, &epochs, &seal, &mut parts).await?;
     let owner = owner::Owner {
         network,
         uplink,
@@ -138,22 +141,15 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
         epochs: epochs.clone(),
         seal,
         node: settings.node,
-        socket,
         mapped: mapped(&settings),
     };
     parts.spawn(owner.run());
     let interfaces = discovery::start(settings.cloud.clone(), &mut parts);
-    let listener = listen(settings.control).await?;
+    let listener = listen(settings.control)?;
     let control = control::Control {
         name: settings.name.clone(),
-        agents: settings.agents.clone(),
         admin: settings.admin,
-        peers: Arc::new(peers),
-        locals: settings
-            .addresses
-            .iter()
-            .map(|address| (address.ip, address.local))
-            .collect(),
+        served: serving.served(),
         interfaces,
         epochs,
         metrics: metrics.clone(),
@@ -170,12 +166,39 @@ pub async fn run(settings: GatewaySettings, ready: impl FnOnce()) -> Result<(), 
     tracing::info!(
         gateway = settings.name,
         control = %settings.control,
-        static_ips = settings.addresses.len(),
+        static_ips = wanted.addresses.len(),
         "egress gateway serves"
     );
-    let ended = parts.join_next().await;
-    Err(GatewayError::Ended(format!("{ended:?}")))
+    let mut failed = false;
+    loop {
+        tokio::select! {
+            ended = parts.join_next() => return Err(GatewayError::Ended(format!("{ended:?}"))),
+            ended = serving.ended() => return Err(GatewayError::Ended(ended)),
+            other = changed(followed.as_mut(), &settings) => wanted = other,
+            () = tokio::time::sleep(AGAIN), if failed => {}
+        }
+        tracing::info!(
+            static_ips = wanted.addresses.len(),
+            "what is served changes"
+        );
+        let put = serving.put(&wanted).await;
+        if let Err(error) = &put {
+            tracing::error!(%error, "not all is served; trying again");
+        }
+        failed = put.is_err();
+    }
 }
+
+/// Waits for something else to serve; for ever if nobody says it.
+async fn changed(followed: Option<&mut Followed>, settings: &GatewaySettings) -> Wanted {
+    match followed {
+        Some(followed) => followed.changed(settings).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What failed is tried again.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The static IPs that a cloud maps to an address of this gateway's own.
 fn mapped(settings: &GatewaySettings) -> BTreeSet<Ipv4Addr> {
@@ -184,46 +207,17 @@ fn mapped(settings: &GatewaySettings) -> BTreeSet<Ipv4Addr> {
     mapped.map(|address| address.ip).collect()
 }
 
-/// What clients send: each static IP's in its class, and what else the host sends as it was.
-async fn shape_uplink(
-    network: &Network,
-    uplink: u32,
-    settings: &GatewaySettings,
-) -> Result<(), NetworkError> {
-    let rates = (1..).zip(&settings.addresses);
-    let classes: Vec<Class> = rates
-        .filter_map(|(number, address)| Some((number, address.rate?)))
-        .collect();
-    if classes.is_empty() {
-        return Ok(());
-    }
-    network.shape(uplink, 0, &classes).await
-}
-
-async fn open(
-    network: &Network,
-    settings: &GatewaySettings,
-    parts: &mut JoinSet<()>,
-) -> Result<BTreeMap<Ipv4Addr, PeersHandle>, GatewayError> {
-    let mut all = BTreeMap::new();
-    for address in &settings.addresses {
-        let path = settings.state_dir.join(format!("{}.json", address.ip));
-        let opened = Peers::open(
-            network,
-            address.clone(),
-            settings.node,
-            Arc::clone(&settings.tenants),
-            path,
-        );
-        let (peers, handle) = opened.await?;
-        parts.spawn(peers.run());
-        all.insert(address.ip, handle);
-    }
-    Ok(all)
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, GatewayError> {
-    let listener = TcpListener::bind(address).await;
+/// Whoever waits to be accepted waits in the kernel: a full queue costs every agent a second.
+fn listen(address: SocketAddr) -> Result<TcpListener, GatewayError> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let listener = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(limits::CONTROL_WAITING)
+    });
     listener.map_err(|error| GatewayError::Listen { address, error })
 }
 

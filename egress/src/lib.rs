@@ -28,6 +28,7 @@ pub mod plan;
 pub mod reconciler;
 pub mod ruleset;
 pub mod shaping;
+pub mod store;
 pub mod tls;
 pub mod tunnel;
 pub mod usage;

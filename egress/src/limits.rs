@@ -36,6 +36,9 @@ pub const PROBES_LOST: u32 = 3;
 pub const PROBES_BACK: u32 = 16;
 /// A living tunnel that carries nothing is asked this often whether it lives, and who owns the static IP.
 pub const OWNERSHIP_EVERY: Duration = Duration::from_secs(1);
+/// A static IP that no gateway holds for so long is not about to move: where a pool prefers what is available,
+/// new connections leave by another one. A move takes less.
+pub const AWAY_AFTER: Duration = Duration::from_secs(1);
 /// Seconds between keepalives of a gateway: an idle tunnel shows that it lives.
 pub const KEEPALIVE_SECONDS: u16 = 1;
 /// Port of the probes, on gateways' tunnel addresses and node addresses.
@@ -57,6 +60,8 @@ pub const BODY: Duration = Duration::from_secs(5);
 pub const CONTROL: Duration = Duration::from_secs(5);
 /// Control connections at once; more wait to be accepted.
 pub const CONTROL_CONNECTIONS: usize = 2048;
+/// Connections that wait to be accepted: an agent's machine sends again after a second where none may.
+pub const CONTROL_WAITING: u32 = 4096;
 /// Wait after a refused or failed connect, before the next.
 pub const CONNECT_RETRY: Duration = Duration::from_secs(1);
 /// Rounds in which an agent looks for an address that both gateways have free.
@@ -83,18 +88,40 @@ pub const RECONCILE_EVERY: Duration = PROBE_EVERY;
 /// Looks without an answer after which a gateway is dead.
 pub const RECONCILE_LOST: u32 = 3;
 
-/// What a gateway owns by a reconciler's word is its own for so long after an answer that a leader heard.
-/// Longer than a change of leaders takes.
-pub const OWNED_FOR: Duration = Duration::from_secs(3);
+/// A leader speaks to each gateway so often in a look, and the others ask so often whether it does.
+pub const BEATS: u32 = 3;
+/// A third of a look.
+pub const BEAT: Duration = Duration::from_micros(41_667);
+/// A leader that was not heard at a gateway for so long is silent there: three times in a row.
+pub const LEADER_SILENT: Duration = Duration::from_millis(125);
+/// Beats in a row in which every gateway that answers says so, before another reconciler leads: one that
+/// stood still says it of a leader that goes on.
+pub const SILENT_BEATS: u32 = 2;
+/// A leader that is not this old is not relieved before its lease ends: where everything is slow, leaders
+/// must not change all the time.
+pub const LEADER_SETTLES: Duration = Duration::from_secs(1);
+
+/// A gateway that was not renewed for so long asks the others. One that is renewed is a third less.
+pub const ASKS_AFTER: Duration = Duration::from_millis(300);
+/// What a gateway owns by a reconciler's word is its own for so long after an answer that a leader heard,
+/// or another gateway's word. A new owner that it does not answer takes an address later: the leader's
+/// three looks and [`YIELD`] are 700 ms after that answer.
+pub const OWNED_FOR: Duration = Duration::from_millis(600);
 /// A gateway that a leader looked at less than this ago is led.
 pub const LED_FOR: Duration = Duration::from_secs(1);
-/// For so long a gateway that nobody renews waits for the others' word, and for so long that holds.
-pub const COMPANY_FOR: Duration = Duration::from_secs(1);
-/// How often it asks them, and how often a gateway looks whether it may go on.
-pub const FENCE_EVERY: Duration = Duration::from_millis(250);
+/// Another gateway that says for so long that it is led, is; longer than it says so of a leader that is dead.
+pub const CUT_OFF_AFTER: Duration = Duration::from_millis(1_200);
+/// A machine says once a second that nobody listens there, however often it is asked: for so long that holds.
+pub const GONE_FOR: Duration = Duration::from_millis(1_200);
+/// How often the others are asked, and how often a gateway looks whether it may go on.
+pub const FENCE_EVERY: Duration = Duration::from_millis(50);
+/// Longest wait for their word. What they say is as old as the question.
+pub const COMPANY_WAIT: Duration = Duration::from_millis(250);
+/// Nobody gives up who has not asked for so long.
+pub const ASKED_FOR: Duration = Duration::from_millis(150);
 /// Longest wait for the other gateways to let go of an address, before it is taken: those that can be
-/// reached answer in a tenth of that.
-pub const YIELD: Duration = Duration::from_millis(100);
+/// reached answer in a tenth of that, and the others have given up by then.
+pub const YIELD: Duration = Duration::from_millis(200);
 /// How often they are asked in that time.
 pub const YIELD_EVERY: Duration = Duration::from_millis(30);
 /// With `fence = "lease"` a gateway that does not answer is given so many looks: as long as it may hold

@@ -37,6 +37,12 @@ impl Place {
         (0..limits::CLIENTS_PER_IP).map(Self)
     }
 
+    /// How many places after the one of that number this one comes, round and round.
+    pub const fn after(self, number: u16) -> u16 {
+        let number = number % limits::CLIENTS_PER_IP;
+        (self.0 + limits::CLIENTS_PER_IP - number) % limits::CLIENTS_PER_IP
+    }
+
     /// The ports of whoever has this place.
     pub const fn ports(self) -> Ports {
         let first = limits::FIRST_PORT + self.0 * limits::PORTS_PER_CLIENT;
@@ -49,7 +55,9 @@ impl Place {
 
 impl Block {
     /// Prefix length of the smallest block.
-    const SMALLEST: u8 = 25;
+    pub const SMALLEST: u8 = 25;
+    /// Addresses of the smallest block.
+    pub const ADDRESSES: u32 = 1 << (32 - Self::SMALLEST);
 
     /// A block for gateways and clients.
     ///

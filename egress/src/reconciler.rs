@@ -1,15 +1,16 @@
 //! Looks at every gateway eight times a second and moves static IPs from those that are gone. What is
 //! right is decided by `ownership`; gateways are told again until what they say is right, so nothing
 //! hangs on a message, and a new reconciler learns from them who owns what. Of several, the one that
-//! holds the lease acts; the others look, so that they are warm.
+//! holds the lease acts; the others look, too, and one of them acts on what it saw as soon as it leads.
 
 mod clouds;
 mod leader;
+mod look;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -22,11 +23,13 @@ use crate::cloud::Ec2;
 use crate::credential::SecretHash;
 use crate::gateway::settings::SettingsError;
 use crate::ownership::{GatewayName, Health, Owner, claimed, corrections, moves};
-use crate::wire::{Ownership, Ownerships, Probe};
-use crate::word::{Kind, Seal, Word};
+use crate::store::StoreError;
+use crate::wire::{Ownership, Ownerships};
+use crate::word::Seal;
 use crate::{limits, tls};
 
 use self::leader::{Following, Term};
+use self::look::Said;
 use self::settings::Pools;
 pub use self::settings::ReconcilerSettings;
 
@@ -42,17 +45,9 @@ pub enum ReconcilerError {
     /// It can't probe.
     #[error("can't open a socket for probes: {0}")]
     Socket(std::io::Error),
-    /// The token for the store.
-    #[error("can't read the token in `{path}`: {error}", path = path.display())]
-    Token {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
     /// The store.
-    #[error("can't follow the store: {0}")]
-    Store(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 struct Reconciler {
@@ -79,12 +74,13 @@ struct Reconciler {
     telling: BTreeSet<GatewayName>,
     told: mpsc::Receiver<GatewayName>,
     tell: mpsc::Sender<GatewayName>,
-    /// Since it leads.
+    /// Looks at gateways, whoever led.
+    looked: u32,
+    /// Those since it leads.
     looks: u32,
+    /// Beats in a row in which no gateway heard the leader.
+    silent: u32,
 }
-
-/// What a look found: each static IP at each gateway that answered, with the epoch in which it owns it.
-type Said = BTreeMap<(GatewayName, Ipv4Addr), u64>;
 
 /// Runs a reconciler; `ready` is called once it looks.
 ///
@@ -121,7 +117,9 @@ pub async fn run(
         telling: BTreeSet::new(),
         told,
         tell,
+        looked: 0,
         looks: 0,
+        silent: 0,
         settings,
     };
     ready();
@@ -131,104 +129,16 @@ pub async fn run(
         store = reconciler.following.is_some(),
         "egress reconciler runs"
     );
+    let mut said = Said::new();
     loop {
         reconciler.reread().await;
-        let term = reconciler.term();
-        let said = reconciler.look(term).await;
+        said = reconciler.look(&said).await;
         reconciler.learn(&said);
-        if let Some(term) = term.filter(|term| term.lasts()) {
-            reconciler.reconcile(term.number, &said);
-        }
+        reconciler.act(&said);
     }
 }
 
 impl Reconciler {
-    /// Asks every gateway about every static IP of it, and waits for one look's time.
-    /// The leader renews what they own, too.
-    async fn look(&mut self, term: Option<Term>) -> Said {
-        let nonce = fastrand::u64(..);
-        let mut by_node = BTreeMap::new();
-        for (name, gateway) in &self.pools.gateways {
-            by_node.insert(gateway.node, Arc::clone(name));
-            if let Some(term) = term {
-                let word = Word {
-                    kind: Kind::Renew,
-                    answer: false,
-                    static_ip: Ipv4Addr::UNSPECIFIED,
-                    nonce,
-                    term: term.number,
-                    value: self.heard.get(name).copied().unwrap_or(0),
-                };
-                let to = (gateway.node, limits::PROBE_PORT);
-                self.socket.send_to(&self.seal.encode(word), to).await.ok();
-            }
-            let own = self.pools.addresses.iter();
-            for address in own.filter(|address| address.gateways.contains(name)) {
-                let probe = Probe {
-                    nonce,
-                    static_ip: address.ip,
-                    epoch: 0,
-                    answer: false,
-                };
-                let to = (gateway.node, limits::PROBE_PORT);
-                // One that can't be sent is one that is not answered.
-                self.socket.send_to(&probe.encode(), to).await.ok();
-            }
-        }
-        let mut found = Found::default();
-        let collect = self.collect(nonce, &by_node, &mut found);
-        tokio::time::timeout(limits::RECONCILE_EVERY, collect)
-            .await
-            .ok();
-        let Found {
-            said,
-            renewed,
-            newest,
-        } = found;
-        let heard = renewed.into_iter().map(|name| (name, nonce));
-        self.heard.extend(heard);
-        self.newest = self.newest.max(newest);
-        for name in by_node.into_values() {
-            let answered = said.keys().any(|(gateway, _)| *gateway == name);
-            self.health.entry(name).or_default().looked(answered);
-        }
-        said
-    }
-
-    /// Never ends by itself.
-    async fn collect(
-        &self,
-        nonce: u64,
-        by_node: &BTreeMap<Ipv4Addr, GatewayName>,
-        found: &mut Found,
-    ) {
-        let mut buffer = [0; Word::BYTES + 1];
-        loop {
-            let Ok((length, SocketAddr::V4(from))) = self.socket.recv_from(&mut buffer).await
-            else {
-                tokio::task::yield_now().await;
-                continue;
-            };
-            let datagram = buffer.get(..length).unwrap_or_default();
-            let Some(name) = by_node.get(from.ip()) else {
-                continue;
-            };
-            if let Some(word) = self.seal.decode(datagram) {
-                if word.answer && word.kind == Kind::Renew && word.nonce == nonce {
-                    found.renewed.insert(Arc::clone(name));
-                    found.newest = found.newest.max(word.term);
-                }
-                continue;
-            }
-            let probe = Probe::decode(datagram);
-            let probe = probe.filter(|probe| probe.answer && probe.nonce == nonce);
-            if let Some(probe) = probe {
-                let key = (Arc::clone(name), probe.static_ip);
-                found.said.insert(key, probe.epoch);
-            }
-        }
-    }
-
     /// Takes in what gateways say; also while another reconciler leads.
     fn learn(&mut self, said: &Said) {
         while let Ok(told) = self.told.try_recv() {
@@ -253,16 +163,29 @@ impl Reconciler {
         let leads = term.map(|term| term.number);
         if self.leads != leads {
             self.leads = leads;
-            // What an earlier leader may just have renewed is waited for.
             self.looks = 0;
         }
         term
     }
 
+    /// Moves and corrects, if this reconciler leads.
+    fn act(&mut self, said: &Said) {
+        if let Some(term) = self.term().filter(|term| term.lasts()) {
+            self.reconcile(term.number, said);
+        }
+    }
+
     fn reconcile(&mut self, term: u64, said: &Said) {
-        let lost = self.settings.fence.lost();
+        let fence = self.settings.fence;
+        let lost = fence.lost();
         self.looks = self.looks.saturating_add(1);
-        if self.looks < lost {
+        // What an earlier leader may just have renewed is waited for, where time is the fence.
+        let looks = if fence.waits() {
+            self.looks
+        } else {
+            self.looked
+        };
+        if looks < lost {
             return;
         }
         for (name, gateway) in &self.pools.gateways {
@@ -353,16 +276,6 @@ impl Reconciler {
             Err(error) => tracing::error!(%error, "the settings stay as they were"),
         }
     }
-}
-
-/// What came back in one look.
-#[derive(Default)]
-struct Found {
-    said: Said,
-    /// Gateways that took it for the leader's.
-    renewed: BTreeSet<GatewayName>,
-    /// The newest term that they know.
-    newest: u64,
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

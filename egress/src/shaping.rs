@@ -21,6 +21,9 @@ impl Rate {
         Self(megabits as u64 * 1_000_000 / 8)
     }
 
+    /// So fast that it slows nothing down.
+    pub const FREE: Self = Self::megabits(100_000);
+
     const fn burst(self) -> u64 {
         let burst = self.0 / 1000 * BURST_MILLISECONDS;
         if burst < BURST_BYTES {

@@ -14,6 +14,9 @@ pub enum Kind {
     /// A leading reconciler to a gateway: what you own is yours for some time more. `value` is the nonce
     /// of the last answer that it heard: the time counts from when that was given.
     Renew,
+    /// A reconciler that does not lead to a gateway: how long ago did a leader speak to you? In the answer
+    /// `value` is that in milliseconds, and `term` is that leader's.
+    Watch,
     /// A gateway that no reconciler renews to another: does one renew you? In the answer `value` is 1 if so.
     Led,
     /// A gateway to the others of a static IP: it is mine, in the epoch `value`. Answered once it is no
@@ -118,13 +121,14 @@ impl Kind {
     const fn letter(self) -> u8 {
         match self {
             Self::Renew => b'r',
+            Self::Watch => b'w',
             Self::Led => b'l',
             Self::Yield => b'y',
         }
     }
 
     fn of(letter: u8) -> Option<Self> {
-        [Self::Renew, Self::Led, Self::Yield]
+        [Self::Renew, Self::Watch, Self::Led, Self::Yield]
             .into_iter()
             .find(|kind| kind.letter() == letter)
     }
@@ -137,7 +141,12 @@ mod tests {
     use super::*;
 
     fn word() -> impl Strategy<Value = Word> {
-        let kind = prop_oneof![Just(Kind::Renew), Just(Kind::Led), Just(Kind::Yield)];
+        let kind = prop_oneof![
+            Just(Kind::Renew),
+            Just(Kind::Watch),
+            Just(Kind::Led),
+            Just(Kind::Yield)
+        ];
         let rest = (
             any::<bool>(),
             any::<u32>(),

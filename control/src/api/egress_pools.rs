@@ -222,8 +222,8 @@ fn pool(name: &str, spec: Spec) -> Result<EgressPool, Problem> {
                 )
             })
         })?;
-    if policy == EgressPolicy::PreferAvailable {
-        let why = "agents of this version leave by no other address; use `strict`";
+    if policy == EgressPolicy::PreferAvailable && spec.static_ips.len() < 2 {
+        let why = "a pool of one static IP has no other to leave by; give it two, or use `strict`";
         return Err(unknown("policy", policy.text(), why));
     }
     let gateways = spec.gateways.into_iter().map(|gateway| {

@@ -96,6 +96,11 @@ async fn a_pool_that_can_not_be_is_refused_with_what_is_wrong() {
         assert_eq!(answered, status, "{said}");
         assert!(said.contains(word), "{word}: {said}");
     }
+    let mut two = with("policy", json!("prefer-available"));
+    two["static_ips"] = json!(["203.0.113.103", "203.0.113.104"]);
+    let (status, said) = put(&plane, "two", two).await;
+    assert_eq!(status, 200, "{said}");
+    assert!(said.contains("\"policy\":\"prefer-available\""), "{said}");
     let drain = "/v1/egress/pools/a/gateways/g2/drain";
     let (status, said) = plane.ask(Method::POST, drain, "").await;
     assert_eq!(status.as_u16(), 200, "{said}");

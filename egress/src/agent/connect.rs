@@ -61,7 +61,9 @@ impl Asker {
             path: self.secret_file.clone(),
             error,
         })?;
-        let credential = format!("{}.{}", self.identity, secret.trim());
+        // A token of the plane is written with its id.
+        let (id, secret) = (format!("{}.", self.identity), secret.trim());
+        let credential = format!("{id}{}", secret.strip_prefix(&id).unwrap_or(secret));
         let client = GatewayClient::new(gateway, Arc::clone(&self.tls), &credential);
         let asked = Connect {
             static_ip: self.static_ip,

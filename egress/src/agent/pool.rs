@@ -4,13 +4,15 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_rustls::rustls::ClientConfig;
 
 use super::connect::{Asker, ConnectError};
+use super::elsewhere::{Elsewhere, Go};
 use super::probes::Probes;
 use super::settings::{AgentSettings, PoolSettings};
 use super::{AgentError, KnownTunnels, PoolState, Rules, save, state_path};
@@ -25,8 +27,23 @@ use crate::{files, limits};
 /// What came of asking the gateway of a tunnel.
 type Asked = (usize, Result<Connected, ConnectError>);
 
+/// The interface by which a static IP is left while a gateway holds it.
+pub(super) type Held = watch::Receiver<Option<u32>>;
+
+/// Which of the addresses of a pool this one is.
+pub(super) enum Seat {
+    /// The one that the pool's table leads to; the others are where it leads meanwhile.
+    Own {
+        elsewhere: Elsewhere,
+        others: Vec<Held>,
+    },
+    /// Another one.
+    Other(watch::Sender<Option<u32>>),
+}
+
 pub(super) struct Pool {
     settings: PoolSettings,
+    seat: Seat,
     network: Network,
     rules: Rules,
     asker: Asker,
@@ -58,6 +75,8 @@ struct Link {
     asked: Option<Instant>,
     asking: bool,
     rounds: u32,
+    /// Connects since something came out of it.
+    fruitless: u32,
 }
 
 impl Pool {
@@ -66,6 +85,7 @@ impl Pool {
         network: &Network,
         settings: &AgentSettings,
         pool: PoolSettings,
+        seat: Seat,
         tls: Arc<ClientConfig>,
         rules: Rules,
     ) -> Result<Self, AgentError> {
@@ -78,7 +98,10 @@ impl Pool {
         let state = PoolState {
             table: pool.table,
             direct: pool.direct.clone(),
-            tunnels: kept.and_then(|kept| kept.tunnels),
+            static_ip: Some(pool.static_ip),
+            tunnels: kept
+                .filter(|kept| kept.static_ip.is_none_or(|ip| ip == pool.static_ip))
+                .and_then(|kept| kept.tunnels),
             active: None,
         };
         save(&path, &state)?;
@@ -101,6 +124,7 @@ impl Pool {
             probes: None,
             began: Instant::now(),
             settings: pool,
+            seat,
             rules,
             key,
             path,
@@ -131,6 +155,7 @@ impl Pool {
         }
         let step = self.failover.look(&looks, self.began.elapsed());
         self.apply(step).await;
+        self.leave().await;
         for tunnel in 0..self.links.len() {
             self.ask_if_due(tunnel);
         }
@@ -138,7 +163,12 @@ impl Pool {
 
     async fn apply(&mut self, step: Step) {
         if let Some(tunnel) = step.route {
-            self.route(tunnel).await;
+            let leads = matches!(&self.seat, Seat::Own { elsewhere, .. } if !elsewhere.away());
+            if leads {
+                self.route(tunnel).await;
+            }
+            self.state.active = Some(tunnel);
+            self.keep();
         }
         for tunnel in step.died {
             tracing::warn!(pool = self.settings.name, tunnel, "a tunnel is dead");
@@ -155,26 +185,56 @@ impl Pool {
         }
     }
 
+    /// Says by which interface this address is left, or takes the pool's connections to another one.
+    async fn leave(&mut self) {
+        let held = self.failover.held();
+        let active = self.failover.active();
+        match &mut self.seat {
+            Seat::Other(tell) => {
+                let link = active.and_then(|active| self.links.get(active));
+                let own = link
+                    .and_then(|link| link.tunnel.as_ref())
+                    .map(Tunnel::index);
+                let own = own.filter(|_| held);
+                tell.send_if_modified(|known| std::mem::replace(known, own) != own);
+            }
+            Seat::Own { elsewhere, others } => {
+                let others = others.iter().filter_map(|other| *other.borrow());
+                let go = elsewhere.look(held, others, self.began.elapsed());
+                let pool = &self.settings.name;
+                match (go, active) {
+                    (Some(Go::By(interface)), _) => {
+                        tracing::warn!(pool, interface, "leaves by another address of the pool");
+                        self.route_by(interface).await;
+                    }
+                    (Some(Go::Back), Some(active)) => {
+                        tracing::info!(pool, "leaves by its own address again");
+                        self.route(active).await;
+                    }
+                    (Some(Go::Back), None) | (None, _) => {}
+                }
+            }
+        }
+    }
+
     /// The one message to the kernel that a failover is.
-    async fn route(&mut self, tunnel: usize) {
-        let Some(open) = self.links.get(tunnel).and_then(|link| link.tunnel.as_ref()) else {
-            return;
-        };
-        let way = Way::Device(open.index());
-        match self
-            .network
-            .route(self.settings.table, EVERYWHERE, way)
-            .await
-        {
-            Ok(()) => tracing::info!(
+    async fn route(&self, tunnel: usize) {
+        let link = self.links.get(tunnel);
+        if let Some(open) = link.and_then(|link| link.tunnel.as_ref()) {
+            tracing::info!(
                 pool = self.settings.name,
                 tunnel,
                 "the route is by this tunnel"
-            ),
-            Err(error) => tracing::error!(%error, "the route is not replaced"),
+            );
+            self.route_by(open.index()).await;
         }
-        self.state.active = Some(tunnel);
-        self.keep();
+    }
+
+    async fn route_by(&self, interface: u32) {
+        let (table, way) = (self.settings.table, Way::Device(interface));
+        if let Err(error) = self.network.route(table, EVERYWHERE, way).await {
+            tracing::error!(%error, pool = self.settings.name, "the route is not replaced");
+        }
     }
 
     fn answered(&mut self, from: Ipv4Addr, probe: Probe) {
@@ -202,9 +262,7 @@ impl Pool {
         ) else {
             return;
         };
-        let waits = link
-            .asked
-            .is_some_and(|at| at.elapsed() < limits::CONNECT_RETRY);
+        let waits = link.asked.is_some_and(|at| at.elapsed() < link.retry());
         if fine || link.asking || waits || first {
             return;
         }
@@ -227,6 +285,7 @@ impl Pool {
         };
         if let Some(link) = self.links.get_mut(tunnel) {
             link.asking = false;
+            link.fruitless = link.fruitless.saturating_add(1);
         }
         if let Err(error) = self.connect(tunnel, &connected).await {
             tracing::error!(pool = self.settings.name, tunnel, %error, "no tunnel");
@@ -321,11 +380,21 @@ impl Link {
         let received = self.received().await;
         let grown = received > self.received;
         self.received = received;
+        let received = grown || std::mem::take(&mut self.answered);
+        if received {
+            self.fruitless = 0;
+        }
         Look {
-            received: grown || std::mem::take(&mut self.answered),
+            received,
             unanswered: self.nonce.take().is_some(),
             owner_epoch: self.owner_epoch.take(),
         }
+    }
+
+    /// How long it waits before it asks its gateway again. One that gives a place whose tunnel carries
+    /// nothing has too much to do already.
+    fn retry(&self) -> Duration {
+        limits::CONNECT_RETRY * (1 << self.fruitless.saturating_sub(1).min(3))
     }
 
     async fn received(&self) -> u64 {

@@ -25,6 +25,12 @@ pub struct AgentSettings {
     pub state_dir: PathBuf,
     /// The pools.
     pub pools: Vec<PoolSettings>,
+    /// Of pools of the plane: the first table, what is reached without a tunnel, and who encrypts.
+    pub tables: u32,
+    /// See `tables`.
+    pub direct: Vec<Ipv4Net>,
+    /// See `tables`.
+    pub engine: Engine,
 }
 
 /// One static IP, and the gateways that hold it.
@@ -34,6 +40,8 @@ pub struct PoolSettings {
     pub name: String,
     /// The static IP.
     pub static_ip: Ipv4Addr,
+    /// What new connections leave by while no gateway holds it, the preferred one first. None: they wait.
+    pub others: Vec<Ipv4Addr>,
     /// The routing table of whoever is bound to it.
     pub table: u32,
     /// What is reached without a tunnel.
@@ -50,6 +58,17 @@ impl PoolSettings {
         let bits = self.static_ip.to_bits();
         format!("{AGENT_DEVICES}{bits:08x}{tunnel}")
     }
+
+    /// The same pool by another one of its addresses.
+    pub(super) fn by(&self, other: Ipv4Addr) -> Self {
+        Self {
+            // No pool is called so: it is nobody's to be bound to.
+            name: format!("{}:{other}", self.name),
+            static_ip: other,
+            others: Vec::new(),
+            ..self.clone()
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -60,6 +79,14 @@ struct File {
     authority: PathBuf,
     #[serde(default = "state_dir")]
     state_dir: PathBuf,
+    /// First routing table of pools of the plane.
+    #[serde(default = "tables")]
+    tables: u32,
+    /// What those bound to them reach without a tunnel.
+    #[serde(default)]
+    direct: Vec<Ipv4Net>,
+    /// The program that encrypts for them, where it is not this one.
+    daemon: Option<PathBuf>,
     #[serde(default)]
     pools: Vec<FilePool>,
 }
@@ -69,12 +96,18 @@ struct File {
 struct FilePool {
     name: String,
     static_ip: Ipv4Addr,
+    #[serde(default)]
+    others: Vec<Ipv4Addr>,
     table: u32,
     #[serde(default)]
     direct: Vec<Ipv4Net>,
     gateways: Vec<SocketAddr>,
     /// The program that encrypts, where it is not this one.
     daemon: Option<PathBuf>,
+}
+
+const fn tables() -> u32 {
+    51_901
 }
 
 fn state_dir() -> PathBuf {
@@ -121,15 +154,23 @@ impl AgentSettings {
                 )));
             }
             let new = seen.0.insert(name) && seen.1.insert(pool.table);
-            if !(new && seen.2.insert(pool.static_ip)) {
+            let mut ips = std::iter::once(pool.static_ip).chain(pool.others.iter().copied());
+            if !(new && ips.all(|ip| seen.2.insert(ip))) {
                 return Err(wrong(format!(
                     "the pool `{name}` shares its name, table or static IP with another"
                 )));
             }
         }
+        if !Self::TABLES.contains(&file.tables) {
+            let tables = file.tables;
+            return Err(wrong(format!(
+                "`tables` is {tables}, which is the kernel's"
+            )));
+        }
         let pools = file.pools.into_iter().map(|pool| PoolSettings {
             name: pool.name,
             static_ip: pool.static_ip,
+            others: pool.others,
             table: pool.table,
             direct: pool.direct,
             gateways: pool.gateways,
@@ -137,6 +178,9 @@ impl AgentSettings {
         });
         Ok(Self {
             pools: pools.collect(),
+            tables: file.tables,
+            direct: file.direct,
+            engine: engine(file.daemon.as_ref()),
             identity: file.identity,
             secret_file: beside.join(file.secret_file),
             authority: beside.join(file.authority),
@@ -189,6 +233,10 @@ mod tests {
             ("\"search\"", "\"payments\""),
             ("\"search\"", "\"a b\""),
             ("113.102", "113.101"),
+            (
+                "table = 51902",
+                "others = [\"203.0.113.101\"]\ntable = 51902",
+            ),
             (r#", "203.0.113.2:8443""#, r#", "1.2.3.4:1", "1.2.3.5:1""#),
             ("identity", "identiti"),
         ] {

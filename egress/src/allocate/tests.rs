@@ -80,6 +80,23 @@ fn a_freed_place_rests_before_another_gets_it() {
 }
 
 #[test]
+fn gateways_that_are_asked_in_another_order_mostly_give_the_same() {
+    let (mut one, mut other) = (Places::new(REST), Places::new(REST));
+    for n in 0..30 {
+        one.give(&identity(n), key(n), None, Duration::ZERO)
+            .unwrap();
+    }
+    for n in (0..30).rev() {
+        other
+            .give(&identity(n), key(n), None, Duration::ZERO)
+            .unwrap();
+    }
+    let same = |n: &u8| one.of(&identity(*n)) == other.of(&identity(*n));
+    let same = (0..30).filter(same).count();
+    assert!(same >= 15, "{same} of 30");
+}
+
+#[test]
 fn a_place_asked_for_by_name_need_not_rest() {
     let mut places = places(1);
     let place = places.of("agent-0").unwrap();

@@ -49,7 +49,8 @@ pub(super) async fn send(
         .map_err(|_| late())?
 }
 
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+/// The status and the body.
+pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, String), String> {

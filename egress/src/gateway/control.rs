@@ -1,7 +1,6 @@
 //! What agents, the reconciler and operators ask of a gateway over HTTPS. An agent's credential
 //! touches that agent's places and nothing else; a body and the time for it are bounded.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -13,13 +12,15 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use prometheus::TextEncoder;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::Metrics;
 use super::discovery::Interfaces;
 use super::epochs::Epochs;
 use super::peers::{NotConnected, PeersHandle};
+use super::serving::Served;
 use crate::allocate;
-use crate::credential::{Credentials, SecretHash};
+use crate::credential::SecretHash;
 use crate::limits;
 use crate::wire::{AddressStatus, Connect, Disconnect, GatewayStatus, Ownerships, Refusal};
 
@@ -27,10 +28,8 @@ use crate::wire::{AddressStatus, Connect, Disconnect, GatewayStatus, Ownerships,
 #[derive(Clone, Debug)]
 pub(super) struct Control {
     pub(super) name: String,
-    pub(super) agents: Credentials,
     pub(super) admin: SecretHash,
-    pub(super) peers: Arc<BTreeMap<Ipv4Addr, PeersHandle>>,
-    pub(super) locals: BTreeMap<Ipv4Addr, Ipv4Addr>,
+    pub(super) served: watch::Receiver<Served>,
     pub(super) interfaces: Interfaces,
     pub(super) epochs: Epochs,
     pub(super) metrics: Metrics,
@@ -95,18 +94,23 @@ async fn ownership(State(control): State<Control>, request: Request) -> Response
     let done = async {
         control.operator(request.headers())?;
         let asked: Ownerships = body(request).await?;
-        // All or nothing: what is not this gateway's is a mistake of whoever asks.
-        for ownership in &asked.static_ips {
-            control.peers_of(ownership.static_ip)?;
-        }
-        let set = control.epochs.set(asked.term, asked.static_ips);
+        let Ownerships { term, static_ips } = asked;
+        let known = |ip| control.peers_of(ip).is_ok();
+        let (own, others): (Vec<_>, Vec<_>) = static_ips
+            .into_iter()
+            .partition(|ownership| known(ownership.static_ip));
+        let set = control.epochs.set(term, own);
         set.map_err(|older| {
             let error = format!(
-                "the reconciler of term {} was relieved by that of term {}",
-                asked.term, older.term
+                "the reconciler of term {term} was relieved by that of term {}",
+                older.term
             );
             Refused::new(StatusCode::CONFLICT, "older_term", error)
         })?;
+        // One that comes or goes in the plane keeps no other from its owner.
+        for ownership in &others {
+            control.peers_of(ownership.static_ip)?;
+        }
         Ok(StatusCode::NO_CONTENT)
     };
     control.answer("ownership", done.await)
@@ -134,7 +138,8 @@ async fn metrics(State(control): State<Control>, headers: HeaderMap) -> Response
 
 impl Control {
     fn agent(&self, headers: &HeaderMap) -> Result<Arc<str>, Refused> {
-        let identity = authorization(headers).and_then(|text| self.agents.identity(text));
+        let agents = Arc::clone(&self.served.borrow().agents);
+        let identity = authorization(headers).and_then(|text| agents.identity(text));
         identity.ok_or_else(unauthenticated)
     }
 
@@ -144,8 +149,9 @@ impl Control {
         fits.then_some(()).ok_or_else(unauthenticated)
     }
 
-    fn peers_of(&self, static_ip: Ipv4Addr) -> Result<&PeersHandle, Refused> {
-        self.peers.get(&static_ip).ok_or_else(|| {
+    fn peers_of(&self, static_ip: Ipv4Addr) -> Result<PeersHandle, Refused> {
+        let peers = self.served.borrow().peers.get(&static_ip).cloned();
+        peers.ok_or_else(|| {
             let error = format!("{static_ip} is not a static IP of {}", self.name);
             Refused::new(StatusCode::NOT_FOUND, "unknown_ip", error)
         })
@@ -153,9 +159,10 @@ impl Control {
 
     async fn status(&self) -> GatewayStatus {
         let mut static_ips = Vec::new();
-        for (static_ip, peers) in self.peers.iter() {
+        let Served { peers, locals, .. } = self.served.borrow().clone();
+        for (static_ip, peers) in peers.iter() {
             let (peers, usage) = peers.status().await;
-            let local = self.locals.get(static_ip).copied().unwrap_or(*static_ip);
+            let local = locals.get(static_ip).copied().unwrap_or(*static_ip);
             static_ips.push(AddressStatus {
                 local,
                 interface: self.interfaces.borrow().get(&local).cloned(),

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::fencing::{Fence, Standing};
+use crate::fencing::{Fence, Said, Standing};
 use crate::wire::Ownership;
 
 /// The epoch in which each static IP is owned here, 0 where it isn't.
@@ -29,8 +29,6 @@ struct Shared {
 struct State {
     all: BTreeMap<Ipv4Addr, Owned>,
     fence: Fence,
-    /// Of the words to other gateways that are under way.
-    nonce: u64,
 }
 
 /// One static IP here.
@@ -64,7 +62,6 @@ impl Epochs {
             state: Mutex::new(State {
                 all: all.collect(),
                 fence: Fence::new(term.unwrap_or(0)),
-                nonce: 0,
             }),
             changed: Notify::new(),
             began: Instant::now(),
@@ -82,6 +79,17 @@ impl Epochs {
         let state = self.state();
         let all = state.all.iter().map(|(ip, owned)| (*ip, owned.clone()));
         all.collect()
+    }
+
+    /// One more static IP, which is not owned.
+    pub(super) fn add(&self, ip: Ipv4Addr) {
+        self.state().all.entry(ip).or_default();
+    }
+
+    /// One less: whoever has it from now on, this gateway does not.
+    pub(super) fn remove(&self, ip: Ipv4Addr) {
+        self.state().all.remove(&ip);
+        self.0.changed.notify_one();
     }
 
     /// Owns it from the start, by the settings.
@@ -189,16 +197,25 @@ impl Epochs {
         (state.fence.term(), state.fence.led(self.0.began.elapsed()))
     }
 
-    /// Another gateway has answered whether it is led.
-    pub(super) fn told(&self, nonce: u64, led: bool) {
+    /// A reconciler that does not lead asks for how many milliseconds none was heard.
+    pub(super) fn watched(&self, nonce: u64) -> u64 {
+        let now = self.0.began.elapsed();
         let mut state = self.state();
-        if state.nonce == nonce {
-            state.fence.told(led, self.0.began.elapsed());
-        }
+        state.fence.answers(nonce, now);
+        let silent = state.fence.silent(now);
+        silent.map_or(u64::MAX, |silent| {
+            u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)
+        })
     }
 
-    /// Gives up what it may not go on with. Whom to ask with which nonce, while that is open.
-    pub(super) fn fence(&self) -> Option<(BTreeSet<Ipv4Addr>, u64)> {
+    /// The others were asked whether they are led.
+    pub(super) fn told(&self, all: &[(Ipv4Addr, Said)], asked: Instant) {
+        let asked = asked.saturating_duration_since(self.0.began);
+        self.state().fence.told(all, asked);
+    }
+
+    /// Gives up what it may not go on with. Whom to ask, while that is open.
+    pub(super) fn fence(&self) -> Option<BTreeSet<Ipv4Addr>> {
         let mut state = self.state();
         let leased = |owned: &&mut Owned| owned.leased && owned.epoch != 0;
         let others: BTreeSet<Ipv4Addr> = state
@@ -212,10 +229,7 @@ impl Epochs {
         }
         match state.fence.standing(true, self.0.began.elapsed()) {
             Standing::Renewed => None,
-            Standing::Asks => {
-                state.nonce = fastrand::u64(..);
-                Some((others, state.nonce))
-            }
+            Standing::Asks => Some(others),
             Standing::GivesUp => {
                 for owned in state.all.values_mut().filter(leased) {
                     owned.epoch = 0;

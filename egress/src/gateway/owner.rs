@@ -3,23 +3,22 @@
 //! may still hold is taken once it has let go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
-use tokio::net::UdpSocket;
+use tokio::time::MissedTickBehavior;
 
 use super::epochs::{Epochs, Owned};
-use super::yielding;
+use super::{company, yielding};
 use crate::announce::Announcer;
 use crate::limits;
 use crate::network::Network;
-use crate::word::{Kind, Seal, Word};
+use crate::word::Seal;
 
 /// How long the kernel keeps an address that it isn't told of again.
 const VALID: Duration = Duration::from_secs(4);
 /// How often it is told, in looks at whether it may be held at all.
-const AGAIN: u32 = 4;
+const AGAIN: u32 = 20;
 /// A new owner says so this often, a second apart, since a frame may be lost and caches hold on to what they just
 /// learned.
 const ANNOUNCEMENTS: u32 = 3;
@@ -42,13 +41,12 @@ pub(super) struct Owner {
     pub(super) node: Ipv4Addr,
     /// These are answered for by whom a cloud says: the kernel and the link have no part in that.
     pub(super) mapped: BTreeSet<Ipv4Addr>,
-    /// Where the other gateways' answers come in.
-    pub(super) socket: Arc<UdpSocket>,
 }
 
 impl Owner {
     pub(super) async fn run(self) {
         let mut fence = tokio::time::interval(limits::FENCE_EVERY);
+        fence.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut held = BTreeMap::new();
         let mut looks: u32 = 0;
         loop {
@@ -66,38 +64,34 @@ impl Owner {
 
     /// Asks the others, where no reconciler renews what is held.
     fn fence(&self) {
-        let Some((others, nonce)) = self.epochs.fence() else {
+        let Some(others) = self.epochs.fence() else {
             return;
         };
-        let (term, _) = self.epochs.leader();
-        for other in others {
-            let word = Word {
-                kind: Kind::Led,
-                answer: false,
-                static_ip: Ipv4Addr::UNSPECIFIED,
-                nonce,
-                term,
-                value: 0,
-            };
-            let to = SocketAddr::new(IpAddr::V4(other), limits::PROBE_PORT);
-            // One that can't be sent is one that is not answered.
-            self.socket.try_send_to(&self.seal.encode(word), to).ok();
-        }
+        let (epochs, seal, node) = (self.epochs.clone(), self.seal.clone(), self.node);
+        // Beside what changes the kernel, which waits for other gateways.
+        tokio::spawn(async move {
+            let (term, _) = epochs.leader();
+            let asked = Instant::now();
+            let said = company::ask(&seal, node, term, others).await;
+            epochs.told(&said, asked);
+        });
     }
 
     /// Puts what changed in force, or all of it again.
     async fn apply(&self, held: &mut BTreeMap<Ipv4Addr, Held>, again: bool) {
         let mut all = self.epochs.all();
         all.retain(|(ip, _)| !self.mapped.contains(ip));
-        for (ip, _) in all.iter().filter(|(_, owned)| owned.epoch == 0) {
-            if held.contains_key(ip) {
-                match self.network.remove_address(self.uplink, *ip).await {
-                    Ok(()) => {
-                        held.remove(ip);
-                        self.epochs.released(*ip);
-                    }
-                    Err(error) => tracing::error!(%error, "a static IP is not given up"),
+        let owned = |(ip, owned): &(Ipv4Addr, Owned)| (owned.epoch != 0).then_some(*ip);
+        let owned: BTreeSet<Ipv4Addr> = all.iter().filter_map(owned).collect();
+        let gone = held.keys().filter(|ip| !owned.contains(ip));
+        let gone: Vec<Ipv4Addr> = gone.copied().collect();
+        for ip in gone {
+            match self.network.remove_address(self.uplink, ip).await {
+                Ok(()) => {
+                    held.remove(&ip);
+                    self.epochs.released(ip);
                 }
+                Err(error) => tracing::error!(%error, "a static IP is not given up"),
             }
         }
         let new: Vec<&(Ipv4Addr, Owned)> = all

@@ -165,11 +165,6 @@ impl Peers {
         let clients = address.block.net();
         let way = Way::Device(tunnel.index());
         network.route(MAIN_TABLE, clients, way).await?;
-        if let Some(rate) = address.rate {
-            network
-                .shape(tunnel.index(), ONLY_CLASS, &[(ONLY_CLASS, rate)])
-                .await?;
-        }
         let (asking, asks) = mpsc::channel(limits::COMMAND_QUEUE);
         let mut peers = Self {
             endpoint,
@@ -189,6 +184,11 @@ impl Peers {
         Ok((peers, PeersHandle(asking)))
     }
 
+    /// The number of the tunnel's interface.
+    pub(super) const fn tunnel(&self) -> u32 {
+        self.tunnel.index()
+    }
+
     /// Serves until every handle is gone.
     pub(super) async fn run(mut self) {
         let mut idle = tokio::time::interval(limits::IDLE_EVERY);
@@ -198,16 +198,13 @@ impl Peers {
             tokio::select! {
                 taken = self.asks.recv_many(&mut batch, limits::COMMAND_QUEUE) => {
                     if taken == 0 {
-                        return;
+                        self.measured().await;
+                        return self.keep();
                     }
                     self.answer(std::mem::take(&mut batch)).await;
                 }
                 _ = idle.tick() => self.remove_idle().await,
-                _ = keep.tick() => {
-                    if let Err(error) = self.save() {
-                        tracing::error!(%error, "a restart would not know what was used");
-                    }
-                }
+                _ = keep.tick() => self.keep(),
             }
         }
     }
@@ -377,7 +374,7 @@ impl Peers {
         for peer in &peers {
             let identity = self.places.identity(&peer.key);
             let tenant = identity.and_then(|identity| self.tenants.get(identity));
-            let tenant = tenant.map_or_else(|| "".into(), Arc::clone);
+            let tenant = Arc::clone(tenant.unwrap_or(&self.address.tenant));
             self.meter.seen(&tenant, peer.key, peer.received, peer.sent);
         }
         peers
@@ -408,6 +405,12 @@ impl Peers {
         all
     }
 
+    fn keep(&self) {
+        if let Err(error) = self.save() {
+            tracing::error!(%error, "a restart would not know what was used");
+        }
+    }
+
     fn save(&self) -> Result<(), PeersError> {
         let peers = self.places.clients().map(|(place, client)| KeptPeer {
             identity: Arc::clone(&client.identity),
@@ -432,8 +435,6 @@ impl Peers {
 
 /// How often what was used is written down, beside each change of the peers.
 const KEEP_USAGE: Duration = Duration::from_secs(30);
-/// Of a tunnel's own queue, which is one static IP's.
-const ONLY_CLASS: u16 = 1;
 /// The kernel's main routing table.
 const MAIN_TABLE: u32 = 254;
 

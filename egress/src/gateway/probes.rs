@@ -2,7 +2,6 @@
 //! static IPs it owns. An answer is as long as its question, so it serves nobody's flood.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
@@ -15,37 +14,42 @@ use crate::limits;
 use crate::wire::Probe;
 use crate::word::{Kind, Seal, Word};
 
-/// Starts to answer; gives the node's socket back, which hears other gateways' answers, too.
+/// Answers at a tunnel's address, until it is dropped.
 ///
 /// # Errors
-/// A port is taken.
+/// The port is taken.
+pub(super) async fn tunnel(
+    gateway: Ipv4Addr,
+    epochs: Epochs,
+) -> Result<impl Future<Output = ()>, GatewayError> {
+    let socket = listen(gateway).await?;
+    Ok(answer(socket, epochs, None))
+}
+
+/// Starts to answer at the node's address.
+///
+/// # Errors
+/// The port is taken.
 pub(super) async fn serve(
     settings: &GatewaySettings,
     epochs: &Epochs,
     seal: &Seal,
     parts: &mut JoinSet<()>,
-) -> Result<Arc<UdpSocket>, GatewayError> {
-    // One socket each: an answer leaves by the address that was asked.
-    for address in &settings.addresses {
-        let socket = listen(address.gateway).await?;
-        parts.spawn(answer(socket, epochs.clone(), None));
-    }
+) -> Result<(), GatewayError> {
     let socket = listen(settings.node).await?;
     let words = Some((seal.clone(), settings.node));
-    let node = answer(Arc::clone(&socket), epochs.clone(), words);
-    parts.spawn(node);
-    Ok(socket)
+    parts.spawn(answer(socket, epochs.clone(), words));
+    Ok(())
 }
 
-async fn listen(address: Ipv4Addr) -> Result<Arc<UdpSocket>, GatewayError> {
+async fn listen(address: Ipv4Addr) -> Result<UdpSocket, GatewayError> {
     let address = SocketAddr::new(IpAddr::V4(address), limits::PROBE_PORT);
     let socket = UdpSocket::bind(address).await;
-    let socket = socket.map_err(|error| GatewayError::Listen { address, error })?;
-    Ok(Arc::new(socket))
+    socket.map_err(|error| GatewayError::Listen { address, error })
 }
 
 /// `words`: they are taken too. They are the node's alone, since clients reach tunnels' addresses.
-async fn answer(socket: Arc<UdpSocket>, epochs: Epochs, words: Option<(Seal, Ipv4Addr)>) {
+async fn answer(socket: UdpSocket, epochs: Epochs, words: Option<(Seal, Ipv4Addr)>) {
     let mut buffer = [0; PROBE_BUFFER];
     loop {
         // Errors are about datagrams before: an answer that nobody took.
@@ -89,13 +93,10 @@ fn hear(epochs: &Epochs, node: Ipv4Addr, word: Word) -> Option<Word> {
             // One that is relieved hears so by the term.
             0
         }
+        (Kind::Watch, false) => epochs.watched(word.nonce),
         (Kind::Led, false) => u64::from(led),
         (Kind::Yield, false) => epochs.yields(word.term, word.static_ip, word.value)?,
-        (Kind::Led, true) => {
-            epochs.told(word.nonce, word.value == 1);
-            return None;
-        }
-        (Kind::Renew | Kind::Yield, true) => return None,
+        (_, true) => return None,
     };
     Some(Word {
         answer: true,

@@ -45,12 +45,25 @@ pub struct GatewaySettings {
     pub tenants: Arc<HashMap<Arc<str>, Arc<str>>>,
     /// The static IPs.
     pub addresses: Vec<ServedAddress>,
-    /// The rules that follow.
-    pub rules: GatewayRules,
+    /// Which of the gateways of a static IP this is.
+    number: u8,
+    /// Blocks and ports of static IPs that the plane's pools say.
+    pooled: Pooled,
+    /// What clients must not reach.
+    pub deny: Vec<Ipv4Net>,
+}
+
+/// From where static IPs that are not in the file have their blocks and ports: each has its own by its
+/// address, so that all gateways agree without talking.
+#[derive(Clone, Copy, Debug)]
+struct Pooled {
+    blocks: Ipv4Net,
+    first_port: u16,
+    ports: u16,
 }
 
 /// One static IP.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedAddress {
     /// Which.
     pub ip: Ipv4Addr,
@@ -71,6 +84,8 @@ pub struct ServedAddress {
     pub engine: Engine,
     /// How fast its clients together may send, and how fast they may be sent to.
     pub rate: Option<Rate>,
+    /// On whom bytes of agents are counted of whom nothing else is said.
+    pub tenant: Arc<str>,
 }
 
 /// What is wrong with a file of settings.
@@ -114,6 +129,12 @@ struct File {
     metadata: Option<String>,
     #[serde(default = "private")]
     deny: Vec<Ipv4Net>,
+    /// Of static IPs of the plane's pools.
+    #[serde(default = "blocks")]
+    blocks: Ipv4Net,
+    /// Of those, too.
+    #[serde(default = "first_port")]
+    first_port: u16,
     #[serde(default)]
     static_ips: Vec<FileAddress>,
     #[serde(default)]
@@ -161,6 +182,16 @@ fn private() -> Vec<Ipv4Net> {
     ]
 }
 
+/// Room for 32,768 static IPs.
+const fn blocks() -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10)
+}
+
+/// Below what the kernel gives to whoever asks for any port.
+const fn first_port() -> u16 {
+    20_000
+}
+
 /// Reads a file of settings; paths in it are relative to it.
 ///
 /// # Errors
@@ -177,22 +208,23 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Set
 }
 
 impl GatewaySettings {
-    /// Reads and checks the file.
+    /// Reads and checks the file. `follows`: the plane says static IPs, too.
     ///
     /// # Errors
     /// Names the file and what is wrong in it.
-    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+    pub fn read(path: &Path, follows: bool) -> Result<Self, SettingsError> {
         let beside = path.parent().unwrap_or_else(|| Path::new(""));
-        Self::check(read(path)?, beside)
+        Self::check(read(path)?, beside, follows)
     }
 
-    fn check(file: File, beside: &Path) -> Result<Self, SettingsError> {
+    fn check(file: File, beside: &Path, follows: bool) -> Result<Self, SettingsError> {
         if !is_name(&file.name) || !is_interface(&file.uplink) {
             return Err(wrong(
                 "`name` and `uplink` are letters, digits, `-` and `_`",
             ));
         }
-        if file.static_ips.is_empty() || file.static_ips.len() > limits::STATIC_IPS {
+        let none = file.static_ips.is_empty() && !follows;
+        if none || file.static_ips.len() > limits::STATIC_IPS {
             return Err(wrong(format!(
                 "a gateway has 1 to {} `static_ips`",
                 limits::STATIC_IPS
@@ -204,18 +236,19 @@ impl GatewaySettings {
             .map(|address| served(address, file.number))
             .collect::<Result<_, _>>()?;
         apart(&addresses)?;
-        let ruled = (1..).zip(&addresses).map(|(number, address)| RuledAddress {
-            ip: address.local,
-            block: address.block,
-            device: address.device.clone(),
-            port: address.port,
-            class: address.rate.map(|_| number),
-        });
+        if file.blocks.prefix_len() > Block::SMALLEST || file.first_port == 0 {
+            return Err(wrong(
+                "`blocks` is at least a /25, and `first_port` is not 0",
+            ));
+        }
         Ok(Self {
-            rules: GatewayRules {
-                addresses: ruled.collect(),
-                deny: file.deny,
+            number: file.number,
+            pooled: Pooled {
+                blocks: file.blocks.trunc(),
+                first_port: file.first_port,
+                ports: PORTS.min(u16::MAX - file.first_port),
             },
+            deny: file.deny,
             name: file.name,
             node: file.node,
             uplink: file.uplink,
@@ -232,6 +265,49 @@ impl GatewaySettings {
             tenants: Arc::new(tenants(&file.agents)?),
             addresses,
         })
+    }
+}
+
+/// Ports of static IPs of the plane's pools.
+const PORTS: u16 = 8192;
+
+impl GatewaySettings {
+    /// A static IP that the plane says and the file does not.
+    pub(super) fn pooled(&self, ip: Ipv4Addr) -> Result<ServedAddress, SettingsError> {
+        let Pooled {
+            blocks,
+            first_port,
+            ports,
+        } = self.pooled;
+        let count = 1_u32 << (Block::SMALLEST - blocks.prefix_len());
+        let block = blocks.network().to_bits() + (ip.to_bits() % count) * Block::ADDRESSES;
+        let block = Ipv4Net::new_assert(Ipv4Addr::from_bits(block), Block::SMALLEST);
+        let port = u16::try_from(ip.to_bits() % u32::from(ports.max(1))).unwrap_or(0);
+        let address = FileAddress {
+            ip,
+            block,
+            port: first_port + port,
+            local: None,
+            owned: false,
+            megabits: None,
+            daemon: None,
+        };
+        served(&address, self.number)
+    }
+
+    /// The rules of a gateway that serves these.
+    pub(super) fn rules(&self, addresses: &[ServedAddress]) -> GatewayRules {
+        let ruled = (1..).zip(addresses).map(|(number, address)| RuledAddress {
+            ip: address.local,
+            block: address.block,
+            device: address.device.clone(),
+            port: address.port,
+            class: address.rate.map(|_| number),
+        });
+        GatewayRules {
+            addresses: ruled.collect(),
+            deny: self.deny.clone(),
+        }
     }
 }
 
@@ -256,6 +332,7 @@ fn served(address: &FileAddress, number: u8) -> Result<ServedAddress, SettingsEr
         owned: address.owned,
         engine: engine(address.daemon.as_ref()),
         rate: address.megabits.map(|rate| Rate::megabits(rate.get())),
+        tenant: "".into(),
     })
 }
 
@@ -265,7 +342,7 @@ pub(crate) fn engine(daemon: Option<&PathBuf>) -> Engine {
 }
 
 /// No two share an address, a port or a block.
-fn apart(addresses: &[ServedAddress]) -> Result<(), SettingsError> {
+pub(super) fn apart(addresses: &[ServedAddress]) -> Result<(), SettingsError> {
     let mut ips = BTreeSet::new();
     let mut ports = BTreeSet::new();
     let mut blocks: Vec<Ipv4Net> = Vec::new();
@@ -359,7 +436,8 @@ mod tests {
 
     fn check(text: &str) -> Result<GatewaySettings, String> {
         let file = toml::from_str(text).map_err(|error| error.to_string())?;
-        GatewaySettings::check(file, Path::new("/etc/fprs")).map_err(|error| error.to_string())
+        GatewaySettings::check(file, Path::new("/etc/fprs"), false)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -372,7 +450,20 @@ mod tests {
         assert_eq!(first.gateway, Ipv4Addr::new(100, 64, 1, 1));
         assert_eq!(second.port, 50_102);
         assert_eq!(settings.key, Path::new("/etc/fprs/gateway.key"));
-        assert_eq!(settings.rules.deny.len(), 4, "private networks");
+        assert_eq!(settings.deny.len(), 4, "private networks");
+    }
+
+    #[test]
+    fn a_static_ip_of_the_planes_has_its_block_and_port_by_its_address() {
+        let settings = check(GOOD).unwrap();
+        let pooled = |ip: &str| settings.pooled(ip.parse().unwrap()).unwrap();
+        let (one, next) = (pooled("198.51.100.7"), pooled("198.51.100.8"));
+        assert_eq!(one.block.net().to_string(), "100.114.3.128/25");
+        assert_eq!(next.block.net().to_string(), "100.114.4.0/25");
+        assert_eq!((one.port + 1, one.tenant.as_ref()), (next.port, ""));
+        assert!(apart(&[one.clone(), next]).is_ok());
+        let far = pooled("198.179.100.7");
+        assert!(apart(&[one, far]).is_err(), "32,768 addresses on");
     }
 
     #[test]

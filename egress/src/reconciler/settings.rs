@@ -77,6 +77,12 @@ impl FenceBy {
             Self::Lease => limits::RECONCILE_LOST_LEASE,
         }
     }
+
+    /// Whether a leader waits for its lease, and for what an earlier one did, whatever gateways say: only
+    /// then is there no second one that renews what this one moves.
+    pub(super) const fn waits(self) -> bool {
+        matches!(self, Self::Lease)
+    }
 }
 
 #[derive(Deserialize)]

@@ -12,9 +12,9 @@ use crate::settings::LogFormat;
 #[derive(Debug, Subcommand)]
 pub enum EgressCommand {
     /// Hold static IPs: agents' traffic leaves by them
-    Gateway(EgressRole),
+    Gateway(FollowingRole),
     /// Keep tunnels to the gateways of each pool, for what this host binds to it
-    Agent(EgressRole),
+    Agent(FollowingRole),
     /// Move static IPs from gateways that are gone or drained
     Reconciler(EgressRole),
     /// About egress pools: static IPs, and the gateways that hold them
@@ -88,7 +88,8 @@ pub struct AddPool {
     /// What moves an address: `link` (ARP on a link that all gateways share) or `aws`
     #[arg(long, default_value = "link")]
     pub provider: String,
-    /// What new connections do while an address moves: `strict`, they wait
+    /// What new connections do while no gateway holds an address: `strict`, they wait, or
+    /// `prefer-available`, they leave by another one of the pool
     #[arg(long, default_value = "strict")]
     pub policy: String,
     /// Megabits a second of each static IP, each way
@@ -110,6 +111,22 @@ pub struct OfGateway {
     pub gateway: String,
     #[command(flatten)]
     pub target: Target,
+}
+
+/// How a gateway or an agent is run.
+#[derive(Debug, Args)]
+pub struct FollowingRole {
+    #[command(flatten)]
+    pub role: EgressRole,
+    /// Have pools of a plane, too: an admin address of control; may be repeated
+    #[arg(long, value_name = "HOST:PORT", requires = "token_file")]
+    pub control: Vec<String>,
+    /// The file with the token for that: an admin's for a gateway, a viewer's for an agent
+    #[arg(long, requires = "control")]
+    pub token_file: Option<PathBuf>,
+    /// A pool of the plane; may be repeated. A gateway has all that name it, unless some are said here
+    #[arg(long = "pool", value_name = "NAME", requires = "control")]
+    pub pools: Vec<String>,
 }
 
 /// How a process of egress is run.

@@ -25,13 +25,30 @@ use crate::table::Table;
 /// Says what is wrong with the settings, or what the process could not go on without.
 pub(super) fn run(command: EgressCommand) -> Result<(), Failure> {
     match command {
-        EgressCommand::Gateway(role) => {
-            let settings = GatewaySettings::read(&role.settings).map_err(Failure::new)?;
-            serve(&role, async |ready| gateway::run(settings, ready).await)
+        EgressCommand::Gateway(following) => {
+            let plane = following.token_file.map(|token_file| gateway::Plane {
+                control: following.control,
+                token_file,
+                pools: following.pools,
+            });
+            let role = following.role;
+            let settings = GatewaySettings::read(&role.settings, plane.is_some());
+            let settings = settings.map_err(Failure::new)?;
+            serve(&role, async |ready| {
+                gateway::run(settings, plane, ready).await
+            })
         }
-        EgressCommand::Agent(role) => {
+        EgressCommand::Agent(following) => {
+            let plane = following.token_file.map(|token_file| agent::Plane {
+                control: following.control,
+                token_file,
+                pools: following.pools,
+            });
+            let role = following.role;
             let settings = AgentSettings::read(&role.settings).map_err(Failure::new)?;
-            serve(&role, async |ready| agent::run(settings, ready).await)
+            serve(&role, async |ready| {
+                agent::run(settings, plane, ready).await
+            })
         }
         EgressCommand::Reconciler(role) => {
             let settings = ReconcilerSettings::read(&role.settings).map_err(Failure::new)?;

@@ -10,12 +10,14 @@
     reason = "tests: a broken expectation is a failed test with its place"
 )]
 
+mod available;
 mod binding;
 mod clouding;
 mod cni;
 mod control;
 mod failover;
 mod fencing;
+mod following;
 mod leading;
 mod many;
 mod proxying;

@@ -30,6 +30,7 @@ fn agents_that_connect_all_at_once_soon_carry_traffic() {
     }
     for gateway in ["g1", "g2"] {
         world.start(gateway, "gateway");
+        world.hurry(gateway);
     }
     let began = Instant::now();
     let active = |n: usize, address: usize| {
