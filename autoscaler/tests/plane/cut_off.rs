@@ -1,6 +1,8 @@
 //! A proxy that serves on but whose reports no longer arrive.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fprs_config::{ReplicaState, Scaling};
@@ -10,12 +12,17 @@ use fprs_proto::demand::{RelayCounts, ReplicaCount, WorkerCounts};
 use crate::plane::{Plane, Proxy, WORKER, scaling, within};
 
 /// Tells the autoscaler what the one relay counts, as control does, until it is dropped.
-struct Relay(tokio::task::JoinHandle<()>);
+pub(crate) struct Relay {
+    in_flight: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<()>,
+}
 
 impl Relay {
-    fn counts(autoscaler: SocketAddr, replica: &str, in_flight: u64) -> Self {
+    pub(crate) fn counts(autoscaler: SocketAddr, replica: &str, in_flight: u64) -> Self {
         let replica = replica.to_owned();
-        Self(tokio::spawn(async move {
+        let in_flight = Arc::new(AtomicU64::new(in_flight));
+        let counted = Arc::clone(&in_flight);
+        let task = tokio::spawn(async move {
             let address = format!("http://{autoscaler}");
             let mut client = DemandClient::connect(address).await.expect("it answers");
             loop {
@@ -24,20 +31,26 @@ impl Relay {
                         worker: WORKER.to_owned(),
                         replicas: vec![ReplicaCount {
                             replica: replica.clone(),
-                            in_flight,
+                            in_flight: counted.load(Ordering::Relaxed),
                         }],
                     }],
                 };
                 client.count(counts).await.expect("it takes counts");
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
-        }))
+        });
+        Self { in_flight, task }
+    }
+
+    /// It counts so many from now on.
+    pub(crate) fn tell(&self, in_flight: u64) {
+        self.in_flight.store(in_flight, Ordering::Relaxed);
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod cut_off;
 mod many;
+mod partitions;
 mod plane;
 
 use std::time::{Duration, Instant};

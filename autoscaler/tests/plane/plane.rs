@@ -185,6 +185,12 @@ impl Proxy {
         self.task.abort();
     }
 
+    /// They do again: it reports anew, from all that it counts.
+    pub(crate) fn is_heard_again(&mut self, plane: &Plane, name: &str, epoch: u64) {
+        self.task.abort();
+        self.task = reports(&self.demand, plane.view.clone(), name, epoch);
+    }
+
     pub(crate) fn catch_up(&self, plane: &Plane) {
         let publisher = self.publisher.as_ref().expect("a lagging proxy");
         publisher.publish(plane.view.load());
@@ -192,19 +198,24 @@ impl Proxy {
 
     fn with(view: View, publisher: Option<Publisher>, name: &str) -> Self {
         let demand = Demand::new();
-        let settings = reporter::Settings {
-            proxy: name.into(),
-            epoch: 1,
-            token: "token".into(),
-            interval: reporter::Settings::INTERVAL,
-        };
-        let reporter = Reporter::new(Arc::clone(&demand), view, settings).expect("a reporter");
+        let task = reports(&demand, view, name, 1);
         Self {
             demand,
             publisher,
-            task: tokio::spawn(reporter.run()),
+            task,
         }
     }
+}
+
+fn reports(demand: &Arc<Demand>, view: View, proxy: &str, epoch: u64) -> JoinHandle<()> {
+    let settings = reporter::Settings {
+        proxy: proxy.into(),
+        epoch,
+        token: "token".into(),
+        interval: reporter::Settings::INTERVAL,
+    };
+    let reporter = Reporter::new(Arc::clone(demand), view, settings).expect("a reporter");
+    tokio::spawn(reporter.run())
 }
 
 impl Drop for Proxy {
