@@ -13,6 +13,8 @@ use crate::plane::{Plane, Proxy, scaling, within};
 const PROXIES: usize = 3;
 /// Reports are 200 ms apart, and so are relays' counts; a machine that others use makes it more.
 const REPORTED: Duration = Duration::from_millis(1_500);
+/// Every proxy has reported by then: before, sums of old and new reports may come out right by chance.
+const ALL_TOLD: Duration = Duration::from_millis(600);
 /// A proxy that says nothing for so long is silent: from then on relays speak for it.
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -20,11 +22,10 @@ const LEASE: Duration = Duration::from_secs(2);
 struct World {
     plane: Plane,
     proxies: Vec<Proxy>,
-    names: Vec<String>,
     held: Vec<Vec<Guard>>,
     replica: Arc<str>,
     relay: Relay,
-    epochs: u64,
+    deaths: u64,
     rng: fastrand::Rng,
 }
 
@@ -68,18 +69,16 @@ impl World {
         })
         .await;
         let replica = plane.replicas("s", ReplicaState::Ready).remove(0);
-        let names: Vec<String> = (0..PROXIES).map(|n| format!("proxy-{n}")).collect();
-        let proxies = names.iter().map(|name| Proxy::start(&plane, name));
+        let proxies = (0..PROXIES).map(|n| Proxy::start(&plane, &format!("proxy-{n}")));
         let proxies = proxies.collect();
         plane.settled().await;
         Self {
             relay: Relay::counts(plane.address(), &replica, 0),
             plane,
             proxies,
-            names,
             held: (0..PROXIES).map(|_| Vec::new()).collect(),
             replica,
-            epochs: 1,
+            deaths: 0,
             rng: fastrand::Rng::with_seed(seed),
         }
     }
@@ -122,8 +121,10 @@ impl World {
     /// A proxy's reports no longer arrive while it serves on; then they do again.
     async fn is_cut_off(&mut self) {
         let proxy = self.rng.usize(..PROXIES);
+        tokio::time::sleep(ALL_TOLD).await;
+        self.counted(REPORTED).await;
         let (in_flight, begun) = (self.in_flight(), Instant::now());
-        self.proxies[proxy].cut_off();
+        self.proxies[proxy].path(true);
         while begun.elapsed() < LEASE + REPORTED {
             let counted = self.plane.autoscaler.in_flight();
             let after = begun.elapsed();
@@ -135,9 +136,7 @@ impl World {
             self.held[proxy].len() as u64,
             "its relay speaks for it"
         );
-        self.epochs += 1;
-        let name = &self.names[proxy];
-        self.proxies[proxy].is_heard_again(&self.plane, name, self.epochs);
+        self.proxies[proxy].path(false);
         within("it reports again", || self.plane.autoscaler.unheard() == 0).await;
         self.counted(REPORTED).await;
     }
@@ -145,9 +144,8 @@ impl World {
     /// A proxy dies with what it has in flight, and another one comes in its place.
     async fn dies(&mut self) {
         let proxy = self.rng.usize(..PROXIES);
-        self.epochs += 1;
-        self.names[proxy] = format!("later-{}", self.epochs);
-        self.proxies[proxy] = Proxy::start(&self.plane, &self.names[proxy]);
+        self.deaths += 1;
+        self.proxies[proxy] = Proxy::start(&self.plane, &format!("later-{}", self.deaths));
         self.held[proxy].clear();
         self.counted(LEASE + REPORTED).await;
     }

@@ -14,6 +14,7 @@ use fprs_config::{
     Revision, Scaling, Server, SharedStore, Snapshot, View, samples,
 };
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 
@@ -37,6 +38,7 @@ pub(crate) struct Proxy {
     pub(crate) demand: Arc<Demand>,
     publisher: Option<Publisher>,
     task: JoinHandle<()>,
+    cut: watch::Sender<bool>,
 }
 
 impl Plane {
@@ -185,10 +187,9 @@ impl Proxy {
         self.task.abort();
     }
 
-    /// They do again: it reports anew, from all that it counts.
-    pub(crate) fn is_heard_again(&mut self, plane: &Plane, name: &str, epoch: u64) {
-        self.task.abort();
-        self.task = reports(&self.demand, plane.view.clone(), name, epoch);
+    /// The path of its reports is cut, or there again; it serves on, and knows nothing of it.
+    pub(crate) fn path(&self, cut: bool) {
+        self.cut.send_replace(cut);
     }
 
     pub(crate) fn catch_up(&self, plane: &Plane) {
@@ -198,29 +199,34 @@ impl Proxy {
 
     fn with(view: View, publisher: Option<Publisher>, name: &str) -> Self {
         let demand = Demand::new();
-        let task = reports(&demand, view, name, 1);
+        let settings = reporter::Settings {
+            proxy: name.into(),
+            epoch: 1,
+            token: "token".into(),
+            interval: reporter::Settings::INTERVAL,
+        };
+        let reporter = Reporter::new(Arc::clone(&demand), view, settings).expect("a reporter");
+        let cut = watch::Sender::new(false);
         Self {
             demand,
             publisher,
-            task,
+            task: tokio::spawn(reports(reporter, cut.subscribe())),
+            cut,
         }
     }
 }
 
-fn reports(demand: &Arc<Demand>, view: View, proxy: &str, epoch: u64) -> JoinHandle<()> {
-    let settings = reporter::Settings {
-        proxy: proxy.into(),
-        epoch,
-        token: "token".into(),
-        interval: reporter::Settings::INTERVAL,
-    };
-    let reporter = Reporter::new(Arc::clone(demand), view, settings).expect("a reporter");
-    tokio::spawn(reporter.run())
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.task.abort();
+/// Reports while the path is there.
+async fn reports(reporter: Reporter, mut cut: watch::Receiver<bool>) {
+    let mut run = std::pin::pin!(reporter.run());
+    loop {
+        let is_cut = async { cut.wait_for(|cut| *cut).await.map(drop) };
+        tokio::select! {
+            biased;
+            _ = is_cut => {}
+            () = &mut run => return,
+        }
+        cut.wait_for(|cut| !*cut).await.map(drop).ok();
     }
 }
 
