@@ -19,7 +19,7 @@ const INSTRUCTIONS: f64 = 0.03;
 const ALLOCATIONS: f64 = 0.5;
 /// A count outside is taken again so many times: on a stalled machine the background of a process
 /// weighs more.
-const REPEATS: u32 = 2;
+const REPEATS: u32 = 5;
 /// Requests, messages or events in the shorter run.
 const COUNT: u64 = 2_000;
 
