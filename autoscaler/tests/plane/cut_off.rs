@@ -57,7 +57,7 @@ impl Drop for Relay {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_is_cut_off_loses_no_replica_its_requests_are_on() {
     let plane = Plane::start().await;
-    let mut cut_off = Proxy::start(&plane, "cut off");
+    let cut_off = Proxy::start(&plane, "cut off");
     let _other = Proxy::start(&plane, "other");
     let quick = Scaling {
         scaledown_window: Duration::from_millis(500),
@@ -76,7 +76,7 @@ async fn a_proxy_that_is_cut_off_loses_no_replica_its_requests_are_on() {
     let relay = Relay::counts(plane.address(), &replica, 3);
     within("the load is known", || plane.autoscaler.in_flight() == 3).await;
 
-    cut_off.cut_off();
+    cut_off.path(true);
 
     within("it is silent", || plane.autoscaler.unheard() == 3).await;
     let silent = Instant::now();

@@ -182,11 +182,6 @@ impl Proxy {
         Self::with(view, Some(publisher), name)
     }
 
-    /// Its reports no longer arrive; it serves on.
-    pub(crate) fn cut_off(&mut self) {
-        self.task.abort();
-    }
-
     /// The path of its reports is cut, or there again; it serves on, and knows nothing of it.
     pub(crate) fn path(&self, cut: bool) {
         self.cut.send_replace(cut);
@@ -213,6 +208,12 @@ impl Proxy {
             task: tokio::spawn(reports(reporter, cut.subscribe())),
             cut,
         }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

@@ -94,6 +94,7 @@ impl Connection {
             self.core.borrow_mut().shut_down();
         }
         let closed = self.read(io, begin, cx)?;
+        let choked = self.core.borrow().is_choked();
         loop {
             match self.idle.poll(cx) {
                 Poll::Pending => break,
@@ -102,11 +103,12 @@ impl Connection {
             }
         }
         let core = &mut *self.core.borrow_mut();
-        if core.is_idle_now() {
+        if core.is_empty() {
             self.read.release();
         }
         let flushed = core.out.poll_flush(io, cx)?;
-        if core.wake_waiting() {
+        // What was left unread for want of room is looked at now that there is some.
+        if core.wake_waiting() || (choked && !core.is_choked()) {
             cx.waker().wake_by_ref();
         }
         match closed || core.is_done() {

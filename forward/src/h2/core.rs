@@ -49,6 +49,8 @@ pub(crate) struct Core {
     pub(super) offered: Option<i64>,
     /// Bytes that came and were not returned to the connection's window.
     pub(super) unreturned: usize,
+    /// Bytes of answers to SETTINGS and PING since everything was last written.
+    pub(super) answers: usize,
     /// No stream is begun any more.
     pub(super) leaving: bool,
     over: bool,
@@ -136,6 +138,7 @@ impl Core {
             granted: i64::from(limits::STREAM_WINDOW),
             offered: None,
             unreturned: 0,
+            answers: 0,
             leaving: false,
             over: false,
             driver: None,
@@ -180,7 +183,7 @@ impl Core {
     }
 
     /// No stream is open.
-    pub(crate) fn is_idle_now(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
 
@@ -197,12 +200,13 @@ impl Core {
         }
     }
 
-    /// Opens a stream with a request's head; where it is kept.
-    pub(crate) fn open(&mut self, request: &Request<()>, end: bool) -> usize {
-        let id = match &mut self.side {
-            Side::Client { next } => std::mem::replace(next, *next + 2),
-            Side::Server { last, .. } => *last,
+    /// Opens a stream with a request's head; where it is kept. `None`: none may be opened any more.
+    pub(crate) fn open(&mut self, request: &Request<()>, end: bool) -> Option<usize> {
+        self.allowed()?;
+        let Side::Client { next } = &mut self.side else {
+            return None;
         };
+        let id = std::mem::replace(next, *next + 2);
         let mut entry = Entry::new(id, self.stream_room, self.granted);
         entry.from = self.out.added();
         let at = frame::reserve(self.out.tail());
@@ -213,7 +217,7 @@ impl Core {
         let key = self.streams.insert(entry);
         self.by_id.insert(id, key);
         self.call();
-        key
+        Some(key)
     }
 
     /// Sends a response's head.
@@ -227,7 +231,9 @@ impl Core {
         fields: &HeaderMap,
         end: bool,
     ) -> Result<(), Fault> {
-        let id = self.begin_send(key, end)?.id;
+        let entry = self.sending(key)?;
+        entry.sent_end = end;
+        let id = entry.id;
         self.send_response(id, status, fields, end);
         Ok(())
     }
@@ -269,13 +275,12 @@ impl Core {
     }
 
     /// The stream, if anything can be sent on it.
-    fn begin_send(&mut self, key: usize, end: bool) -> Result<&mut Entry, Fault> {
+    fn sending(&mut self, key: usize) -> Result<&mut Entry, Fault> {
         let entry = self.streams.get_mut(key).ok_or(Fault::Reset)?;
-        if entry.sent_end {
-            return Err(entry.failed.unwrap_or(Fault::Reset));
+        match entry.sent_end {
+            true => Err(entry.failed.unwrap_or(Fault::Reset)),
+            false => Ok(entry),
         }
-        entry.sent_end = end;
-        Ok(entry)
     }
 
     /// How many of `wanted` bytes may be sent on a stream now.
@@ -285,7 +290,7 @@ impl Core {
         wanted: usize,
         cx: &Context<'_>,
     ) -> Poll<Result<usize, Fault>> {
-        let entry = self.begin_send(key, false)?;
+        let entry = self.sending(key)?;
         if wanted == 0 {
             return Poll::Ready(Ok(0));
         }
@@ -320,7 +325,8 @@ impl Core {
     /// The stream is no longer there.
     pub(crate) fn send(&mut self, key: usize, mut data: Bytes, end: bool) -> Result<(), Fault> {
         let length = i64::try_from(data.len()).unwrap_or(i64::MAX);
-        let entry = self.begin_send(key, end)?;
+        let entry = self.sending(key)?;
+        entry.sent_end = end;
         entry.room -= length;
         let id = entry.id;
         self.room -= length;
@@ -345,7 +351,9 @@ impl Core {
     /// # Errors
     /// The stream is no longer there.
     pub(crate) fn send_trailers(&mut self, key: usize, fields: &HeaderMap) -> Result<(), Fault> {
-        let id = self.begin_send(key, true)?.id;
+        let entry = self.sending(key)?;
+        entry.sent_end = true;
+        let id = entry.id;
         let at = frame::reserve(self.out.tail());
         self.encoder.trailers(fields, self.out.tail());
         self.seal(at, id, true);

@@ -17,6 +17,9 @@ use crate::message::Interim;
 const BLOCK_FRAMES: usize = 64;
 const BLOCK_BYTES: usize = limits::HEADER_LIST_BYTES as usize;
 
+/// Answers to SETTINGS and PING that may wait for a peer that doesn't read them, in bytes.
+const ANSWERS: usize = 64 * 1024;
+
 /// Responses before the response.
 const INTERIMS: usize = 32;
 
@@ -275,8 +278,7 @@ impl Core {
             }
         }
         self.allows = Some(allows);
-        frame::head(self.out.tail(), 0, kind::SETTINGS, flag::ACK, 0);
-        self.answered()
+        self.answer(|out| frame::head(out, 0, kind::SETTINGS, flag::ACK, 0))
     }
 
     fn ping(&mut self, head: Head, payload: &[u8]) -> Result<(), Code> {
@@ -288,8 +290,7 @@ impl Core {
             self.heard(opaque);
             return Ok(());
         }
-        frame::ping(self.out.tail(), flag::ACK, opaque);
-        self.answered()
+        self.answer(|out| frame::ping(out, flag::ACK, opaque))
     }
 
     /// A client that was told to go knows it: all that it sends from now on comes too late.
@@ -305,10 +306,17 @@ impl Core {
         }
     }
 
-    /// An answer waits to be written; a peer that asks and never reads would have us keep them all.
-    fn answered(&mut self) -> Result<(), Code> {
+    /// Answers what was asked of the connection; a peer that asks and never reads would have us keep them
+    /// all.
+    fn answer(&mut self, write: impl FnOnce(&mut BytesMut)) -> Result<(), Code> {
+        if self.out.is_empty() {
+            self.answers = 0;
+        }
+        let before = self.out.len();
+        write(self.out.tail());
+        self.answers += self.out.len() - before;
         self.call();
-        match self.is_choked() {
+        match self.answers > ANSWERS {
             true => Err(Code::ENHANCE_YOUR_CALM),
             false => Ok(()),
         }

@@ -120,7 +120,7 @@ fn a_response_without_content_may_announce_some() {
     for (method, status) in [("HEAD", &b"\x88"[..]), ("GET", b"\x8b"), ("GET", b"\x89")] {
         let mut core = core();
         let request = Request::builder().method(method).uri("http://program/");
-        let key = core.open(&request.body(()).unwrap(), true);
+        let key = core.open(&request.body(()).unwrap(), true).unwrap();
         let block = [status, b"\x0f\x0d\x0212"].concat();
         core.receive(&mut frame(kind::HEADERS, WHOLE | END, 1, &block))
             .unwrap();
@@ -258,6 +258,17 @@ fn a_peer_that_asks_without_end_is_left() {
 }
 
 #[test]
+fn a_peer_that_asks_now_and_then_is_answered_however_much_waits() {
+    let mut core = core();
+    while !core.is_choked() {
+        open(&mut core);
+    }
+    for _ in 0..1_000 {
+        core.receive(&mut frame(kind::PING, 0, 0, &[0; 8])).unwrap();
+    }
+}
+
+#[test]
 fn a_list_of_fields_beyond_the_limit_fails_alone_and_is_not_kept() {
     let mut core = core();
     let (key, other) = (open(&mut core), open(&mut core));
@@ -377,7 +388,7 @@ fn a_head_larger_than_a_frame_goes_in_several() {
     let mut core = core();
     let long = "v".repeat(60_000);
     let request = Request::get("http://program/").header("long", &long);
-    core.open(&request.body(()).unwrap(), true);
+    core.open(&request.body(()).unwrap(), true).unwrap();
     let frames = written(&mut core);
     let heads: Vec<_> = frames
         .iter()

@@ -43,7 +43,7 @@ pub(super) fn core() -> Core {
 
 pub(super) fn open(core: &mut Core) -> usize {
     let request = Request::post("http://program/").body(()).unwrap();
-    core.open(&request, false)
+    core.open(&request, false).unwrap()
 }
 
 /// What was to go out, in frames.

@@ -120,7 +120,7 @@ impl Driver {
                 break;
             }
         }
-        if core.is_idle_now() {
+        if core.is_empty() {
             self.read.release();
         }
         let allowed = core.allowed().unwrap_or(0);

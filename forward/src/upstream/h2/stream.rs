@@ -40,12 +40,11 @@ impl Slot {
     /// The connection failed at this very moment; nothing was sent.
     pub fn send(self, request: &Request<()>, body: Body) -> Result<Stream, Failure> {
         let tunnel = (body == Body::Tunnel).then(|| Box::new(accept(request.headers())));
-        let mut core = self.connection.core.borrow_mut();
-        if core.allowed().is_none() {
-            return Err(Failure::Connect);
-        }
-        let key = core.open(request, body.is_none());
-        drop(core);
+        let opened = {
+            let mut core = self.connection.core.borrow_mut();
+            core.open(request, body.is_none())
+        };
+        let key = opened.ok_or(Failure::Connect)?;
         Ok(Stream {
             tunnel,
             opened: turn::now(),
