@@ -24,7 +24,7 @@ pub use domain::Domain;
 pub use egress_pool::{EgressGateway, EgressPolicy, EgressPool, EgressProvider};
 pub use issuer::{Algorithm, Issuer, Jwk, Jwks, PublicKey};
 pub use lease::Lease;
-pub use mirror::{Capture, Compare, Mirror, MirrorKey, NO_WEBSOCKETS, SECRETS};
+pub use mirror::{Capture, Compare, Mirror, MirrorKey, NO_WEBSOCKETS, is_secret};
 pub use replica::{Replica, ReplicaState};
 pub use rollout::Rollout;
 pub use scaling::Scaling;

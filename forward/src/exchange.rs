@@ -3,8 +3,10 @@
 //! The exchange ends with the response, or with either side; never later. Fields of ours stand in
 //! final heads only, where whoever sets them looks after them: interim heads and trailers have none.
 
+mod rules;
 mod sending;
 
+pub use rules::Rules;
 pub use sending::Sending;
 
 use std::future::poll_fn;
@@ -13,14 +15,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use tokio::time::Sleep;
 
 use crate::answer::Reason;
 use crate::budget::{Account, Holds};
 use crate::downstream::Downstream;
 use crate::fields::{strip_from_answer, strip_ours};
-use crate::message::{Body, Frame, Gone};
+use crate::message::{Frame, Gone};
 use crate::stall::Watched;
 use crate::upstream::{Failure, Head, Upstream};
 use crate::websocket::{self, Frames};
@@ -75,68 +77,48 @@ pub enum Verdict {
     Refused,
 }
 
-/// What one exchange is held to.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rules {
-    /// From now to the response's head.
-    pub head_timeout: Option<Duration>,
-    /// From now to the exchange's end.
-    pub deadline: Option<Duration>,
-    /// A gRPC call: told of a failure in trailers, also after its head.
-    pub grpc: bool,
-    /// The request's body has an announced length, so the client is to go on sending it.
-    pub announced: bool,
-    /// A WebSocket: it is closed when the process or the program ends.
-    pub tunnel: bool,
-}
-
-impl Rules {
-    /// The rules for a request; a gRPC call brings its own deadline.
-    pub fn of(request: &HeaderMap, body: Body, head_timeout: Option<Duration>) -> Self {
-        let grpc = grpc::is_call(request);
-        Self {
-            head_timeout,
-            deadline: if grpc { grpc::timeout(request) } else { None },
-            grpc,
-            announced: matches!(body, Body::Length(_)),
-            tunnel: body == Body::Tunnel,
-        }
-    }
-}
-
 /// Carries the exchange to its end. `sending` is the request's body as far as it was read; a new one
 /// for a new request. What the exchange holds is counted on `account`.
 ///
 /// Cancel-safe in the sense that dropping the future cancels both sides.
-pub async fn run<D: Downstream, U: Upstream, O: Observer>(
-    downstream: &mut D,
-    upstream: &mut U,
-    observer: &mut O,
+pub fn run<'a, 'b, D: Downstream, U: Upstream, O: Observer>(
+    downstream: &'a mut D,
+    upstream: &'a mut U,
+    observer: &'a mut O,
     rules: Rules,
-    sending: &mut Sending,
-    account: &mut Account<'_>,
-) -> Outcome {
-    let mut exchange = Exchange::new(rules, sending, account);
-    let end = poll_fn(|cx| exchange.poll(cx, downstream, upstream, observer)).await;
-    exchange.account.leave();
-    match end {
-        End::Upstream(failure) if rules.grpc && exchange.status.is_some() => {
-            let reason = Reason::from(failure);
-            let trailers = grpc::ending(reason, reason.text());
-            if downstream.send_trailers(trailers).is_err() {
-                downstream.abort();
-            }
-        }
-        End::Client(_) | End::Shed | End::Upstream(_) if exchange.status.is_some() => {
-            downstream.abort();
-        }
-        End::Client(_) | End::Complete | End::Shed | End::Upstream(_) => {}
+    sending: &'a mut Sending,
+    account: &'a mut Account<'b>,
+) -> Run<'a, 'b, D, U, O> {
+    Run {
+        exchange: Exchange::new(rules, sending, account),
+        downstream,
+        upstream,
+        observer,
     }
-    Outcome {
-        end,
-        status: exchange.status,
-        received: exchange.received,
-        sent: exchange.sent,
+}
+
+/// An exchange under way. By hand, since an async function keeps its arguments twice, and there is one of
+/// these for every exchange that is held.
+#[derive(Debug)]
+pub struct Run<'a, 'b, D, U, O> {
+    exchange: Exchange<'a, 'b>,
+    downstream: &'a mut D,
+    upstream: &'a mut U,
+    observer: &'a mut O,
+}
+
+impl<D: Downstream, U: Upstream, O: Observer> Future for Run<'_, '_, D, U, O> {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let Self {
+            exchange,
+            downstream,
+            upstream,
+            observer,
+        } = self.get_mut();
+        let polled = exchange.poll(cx, *downstream, *upstream, *observer);
+        polled.map(|end| exchange.end(end, *downstream))
     }
 }
 
@@ -158,17 +140,20 @@ pub async fn unless_gone<D: Downstream, F: Future>(
     .await
 }
 
+#[derive(Debug)]
 struct Exchange<'a, 'b> {
     request: &'a mut Sending,
     account: &'a mut Account<'b>,
     response: Leg,
     status: Option<StatusCode>,
-    rules: Rules,
+    /// As in its [`Rules`].
+    grpc: bool,
+    announced: bool,
     until_head: Option<Pin<Box<Sleep>>>,
     until_end: Option<Pin<Box<Sleep>>>,
     watched: Option<Watched>,
-    /// What a WebSocket's program has said, to know where a frame of ours fits in.
-    frames: Option<Frames>,
+    /// What a WebSocket's program has said, to know where a frame of ours fits in. Few are one: boxed.
+    frames: Option<Box<Frames>>,
     received: u64,
     sent: u64,
     /// Of the bytes passed on, those that were counted as progress.
@@ -188,7 +173,7 @@ enum Turn {
 }
 
 /// The response's direction.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Leg {
     /// Read but not yet passed on; empty: nothing is.
     held: Bytes,
@@ -209,11 +194,12 @@ impl<'a, 'b> Exchange<'a, 'b> {
             account,
             response: Leg::default(),
             status: None,
-            rules,
+            grpc: rules.grpc,
+            announced: rules.announced,
             until_head: rules.head_timeout.map(timer),
             until_end: rules.deadline.map(timer),
             watched: None,
-            frames: rules.tunnel.then(Frames::default),
+            frames: rules.tunnel.then(Box::default),
             received: 0,
             sent: 0,
             credited: 0,
@@ -253,6 +239,30 @@ impl<'a, 'b> Exchange<'a, 'b> {
         self.poll_waiting(cx, true, downstream, upstream, observer)
     }
 
+    /// Tells the client of an end before its time, if it has seen a head.
+    fn end<D: Downstream>(&mut self, end: End, downstream: &mut D) -> Outcome {
+        self.account.leave();
+        match end {
+            End::Upstream(failure) if self.grpc && self.status.is_some() => {
+                let reason = Reason::from(failure);
+                let trailers = grpc::ending(reason, reason.text());
+                if downstream.send_trailers(trailers).is_err() {
+                    downstream.abort();
+                }
+            }
+            End::Client(_) | End::Shed | End::Upstream(_) if self.status.is_some() => {
+                downstream.abort();
+            }
+            End::Client(_) | End::Complete | End::Shed | End::Upstream(_) => {}
+        }
+        Outcome {
+            end,
+            status: self.status,
+            received: self.received,
+            sent: self.sent,
+        }
+    }
+
     /// Neither direction can go on: push out what was sent, and see whether anybody is left.
     fn poll_waiting<D: Downstream, U: Upstream, O: Observer>(
         &mut self,
@@ -265,7 +275,10 @@ impl<'a, 'b> Exchange<'a, 'b> {
         if let Poll::Ready(gone) = downstream.poll_gone(cx) {
             return Poll::Ready(End::Client(gone));
         }
-        if self.frames.as_ref().is_some_and(Frames::at_boundary)
+        if self
+            .frames
+            .as_ref()
+            .is_some_and(|frames| frames.at_boundary())
             && self.status == Some(StatusCode::OK)
             && (downstream.poll_ending(cx) || observer.poll_ending(cx))
         {
@@ -333,7 +346,7 @@ impl<'a, 'b> Exchange<'a, 'b> {
         let stalled = End::Client(Gone::Stalled);
         let (turn, limit, end) = if !self.response.held.is_empty() || self.response.done {
             (Turn::Reader, deadlines.reader, stalled)
-        } else if self.rules.announced && !self.request.is_done() && self.request.held() == 0 {
+        } else if self.announced && !self.request.is_done() && self.request.held() == 0 {
             (Turn::Sender, deadlines.body, stalled)
         } else {
             let silent = End::Upstream(Failure::Timeout);

@@ -7,6 +7,7 @@ pub(crate) mod frame;
 pub(crate) mod hpack;
 mod message;
 mod receive;
+mod send;
 
 pub(crate) use self::core::{Accepted, Core, Unread};
 pub(crate) use self::entry::{Entry, Fault};

@@ -132,11 +132,7 @@ impl Connection {
                 self.core.borrow_mut().end(None);
                 return Ok(true);
             }
-            let received = self.receive();
-            while let Some(accepted) = self.accept() {
-                begin(accepted);
-            }
-            if let Err(code) = received {
+            if let Err(code) = self.receive(begin) {
                 return Err(self.broken(code, io, cx));
             }
             turn += read;
@@ -148,7 +144,8 @@ impl Connection {
         Ok(false)
     }
 
-    fn receive(&mut self) -> Result<(), Code> {
+    /// Takes what was read, and begins each stream as it is opened.
+    fn receive(&mut self, begin: &impl Fn(Begun)) -> Result<(), Code> {
         let bytes = self.read.bytes();
         if !self.greeted {
             let Some(said) = bytes.get(..PREFACE.len()) else {
@@ -160,16 +157,21 @@ impl Connection {
             bytes.advance(PREFACE.len());
             self.greeted = true;
         }
-        self.core.borrow_mut().receive(bytes)
-    }
-
-    fn accept(&self) -> Option<Begun> {
-        let accepted = self.core.borrow_mut().accept()?;
-        Some(Begun {
-            accepted,
-            core: Rc::clone(&self.core),
-            open: self.idle.open(),
-        })
+        loop {
+            let accepted = {
+                let mut core = self.core.borrow_mut();
+                core.receive(bytes)?;
+                core.accept()
+            };
+            let Some(accepted) = accepted else {
+                return Ok(());
+            };
+            begin(Begun {
+                accepted,
+                core: Rc::clone(&self.core),
+                open: self.idle.open(),
+            });
+        }
     }
 
     /// Tells a client that broke the protocol why its connection ends, if it still listens.

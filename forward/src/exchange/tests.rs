@@ -11,7 +11,7 @@ use http::HeaderMap;
 
 use super::*;
 use crate::budget::{Budget, Ledger, Owner};
-use crate::message::Interim;
+use crate::message::{Body, Interim};
 use crate::stall::Stalls;
 
 /// A client without a body to send, and whose socket takes nothing for so many flushes.

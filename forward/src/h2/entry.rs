@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 
 use crate::message::{Frame, Interim};
 
@@ -24,11 +24,15 @@ pub(crate) enum Fault {
     Reset,
 }
 
-/// One stream, from its request's head until nobody holds it.
+/// One stream, from its request's head until nobody holds it. A held exchange has two of these, so what
+/// few streams have is boxed, and what all have for a moment is kept by their connection.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// Its number on the wire.
     pub(super) id: u32,
+    /// Where the connection keeps the response's head, until it is taken; a request's is handed over
+    /// with its stream.
+    pub(super) answer: Option<usize>,
     /// Bytes that may be sent; below 0 after the peer took some back.
     pub(super) room: i64,
     /// Bytes that the peer may send; below 0 after we took some back.
@@ -40,9 +44,8 @@ pub(crate) struct Entry {
     /// Content that is to come, where its length was announced.
     pub(super) expected: Option<u64>,
     /// Responses before the response.
-    pub(crate) interims: VecDeque<Interim>,
-    /// The response's head, until it is taken; a request's is handed over with its stream.
-    pub(crate) answer: Option<Response<()>>,
+    #[expect(clippy::box_collection, reason = "few streams have any")]
+    pub(super) interims: Option<Box<VecDeque<Interim>>>,
     /// The head said itself that nothing follows.
     pub(crate) bare: bool,
     /// Bytes that had gone out, or were to go out, before the stream's first.
@@ -75,7 +78,7 @@ impl Entry {
             unread: 0,
             head: false,
             expected: None,
-            interims: VecDeque::new(),
+            interims: None,
             answer: None,
             bare: false,
             from: 0,
@@ -135,6 +138,21 @@ impl Entry {
         Poll::Pending
     }
 
+    /// Responses before the response that weren't taken.
+    pub(super) fn interims(&self) -> usize {
+        self.interims.as_ref().map_or(0, |interims| interims.len())
+    }
+
+    /// One more of them.
+    pub(super) fn interim(&mut self, interim: Interim) {
+        self.interims.get_or_insert_default().push_back(interim);
+    }
+
+    /// The next of them.
+    pub(crate) fn next_interim(&mut self) -> Option<Interim> {
+        self.interims.as_mut()?.pop_front()
+    }
+
     /// What comes in has been read to its end, trailers included.
     pub(crate) const fn is_read(&self) -> bool {
         self.headed
@@ -149,7 +167,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
     first: Option<Bytes>,
-    rest: VecDeque<Bytes>,
+    #[expect(clippy::box_collection, reason = "few bodies have one")]
+    rest: Option<Box<VecDeque<Bytes>>>,
     /// Of the first so many, each has its memory to itself.
     owned: usize,
 }
@@ -163,14 +182,15 @@ impl Pieces {
             self.first = Some(piece);
             return;
         }
-        self.rest.push_back(piece);
-        if self.rest.len() >= PIECES {
-            let length = self.rest.iter().map(Bytes::len).sum();
+        let rest = self.rest.get_or_insert_default();
+        rest.push_back(piece);
+        if rest.len() >= PIECES {
+            let length = rest.iter().map(Bytes::len).sum();
             let mut joined = BytesMut::with_capacity(length);
-            for piece in self.rest.drain(..) {
+            for piece in rest.drain(..) {
                 joined.extend_from_slice(&piece);
             }
-            self.rest.push_back(joined.freeze());
+            rest.push_back(joined.freeze());
             self.owned = self.owned.min(1);
         }
     }
@@ -178,16 +198,22 @@ impl Pieces {
     /// The next piece.
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         self.owned = self.owned.saturating_sub(1);
-        std::mem::replace(&mut self.first, self.rest.pop_front())
+        let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
+        std::mem::replace(&mut self.first, next)
     }
 
     /// Gives each piece memory of its own. One that waits long would keep all that was read with it.
     pub(super) fn own(&mut self) {
-        let all = self.first.iter_mut().chain(&mut self.rest);
-        for piece in all.skip(self.owned) {
+        let rest = self.rest.iter_mut().flat_map(|rest| rest.iter_mut());
+        for piece in self.first.iter_mut().chain(rest).skip(self.owned) {
             *piece = Bytes::copy_from_slice(piece);
         }
-        self.owned = self.rest.len() + usize::from(self.first.is_some());
+        self.owned = self.len();
+    }
+
+    fn len(&self) -> usize {
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.len());
+        rest + usize::from(self.first.is_some())
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -200,6 +226,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_stream_is_small() {
+        // As they are kept: with a place's mark of being free.
+        assert!(
+            size_of::<Option<Entry>>() <= 168,
+            "{}",
+            size_of::<Option<Entry>>()
+        );
+    }
+
+    #[test]
     fn pieces_come_out_as_they_went_in_however_small() {
         let mut pieces = Pieces::default();
         let content: Vec<u8> = (0..=255).cycle().take(10_000).collect();
@@ -207,9 +243,9 @@ mod tests {
             pieces.push(Bytes::copy_from_slice(&[*byte]));
             pieces.push(Bytes::new());
         }
-        assert!(pieces.rest.len() <= PIECES, "{}", pieces.rest.len());
+        assert!(pieces.len() <= PIECES, "{}", pieces.len());
         pieces.own();
-        assert_eq!(pieces.owned, pieces.rest.len() + 1);
+        assert_eq!(pieces.owned, pieces.len());
         let mut read = Vec::new();
         while let Some(piece) = pieces.pop() {
             read.extend_from_slice(&piece);

@@ -2,7 +2,8 @@
 //! ends that stream; what makes the rest unreadable, or is meant to hurt, ends the connection.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
+use slab::Slab;
 
 use super::core::{Accepted, Block, Core, GOODBYE, Side};
 use super::entry::{Entry, Fault};
@@ -28,12 +29,15 @@ const INTERIMS: usize = 32;
 const STREAMS: usize = 2 * limits::STREAMS_PER_CONNECTION as usize;
 
 impl Core {
-    /// Takes every whole frame, for as long as what waits to be written leaves room for answers.
+    /// Takes whole frames, up to the one that opens a stream, if one does: it is to be accepted before
+    /// more is read.
     ///
     /// # Errors
     /// The connection is to end with that code.
     pub(crate) fn receive(&mut self, bytes: &mut BytesMut) -> Result<(), Code> {
-        while let Some(head) = Head::parse(bytes) {
+        while self.accepted.is_none()
+            && let Some(head) = Head::parse(bytes)
+        {
             if head.length > limits::FRAME_BYTES as usize {
                 return Err(Code::FRAME_SIZE_ERROR);
             }
@@ -177,7 +181,7 @@ impl Core {
         read.map_err(|_| Code::COMPRESSION_ERROR)?;
         let key = self.by_id.get(&stream).copied();
         if let Some(entry) = key.and_then(|key| self.streams.get_mut(key)) {
-            if hand_over(message, entry, end).is_err() {
+            if hand_over(message, entry, &mut self.heads, end).is_err() {
                 self.refuse(stream, Code::PROTOCOL_ERROR);
             }
         } else if self.is_idle(stream) {
@@ -217,13 +221,11 @@ impl Core {
         entry.expected = expected;
         let key = self.streams.insert(entry);
         self.by_id.insert(stream, key);
-        if let Side::Server { accepted, .. } = &mut self.side {
-            accepted.push_back(Accepted {
-                key,
-                request,
-                ended: end,
-            });
-        }
+        self.accepted = Some(Accepted {
+            key,
+            request,
+            ended: end,
+        });
     }
 
     fn reset_by_peer(&mut self, head: Head, payload: &[u8]) -> Result<(), Code> {
@@ -399,7 +401,12 @@ fn take(entry: &mut Entry, content: Bytes, end: bool) -> Result<(), Code> {
 }
 
 /// Hands a message to the stream that is there already: a response or trailers.
-fn hand_over(message: Message, entry: &mut Entry, end: bool) -> Result<(), Malformed> {
+fn hand_over(
+    message: Message,
+    entry: &mut Entry,
+    heads: &mut Slab<Response<()>>,
+    end: bool,
+) -> Result<(), Malformed> {
     if entry.got_end {
         return Err(Malformed);
     }
@@ -419,11 +426,11 @@ fn hand_over(message: Message, entry: &mut Entry, end: bool) -> Result<(), Malfo
     if status.is_informational() {
         // RFC 9113 §8.6: there is no switching of protocols.
         let out_of_place = end || status == StatusCode::SWITCHING_PROTOCOLS;
-        if out_of_place || entry.interims.len() >= INTERIMS {
+        if out_of_place || entry.interims() >= INTERIMS {
             return Err(Malformed);
         }
         let fields = std::mem::take(response.headers_mut());
-        entry.interims.push_back(Interim { status, fields });
+        entry.interim(Interim { status, fields });
         entry.wake();
         return Ok(());
     }
@@ -432,7 +439,7 @@ fn hand_over(message: Message, entry: &mut Entry, end: bool) -> Result<(), Malfo
         true => None,
         false => announced(response.headers(), end)?,
     };
-    entry.answer = Some(response);
+    entry.answer = Some(heads.insert(response));
     entry.headed = true;
     entry.bare = end;
     entry.got_end = end;

@@ -76,6 +76,11 @@ pub struct Mirroring {
 }
 
 impl Mirroring {
+    /// Exchanges are written down.
+    pub const fn captures(&self) -> bool {
+        self.captures
+    }
+
     /// For what one copy holds.
     pub fn account(&self) -> Arc<Account> {
         Account::new(self.record.exchange_bytes, &self.tenant, &self.process)

@@ -18,8 +18,8 @@ use fprs_forward::trace::{Tracer, Traces};
 use fprs_forward::upstream::Failure;
 use fprs_forward::upstream::h2::{Slot, Stream};
 use fprs_forward::{
-    Account, Answer, Body, Budget, Downstream, Ledger, Observer, Owner, Reason, Rules, Sending,
-    Service, Verdict, grpc,
+    Answer, Body, Budget, Downstream, Ledger, Observer, Owner, Reason, Rules, Sending, Service,
+    Verdict, grpc,
 };
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use ipnet::IpNet;
@@ -145,68 +145,84 @@ impl Proxy {
 impl Carrier {
     /// Offers the request to one replica after another until one doesn't refuse it, as long as it can
     /// be sent again.
-    async fn offer<D: Downstream>(
-        &self,
+    fn offer<'a, D: Downstream>(
+        &'a self,
         mut route: Arc<Route>,
-        inbound: &mut Inbound,
-        terms: Terms<'_>,
-        downstream: &mut D,
-    ) -> Result<Outcome, Refused> {
-        let Terms {
-            owner,
-            sending,
-            note,
-            failed,
-        } = terms;
-        if self.ledger.refuses(owner) {
-            return Err(Refused::Full);
-        }
+        inbound: &'a mut Inbound,
+        terms: &'a mut Terms<'_>,
+        downstream: &'a mut D,
+    ) -> impl Future<Output = Result<Outcome, Refused>> {
+        // An async function would keep its arguments twice, for as long as the exchange is held.
         let mut offers = Offers::default();
-        let mut holding = Holding {
-            sending,
-            account: self.ledger.account(owner),
-        };
-        loop {
-            let account = &mut holding.account;
-            let Chosen {
-                replica,
-                counted,
-                slot,
-            } = self
-                .choose(&mut route, &mut offers, account, note, downstream)
-                .await?;
-            note.offered(&replica);
-            let rules = Rules::of(
-                inbound.request.headers(),
-                inbound.body,
-                route.request_timeout,
-            );
-            let last = !offers.may_follow(&route);
-            if last {
-                holding.sending.spend();
+        let mut account = self.ledger.account(terms.owner);
+        async move {
+            if self.ledger.refuses(terms.owner) {
+                return Err(Refused::Full);
             }
-            let ended = match send(inbound, &replica, slot, last) {
-                Ok(mut upstream) => {
-                    let observer = Reported::of(&replica, note, failed);
-                    carry(observer, &mut upstream, rules, &mut holding, downstream).await
+            loop {
+                let Chosen {
+                    replica,
+                    counted,
+                    slot,
+                } = self
+                    .choose(
+                        &mut route,
+                        &mut offers,
+                        &mut account,
+                        terms.note,
+                        downstream,
+                    )
+                    .await?;
+                terms.note.offered(&replica);
+                let last = !offers.may_follow(&route);
+                if last {
+                    terms.sending.spend();
                 }
-                Err(failure) => Ended::Refused(failure.into()),
-            };
-            counted.end_at(clock::now_us());
-            match ended {
-                Ended::Refused(reason) if !last && holding.sending.rewind() => {
-                    if reason != Reason::Overloaded {
-                        replica.eject(clock::now_ms());
+                let timeout = route.request_timeout;
+                let rules = Rules::of(inbound.request.headers(), inbound.body, timeout);
+                let mut sent = send(inbound, &replica, slot, last);
+                let ended = match &mut sent {
+                    Ok(upstream) => {
+                        let request = &mut inbound.request;
+                        let observer =
+                            &mut Reported::of(&replica, request, terms.note, terms.failed);
+                        let sending = &mut terms.sending;
+                        let account = &mut account;
+                        let run =
+                            exchange::run(downstream, upstream, observer, rules, sending, account);
+                        let outcome = run.await;
+                        observer.ended(outcome)
                     }
-                    offers.refused(&replica, reason);
-                    note.passed_over();
-                    if let Some(latest) = Table::route(&self.tables.load(), &route.server) {
-                        route = latest;
+                    Err(failure) => Ended::Refused((*failure).into()),
+                };
+                drop(sent);
+                counted.end_at(clock::now_us());
+                match ended {
+                    Ended::Refused(reason) if !last && terms.sending.rewind() => {
+                        terms.note.passed_over();
+                        self.passed_over(&mut route, &mut offers, &replica, reason);
                     }
+                    Ended::Refused(reason) => return Err(Answer::new(reason).into()),
+                    Ended::Carried(outcome) => return Ok(outcome),
                 }
-                Ended::Refused(reason) => return Err(Answer::new(reason).into()),
-                Ended::Carried(outcome) => return Ok(outcome),
             }
+        }
+    }
+
+    /// A replica took nothing of the request: the next try goes by the latest table, and not there.
+    fn passed_over(
+        &self,
+        route: &mut Arc<Route>,
+        offers: &mut Offers,
+        replica: &Replica,
+        reason: Reason,
+    ) {
+        if reason != Reason::Overloaded {
+            replica.eject(clock::now_ms());
+        }
+        offers.refused(replica, reason);
+        if let Some(latest) = Table::route(&self.tables.load(), &route.server) {
+            *route = latest;
         }
     }
 }
@@ -230,12 +246,6 @@ struct Asked {
     note: Note,
 }
 
-/// What a request holds, over all its offers.
-struct Holding<'a> {
-    sending: Sending,
-    account: Account<'a>,
-}
-
 /// What came of offering a request to a replica.
 enum Ended {
     Carried(Outcome),
@@ -257,23 +267,6 @@ fn send(
         drop(std::mem::take(&mut inbound.request));
     }
     sent
-}
-
-async fn carry<D: Downstream>(
-    mut observer: Reported<'_>,
-    upstream: &mut Stream,
-    rules: Rules,
-    holding: &mut Holding<'_>,
-    downstream: &mut D,
-) -> Ended {
-    let Holding { sending, account } = holding;
-    let outcome = exchange::run(downstream, upstream, &mut observer, rules, sending, account).await;
-    match (outcome.end, observer.refusal) {
-        (End::Upstream(Failure::Refused), reason) if outcome.status.is_none() => {
-            Ended::Refused(reason.unwrap_or(Reason::Overloaded))
-        }
-        _ => Ended::Carried(outcome),
-    }
 }
 
 impl Service for Proxy {
@@ -315,7 +308,7 @@ impl Service for Proxy {
         };
         // The one that its exchange is counted on: another try may find a newer one.
         let first = Arc::clone(&route);
-        let terms = Terms {
+        let terms = &mut Terms {
             owner: &first.owner,
             sending: Sending::default(),
             note: &mut asked.note,
@@ -376,6 +369,8 @@ fn head_only<D: Downstream>(response: Response<()>, asked: &mut Asked, downstrea
 /// Takes the relay's word for the replica's load off the response, and hears when it refuses.
 struct Reported<'a> {
     replica: &'a Replica,
+    /// Given back once nobody can be offered it any more.
+    request: &'a mut Request<()>,
     /// Why the relay sent the request to no program.
     refusal: Option<Reason>,
     note: &'a mut Note,
@@ -383,20 +378,31 @@ struct Reported<'a> {
 }
 
 impl<'a> Reported<'a> {
-    const fn of(replica: &'a Replica, note: &'a mut Note, failed: &'a mut bool) -> Self {
+    const fn of(
+        replica: &'a Replica,
+        request: &'a mut Request<()>,
+        note: &'a mut Note,
+        failed: &'a mut bool,
+    ) -> Self {
         Self {
             replica,
+            request,
             refusal: None,
             note,
             failed,
         }
     }
-}
 
-impl Observer for Reported<'_> {
-    fn head(&mut self, response: &mut Response<()>) -> Verdict {
-        let told = Told::take(response.headers_mut());
-        self.note.head(told.reason, told.times.as_ref());
+    fn ended(&self, outcome: Outcome) -> Ended {
+        match outcome.end {
+            End::Upstream(Failure::Refused) if outcome.status.is_none() => {
+                Ended::Refused(self.refusal.unwrap_or(Reason::Overloaded))
+            }
+            _ => Ended::Carried(outcome),
+        }
+    }
+
+    fn judge(&mut self, told: &Told) -> Verdict {
         if let Some(count) = told.in_flight {
             self.replica.report(count, clock::now_ms());
             // With its program's answer a relay never sends a reason.
@@ -408,6 +414,19 @@ impl Observer for Reported<'_> {
             Some(_) => Verdict::Refused,
             None => Verdict::Pass,
         }
+    }
+}
+
+impl Observer for Reported<'_> {
+    fn head(&mut self, response: &mut Response<()>) -> Verdict {
+        let told = Told::take(response.headers_mut());
+        self.note.head(told.reason, told.times.as_ref());
+        let verdict = self.judge(&told);
+        if verdict == Verdict::Pass {
+            // An exchange may be held for hours, and its request would be, too.
+            drop(std::mem::take(self.request));
+        }
+        verdict
     }
 }
 

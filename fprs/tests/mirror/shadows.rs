@@ -2,6 +2,8 @@
 //! stay within their limits.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -143,6 +145,38 @@ async fn clients_notice_nothing_of_a_shadow_that_is_not_there() {
         count(&ends, "refused") > 0 && count(&ends, "complete") == 0,
         "{ends:?}"
     );
+}
+
+/// Those who copy at full rate would dial as often.
+#[tokio::test]
+async fn a_shadow_that_cannot_be_reached_is_left_alone_for_a_second() {
+    const REQUESTS: u64 = 200;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let dialled = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&dialled);
+    let closes = tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let prod = Origin::by_path();
+    let scene = Scene::start(prod.address()).await;
+    let client = scene.client().await;
+    scene.mirror(patient(), Some(address)).await;
+    let began = Instant::now();
+    for _ in 0..REQUESTS {
+        let request = request(Method::GET, "/bytes/10", &[]);
+        let stream = client.open(request, true).await.unwrap();
+        assert_eq!(stream.response().await.unwrap().status, 200);
+    }
+    scene.settled().await;
+    assert_eq!(scene.ended("refused"), REQUESTS);
+    // A copy that finds nobody there may have a second dial under way.
+    let most = 2 * (began.elapsed().as_secs() + 2);
+    let dialled = dialled.load(Ordering::Relaxed);
+    assert!((1..=most).contains(&dialled), "{dialled} of {most}");
+    closes.abort();
 }
 
 #[tokio::test]

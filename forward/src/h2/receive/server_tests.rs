@@ -6,6 +6,9 @@
     reason = "a broken expectation is a failed test with its place"
 )]
 
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+
 use http::{Method, Request};
 use proptest::prelude::*;
 
@@ -15,11 +18,50 @@ use super::*;
 /// GET, http, `/`, and the authority `a`.
 const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
 
-fn server() -> Core {
-    let mut core = Core::server();
-    core.receive(&mut settings(&[])).unwrap();
-    written(&mut core);
-    core
+/// A connection, and the streams that were opened on it and that nobody has begun to serve.
+struct Server {
+    core: Core,
+    accepted: VecDeque<Accepted>,
+}
+
+impl Server {
+    fn receive(&mut self, bytes: &mut BytesMut) -> Result<(), Code> {
+        loop {
+            self.core.receive(bytes)?;
+            match self.core.accept() {
+                Some(accepted) => self.accepted.push_back(accepted),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn accept(&mut self) -> Option<Accepted> {
+        self.accepted.pop_front()
+    }
+}
+
+impl Deref for Server {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Core {
+        &mut self.core
+    }
+}
+
+fn server() -> Server {
+    let mut server = Server {
+        core: Core::server(),
+        accepted: VecDeque::new(),
+    };
+    server.receive(&mut settings(&[])).unwrap();
+    written(&mut server);
+    server
 }
 
 fn asked(stream: u32, block: &[u8]) -> BytesMut {
@@ -27,7 +69,7 @@ fn asked(stream: u32, block: &[u8]) -> BytesMut {
 }
 
 /// The streams that were opened.
-fn opened(core: &mut Core) -> Vec<(usize, Request<()>)> {
+fn opened(core: &mut Server) -> Vec<(usize, Request<()>)> {
     std::iter::from_fn(|| core.accept())
         .map(|accepted| (accepted.key, accepted.request))
         .collect()

@@ -36,7 +36,7 @@ fn a_response_is_read_however_its_bytes_come() {
         }
         let whole = (Some(200), b"abcdef".to_vec(), true, Ok(true));
         assert_eq!(got(&mut core, key), whole, "in steps of {step}");
-        assert_eq!(core.streams[key].interims.len(), 1);
+        assert_eq!(core.streams[key].interims(), 1);
         assert_eq!(core.streams[key].unread, 6);
         let pong = written(&mut core).pop().unwrap();
         assert_eq!((pong.0.flags, &pong.1[..]), (flag::ACK, &b"whatever"[..]));

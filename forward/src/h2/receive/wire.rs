@@ -85,7 +85,7 @@ pub(super) fn got(
     key: usize,
 ) -> (Option<u16>, Vec<u8>, bool, Result<bool, Fault>) {
     let entry = &mut core.streams[key];
-    let status = entry.answer.as_ref().map(|answer| answer.status().as_u16());
+    let status = entry.answer.map(|head| core.heads[head].status().as_u16());
     let mut content = Vec::new();
     while let Some(piece) = entry.body.pop() {
         content.extend_from_slice(&piece);

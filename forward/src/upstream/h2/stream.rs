@@ -159,15 +159,17 @@ impl Upstream for Stream {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
-        let mut entry = self.entry()?;
-        if let Some(interim) = entry.interims.pop_front() {
+        let (mut core, key) = self.core()?;
+        let interim = core.stream(key).and_then(Entry::next_interim);
+        if let Some(interim) = interim {
             return Poll::Ready(Ok(Head::Interim(interim)));
         }
-        if let Some(response) = entry.answer.take() {
-            let ended = entry.bare;
-            drop(entry);
+        if let Some(response) = core.take_answer(key) {
+            let ended = core.stream(key).is_some_and(|entry| entry.bare);
+            drop(core);
             return Poll::Ready(self.answered(response, ended));
         }
+        let entry = core.stream(key).ok_or(Failure::Reset)?;
         match entry.failed {
             Some(fault) => Poll::Ready(Err(fault.into())),
             None if entry.headed => Poll::Ready(Err(Failure::Protocol)),

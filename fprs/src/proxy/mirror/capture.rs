@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fprs_config::Capture;
-use fprs_config::record::SECRETS;
+use fprs_config::record::is_secret;
 use http::{HeaderMap, Request};
 use serde_json::{Value, json};
 
@@ -61,9 +61,8 @@ pub(super) fn line(mirror: &str, rules: &Capture, captured: &Captured, answer: &
 
 /// The headers that are allowed, as pairs.
 fn headers(rules: &Capture, fields: &HeaderMap) -> Value {
-    let allowed = |name: &str| {
-        rules.headers.iter().any(|allowed| allowed == name) && !SECRETS.contains(&name)
-    };
+    let allowed =
+        |name: &str| rules.headers.iter().any(|allowed| allowed == name) && !is_secret(name);
     let fields = fields.iter().filter(|(name, _)| allowed(name.as_str()));
     let pairs = fields.map(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes());

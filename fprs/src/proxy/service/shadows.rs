@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use fprs_config::record::SECRETS;
+use fprs_config::record::is_secret;
 use fprs_forward::downstream::Inbound;
 use fprs_forward::exchange::{End, Outcome};
 use fprs_forward::stall::Stalls;
@@ -15,6 +15,7 @@ use http::Request;
 use super::choose::Refused;
 use super::{Carrier, Proxy, Terms};
 use crate::proxy::access_log::Note;
+use crate::proxy::clock;
 use crate::proxy::mirror::{
     Asked, Begun, Capture, Ending, Held, Meeting, Mirroring, Pipe, Shadow, Tap,
 };
@@ -38,7 +39,10 @@ impl Proxy {
                 Some(true) if inbound.body == Body::Tunnel => {
                     mirror.tally.count(Ending::WebSocket);
                 }
-                Some(true) => copies.extend(Copy::new(Arc::clone(mirror), route, inbound)),
+                Some(true) => match self.carrier.in_vain(mirror, route) {
+                    Some(why) => mirror.tally.count(why),
+                    None => copies.extend(Copy::new(Arc::clone(mirror), route, inbound)),
+                },
                 Some(false) => {}
                 None => mirror.tally.count(Ending::NoKey),
             }
@@ -48,13 +52,40 @@ impl Proxy {
 }
 
 impl Carrier {
+    /// Why a copy would come to nothing, so that none is made: the shadow isn't there, has nobody who
+    /// could take it, or couldn't be reached a moment ago. A request that is written down has its copy all
+    /// the same.
+    fn in_vain(&self, mirror: &Mirroring, route: &Route) -> Option<Ending> {
+        if mirror.captures() {
+            return None;
+        }
+        let shadow = Table::route(&self.tables.load(), &mirror.record.shadow);
+        let Some(shadow) = shadow.filter(|shadow| shadow.tenant.name() == route.tenant.name())
+        else {
+            return Some(Ending::NoReplica);
+        };
+        if shadow.ready.is_empty() {
+            if !shadow.hold.is_zero() {
+                return None;
+            }
+            shadow.demand.unserved();
+            return Some(Ending::NoReplica);
+        }
+        let now_ms = clock::now_ms();
+        let alone = shadow
+            .ready
+            .iter()
+            .all(|replica| replica.is_ejected(now_ms));
+        alone.then_some(Ending::Refused)
+    }
+
     /// As [`offer`](Self::offer), through a tap that the copies are taken from.
     pub(super) async fn mirrored<D: Downstream>(
         self: &Rc<Self>,
         copies: Vec<Copy>,
         route: Arc<Route>,
         inbound: &mut Inbound,
-        terms: Terms<'_>,
+        terms: &mut Terms<'_>,
         downstream: &mut D,
     ) -> Result<Outcome, Refused> {
         let carrier = Rc::clone(self);
@@ -118,7 +149,7 @@ impl Carrier {
             return Ending::NoReplica;
         };
         // Sent once: what a shadow has refused is not worth another try.
-        let terms = Terms {
+        let terms = &mut Terms {
             owner: &mirror.owner,
             sending: Sending::once(),
             note: &mut Note::nothing(),
@@ -168,7 +199,8 @@ impl Copy {
         };
         let mut request = inbound.request.clone();
         let head = request.headers_mut();
-        for name in SECRETS {
+        // Asking for each by name would hash them all, and few requests have more than one.
+        while let Some(name) = head.keys().find(|name| is_secret(name.as_str())).cloned() {
             head.remove(name);
         }
         head.remove(fields::TIMES);
@@ -199,7 +231,8 @@ impl Copy {
             meeting: meeting.clone(),
             capture: self.capture(),
         };
-        let copied = Rc::clone(carrier).copied(self, pipe, meeting, Rc::clone(stalls));
+        // Boxed here, for a task is moved several times on its way to its first poll.
+        let copied = Box::pin(Rc::clone(carrier).copied(self, pipe, meeting, Rc::clone(stalls)));
         tokio::task::spawn_local(async move {
             copied.await;
             drop(in_flight);
