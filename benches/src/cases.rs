@@ -390,7 +390,7 @@ impl Case {
                 // A p99 of a few hundred requests is chance.
                 stop: Stop::After {
                     warm_up: effort.warm_up,
-                    window: 2 * effort.window,
+                    window: effort.window * if self.is_ours_alone() { 4 } else { 2 },
                 },
                 ..self.spread(base, 1, LOW_SLOTS, LOW_SLOTS)
             },

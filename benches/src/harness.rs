@@ -82,7 +82,8 @@ impl Comparison {
     }
 
     fn case(&self, case: Case, store: Option<&TempDir>, report: &mut Report) -> Result<()> {
-        let folder = tempfile::tempdir()?;
+        // Stores are in memory where there is such a folder: their syncs would be somebody's latency.
+        let folder = tempfile::tempdir_in(IN_MEMORY).or_else(|_| tempfile::tempdir())?;
         let arguments = of_serve(case.serve(self.effort));
         let origin = Origin::start(&arguments)?;
         let stage = Stage {
@@ -94,6 +95,7 @@ impl Comparison {
             store: store.map(|folder| folder.path().join(STORE)),
         };
         let mut entrants = stage.enter_all(&self.proxies, report);
+        let control = entrants.iter().find_map(|(_, running)| running.control);
         let mut rows: BTreeMap<(usize, usize), Row> = BTreeMap::new();
         for round in 0..case.rounds(self.effort) as usize {
             let direct = case.has_direct().then(|| stage.direct()).transpose()?;
@@ -112,7 +114,7 @@ impl Comparison {
                 if round > 0 && case.needs_fresh_process() {
                     *running = stage.enter(*proxy)?;
                 }
-                match stage.measure(running) {
+                match stage.measure(running, control) {
                     Ok(measured) => {
                         let at = (place, name);
                         let figures = collect(&mut rows, case, at, &measured, direct.as_ref());
@@ -126,6 +128,9 @@ impl Comparison {
         Ok(())
     }
 }
+
+/// Where files are in memory, on Linux.
+const IN_MEMORY: &str = "/dev/shm";
 
 /// What all entrants of a case share.
 struct Stage {
@@ -217,8 +222,8 @@ impl Stage {
         load(&self.case.plan(self.origin.address, self.effort)).context("straight to the origin")
     }
 
-    /// One run of the case through one proxy.
-    fn measure(&self, running: &Running) -> Result<Measured> {
+    /// One run of the case through one proxy. Tables are changed at that control process, whosever it is.
+    fn measure(&self, running: &Running, control: Option<SocketAddr>) -> Result<Measured> {
         let (case, target) = (self.case, running.address);
         let finish = |plan: Plan| {
             let mut plan = Plan {
@@ -255,7 +260,7 @@ impl Stage {
             .map(|plan| Started::spawn(&load_command(&finish(plan))?, Stdio::null()))
             .transpose()?;
         let churn = (case.kind == Kind::Churn)
-            .then(|| running.control.map(churn))
+            .then(|| control.map(churn))
             .flatten()
             .transpose()?;
         if aggressor.is_some() || churn.is_some() {

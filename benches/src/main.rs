@@ -244,7 +244,7 @@ const QUICK: Effort = Effort {
 };
 const FULL: Effort = Effort {
     rounds: 5,
-    costly_rounds: 3,
+    costly_rounds: 5,
     warm_up: Duration::from_millis(150),
     window: Duration::from_millis(500),
     bulk: 256 << 20,

@@ -233,7 +233,7 @@ pub fn pinned(core: u32) -> Vec<String> {
 /// somebody's latency.
 #[must_use]
 pub fn beside(core: u32) -> Vec<String> {
-    let mut command = ["nice", "-n", "19"].map(str::to_owned).to_vec();
+    let mut command = ["chrt", "--idle", "0"].map(str::to_owned).to_vec();
     command.extend(pinned(core));
     command
 }

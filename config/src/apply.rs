@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::key::{Key, Kind, Revision};
 use crate::limits;
+use crate::pace::give_way_after;
 use crate::record::{Record, Refusal};
 use crate::snapshot::Snapshot;
 use crate::store::{Batch, Contents};
@@ -84,7 +85,8 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
     let mut steps = Vec::with_capacity(batch.changes.len());
     let mut count = current.len();
     let held = Held::of(current, batch);
-    for change in &batch.changes {
+    for (at, change) in batch.changes.iter().enumerate() {
+        give_way_after(at);
         let known = current.stored_at(&change.key).is_some();
         let step = match &change.value {
             Some(value) if known || count < records => {
@@ -109,7 +111,8 @@ fn apply_within(current: &Snapshot, batch: &Batch, records: usize) -> Applied {
     }
 
     let mut builder = Builder::on(current);
-    for step in steps {
+    for (at, step) in steps.into_iter().enumerate() {
+        give_way_after(at);
         builder.take(step);
     }
     let Built {

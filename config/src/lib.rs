@@ -17,6 +17,7 @@ pub mod last_good;
 pub mod limits;
 pub mod manifest;
 mod names;
+pub mod pace;
 pub mod record;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;

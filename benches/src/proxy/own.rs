@@ -40,7 +40,9 @@ impl Proxy for Own {
         match self {
             // One thread, and no extended CONNECT.
             Self::H2Relay => {
-                case.pair == Pair::H2_H2 && case.kind != Kind::TwoCores && !case.is_ours_alone()
+                // Beside a table that changes it shows what the machine makes of the changing.
+                let beside = case.kind == Kind::Churn || !case.is_ours_alone();
+                case.pair == Pair::H2_H2 && case.kind != Kind::TwoCores && beside
             }
             // pingora carries upgrades from HTTP/1.1 to HTTP/1.1 only.
             Self::Pingora if case.is_of_one_process() => false,

@@ -10,6 +10,7 @@ use super::build::Builder;
 use super::{Applied, Step, decode, deletion, full, refusal};
 use crate::key::{Key, Revision};
 use crate::limits;
+use crate::pace::give_way_after;
 use crate::snapshot::Snapshot;
 
 /// A snapshot in the making.
@@ -51,6 +52,7 @@ impl<'a> Loader<'a> {
 
     /// Takes one row. One that is told twice counts once, as its newest version.
     pub fn take(&mut self, key: &Key, value: &Bytes, written: Revision) {
+        give_way_after(self.seen);
         let told = self.told(key);
         if told.is_some_and(|told| told >= written) {
             return;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use fprs_autoscaler_client::{Demand, ServerDemand};
+use fprs_config::pace::give_way_after;
 use fprs_config::{
     Applied, Auth, Cors, Names, ReplicaState, ServerView, Snapshot, WebSocketAuth, limits,
 };
@@ -249,7 +250,8 @@ impl Tables {
         if applied.whole {
             self.replace(&applied.snapshot, &before, &mut next, &mut edit);
         } else {
-            for server in &applied.servers {
+            for (at, server) in applied.servers.iter().enumerate() {
+                give_way_after(at);
                 let view = applied.snapshot.server(server);
                 if let (Some(old), Some(view)) = (before.snapshot.server(server), view)
                     && view.is_routed_as(old)
@@ -274,7 +276,8 @@ impl Tables {
                 self.place(server, None, next, edit);
             }
         }
-        for (server, view) in snapshot.servers() {
+        for (at, (server, view)) in snapshot.servers().enumerate() {
+            give_way_after(at);
             self.place(server, Some((view, snapshot)), next, edit);
         }
     }
