@@ -15,6 +15,7 @@ mod binding;
 mod clouding;
 mod cni;
 mod control;
+mod crowd;
 mod failover;
 mod fencing;
 mod following;

@@ -60,11 +60,18 @@ fn agents_that_connect_all_at_once_soon_carry_traffic() {
     assert!(took < LONGEST, "{took:?}");
 }
 
-fn agent(n: usize) -> String {
+/// The identity of the agent of that number.
+pub(crate) fn agent(n: usize) -> String {
     format!("a{n}")
 }
 
-fn settings(world: &World, agents: usize, addresses: usize) {
+/// The static IP of that number.
+pub(crate) fn address(n: usize) -> Ipv4Addr {
+    Ipv4Addr::new(198, 51, 100, u8::try_from(n).unwrap())
+}
+
+/// Both gateways serve those static IPs to those agents.
+pub(crate) fn gateways(world: &World, agents: usize, addresses: usize) {
     let hash = sha256("agent-secret");
     let identities: String = (0..agents)
         .map(|n| format!("[[agents]]\nidentity = \"a{n}\"\nsecret_sha256 = \"{hash}\"\n"))
@@ -76,11 +83,18 @@ fn settings(world: &World, agents: usize, addresses: usize) {
         let ips: String = (0..addresses)
             .map(|n| {
                 let port = 50_200 + n;
-                format!("[[static_ips]]\nip = \"198.51.100.{n}\"\nblock = \"100.65.{n}.0/25\"\nport = {port}\n")
+                let ip = address(n);
+                format!(
+                    "[[static_ips]]\nip = \"{ip}\"\nblock = \"100.65.{n}.0/25\"\nport = {port}\n"
+                )
             })
             .collect();
         std::fs::write(path, format!("{head}{ips}{identities}")).unwrap();
     }
+}
+
+fn settings(world: &World, agents: usize, addresses: usize) {
+    gateways(world, agents, addresses);
     let [g1, g2] = GATEWAYS;
     for n in 0..agents {
         let mut text = format!(
@@ -88,8 +102,9 @@ fn settings(world: &World, agents: usize, addresses: usize) {
         );
         for address in 0..addresses {
             text += &format!(
-                "[[pools]]\nname = \"p{address}\"\nstatic_ip = \"198.51.100.{address}\"\ntable = {}\n\
+                "[[pools]]\nname = \"p{address}\"\nstatic_ip = \"{}\"\ntable = {}\n\
                  gateways = [\"{g1}:{CONTROL}\", \"{g2}:{CONTROL}\"]\n",
+                self::address(address),
                 52_000 + address
             );
         }
