@@ -78,12 +78,17 @@ impl<V, S: BuildHasher> Names<V, S> {
 }
 
 impl<V: Clone, S: BuildHasher> Names<V, S> {
-    /// What that name leads to, to be changed.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut V> {
+    /// The name as the map holds it, and what it leads to, to be changed.
+    pub fn entry_mut(&mut self, name: &str) -> Option<(&Arc<str>, &mut V)> {
         let place = self.places.get_mut(&self.hasher.hash_one(name))?;
         let mut entries = place.entries_mut().iter_mut();
-        let entry = entries.find(|(known, _)| **known == *name)?;
-        Some(&mut entry.1)
+        let (name, value) = entries.find(|(known, _)| **known == *name)?;
+        Some((name, value))
+    }
+
+    /// What that name leads to, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut V> {
+        self.entry_mut(name).map(|(_, value)| value)
     }
 
     /// Leads that name there; where it led before.

@@ -194,7 +194,7 @@ impl Builder {
         server.name = self.server_name(&server.name);
         let name = Arc::clone(&server.name);
         let mut new = false;
-        self.view(&name, |held| {
+        self.view(&name, |_, held| {
             held.written = written;
             new = Arc::make_mut(&mut held.value)
                 .server
@@ -204,7 +204,35 @@ impl Builder {
         new
     }
 
+    /// Puts a row of a whole snapshot: seldom is anything of it there already, and in maps of a million
+    /// names a search is most of what it costs.
+    fn load_replica(&mut self, mut replica: Replica, written: Revision) -> bool {
+        replica.worker = replica.worker.map(|worker| self.worker_name(worker));
+        let id = Arc::clone(&replica.id);
+        let mut server = Arc::clone(&replica.server);
+        self.view(&Arc::clone(&server), |name, held| {
+            server = Arc::clone(name);
+            replica.server = Arc::clone(name);
+            Arc::make_mut(&mut held.value).put(Arc::new(replica), written);
+        });
+        let home = self
+            .snapshot
+            .homes
+            .insert(Arc::clone(&id), Arc::clone(&server));
+        if let Some(home) = &home
+            && *home != server
+        {
+            self.edit(home, |view| {
+                view.replicas.remove(&id);
+            });
+        }
+        home.is_none()
+    }
+
     fn put_replica(&mut self, mut replica: Replica, written: Revision) -> bool {
+        if self.whole {
+            return self.load_replica(replica, written);
+        }
         let home = self.snapshot.homes.get(&replica.id).map(Arc::clone);
         replica.server = self.server_name(&replica.server);
         replica.worker = replica.worker.map(|worker| self.worker_name(worker));
@@ -229,7 +257,33 @@ impl Builder {
         home.is_none()
     }
 
+    /// As [`load_replica`](Self::load_replica).
+    fn load_domain(&mut self, domain: Domain, written: Revision) -> bool {
+        let Domain { host, mut server } = domain;
+        self.view(&Arc::clone(&server), |name, held| {
+            server = Arc::clone(name);
+            let view = Arc::make_mut(&mut held.value);
+            view.domains.insert(Arc::clone(&host), ());
+        });
+        let bound = Bound {
+            server: Arc::clone(&server),
+            written,
+        };
+        let before = self.snapshot.domains.insert(Arc::clone(&host), bound);
+        if let Some(before) = &before
+            && before.server != server
+        {
+            self.edit(&before.server, |view| {
+                view.domains.remove(&host);
+            });
+        }
+        before.is_none()
+    }
+
     fn put_domain(&mut self, domain: Domain, written: Revision) -> bool {
+        if self.whole {
+            return self.load_domain(domain, written);
+        }
         let server = self.server_name(&domain.server);
         let known = self.snapshot.domains.name(&domain.host);
         let host = known.map_or(domain.host, Arc::clone);
@@ -249,9 +303,7 @@ impl Builder {
                 view.domains.insert(Arc::clone(&host), ());
             });
         }
-        if !self.whole {
-            self.hosts.insert(host);
-        }
+        self.hosts.insert(host);
         before.is_none()
     }
 
@@ -333,16 +385,16 @@ impl Builder {
     }
 
     fn edit(&mut self, name: &Arc<str>, edit: impl FnOnce(&mut ServerView)) {
-        self.view(name, |held| edit(Arc::make_mut(&mut held.value)));
+        self.view(name, |_, held| edit(Arc::make_mut(&mut held.value)));
     }
 
-    /// Edits what is held of a server, creating it with its first reason to exist and removing it
-    /// with the last.
-    fn view(&mut self, name: &Arc<str>, edit: impl FnOnce(&mut Held<ServerView>)) {
+    /// Edits what is held of a server, under the name that all share, creating it with its first reason
+    /// to exist and removing it with the last.
+    fn view(&mut self, name: &Arc<str>, edit: impl FnOnce(&Arc<str>, &mut Held<ServerView>)) {
         let servers = &mut self.snapshot.servers;
-        match servers.get_mut(name) {
-            Some(held) => {
-                edit(held);
+        match servers.entry_mut(name) {
+            Some((shared, held)) => {
+                edit(shared, held);
                 if held.value.is_empty() {
                     servers.remove(name);
                 }
@@ -352,7 +404,7 @@ impl Builder {
                     value: Arc::default(),
                     written: Revision::default(),
                 };
-                edit(&mut held);
+                edit(name, &mut held);
                 if !held.value.is_empty() {
                     servers.insert(Arc::clone(name), held);
                 }
