@@ -267,6 +267,20 @@ impl Case {
         matches!(self.kind, Kind::Churn | Kind::Cold | Kind::Mirror { .. })
     }
 
+    /// Whether cores sleep between requests.
+    #[must_use]
+    pub fn leaves_cores_idle(self) -> bool {
+        matches!(
+            self.kind,
+            Kind::LowRate
+                | Kind::Events
+                | Kind::Stalled
+                | Kind::Flood
+                | Kind::Churn
+                | Kind::Mirror { low: true, .. }
+        )
+    }
+
     /// Whether it is about one process under pressure: no need for a second flavour of the same
     /// program.
     #[must_use]

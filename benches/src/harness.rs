@@ -20,7 +20,7 @@ use crate::{
     cases::{Case, Effort, Kind, figures::Measured},
     load::{Outcome, Plan, Stop, pace::Pace},
     proxy::{
-        OTHER_CORE, Proxy, Running, Site, beside,
+        OTHER_CORE, PROXY_CORE, Proxy, Running, Site, beside,
         fprs::{ADMIN_TOKEN, copies, pause_mirror, resume_mirror, seed},
         pinned, pinned_to_first,
     },
@@ -95,6 +95,7 @@ impl Comparison {
             store: store.map(|folder| folder.path().join(STORE)),
         };
         let mut entrants = stage.enter_all(&self.proxies, report);
+        let _awake = case.leaves_cores_idle().then(awake).transpose()?;
         let control = entrants.iter().find_map(|(_, running)| running.control);
         let mut rows: BTreeMap<(usize, usize), Row> = BTreeMap::new();
         for round in 0..case.rounds(self.effort) as usize {
@@ -369,6 +370,14 @@ fn churn(control: SocketAddr) -> Result<Started> {
     ]);
     command.extend(["--admin-token", ADMIN_TOKEN].map(str::to_owned));
     Started::spawn(&command, Stdio::piped())
+}
+
+/// Keeps the proxies' core awake when nobody has work for it: to wake a virtual one takes its host up to
+/// milliseconds, which would be somebody's p99.
+fn awake() -> Result<Started> {
+    let mut command = beside(PROXY_CORE);
+    command.extend(["sh", "-c", "while :; do :; done"].map(str::to_owned));
+    Started::spawn(&command, Stdio::null())
 }
 
 /// A process that ends with this value.

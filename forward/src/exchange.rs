@@ -80,7 +80,8 @@ pub enum Verdict {
 /// Carries the exchange to its end. `sending` is the request's body as far as it was read; a new one
 /// for a new request. What the exchange holds is counted on `account`.
 ///
-/// Cancel-safe in the sense that dropping the future cancels both sides.
+/// Cancel-safe in the sense that dropping the future cancels both sides. To be called inside a Tokio runtime:
+/// the timers of `rules` are made at once.
 pub fn run<'a, 'b, D: Downstream, U: Upstream, O: Observer>(
     downstream: &'a mut D,
     upstream: &'a mut U,

@@ -66,7 +66,8 @@ const ONLY_FOR: &[(&str, &[&str])] = &[
         "pingora*",
         &["fprs", "fprs-benches", "fprs-forward", "fprs-relay"],
     ),
-    ("gotatun", &["fprs-egress"]),
+    // Tests of fprs stand in for agents with it.
+    ("gotatun", &["fprs-egress", "fprs"]),
     ("kube", &["fprs-kubernetes"]),
     ("redb", &["fprs-config"]),
     ("rtnetlink", &["fprs-egress"]),

@@ -34,14 +34,20 @@ pub fn check(data: &[u8]) {
     let mut client = Client::new(Script(client));
     let mut program = Program::new(Script(program));
     let outcome = CORE.with_borrow(|core| {
-        core.runtime.block_on(exchange::run(
-            &mut client,
-            &mut program,
-            &mut Nobody,
-            rules,
-            &mut Sending::once(),
-            &mut core.ledger.account(&core.owner),
-        ))
+        // Timers are made with the exchange, inside the runtime.
+        core.runtime.block_on(async {
+            let sending = &mut Sending::once();
+            let account = &mut core.ledger.account(&core.owner);
+            exchange::run(
+                &mut client,
+                &mut program,
+                &mut Nobody,
+                rules,
+                sending,
+                account,
+            )
+            .await
+        })
     });
 
     assert_eq!(outcome.sent, client.received, "{outcome:?}");
