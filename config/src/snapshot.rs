@@ -48,6 +48,8 @@ impl<V> Clone for Held<V> {
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(crate) revision: Revision,
+    /// The last one that changed more than leases.
+    pub(crate) settled: Revision,
     /// How many records are in force.
     pub(crate) records: usize,
     /// `written` is the server record's, and means nothing once that is gone.
@@ -151,6 +153,12 @@ impl Snapshot {
     /// The store's revision this is exact at.
     pub const fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// The last revision that changed more than leases, which are renewed every few seconds: until there is
+    /// a later one, all the rest is as it was.
+    pub const fn settled(&self) -> Revision {
+        self.settled
     }
 
     /// The server of that name, or what is left of it.

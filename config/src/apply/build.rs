@@ -21,6 +21,8 @@ pub(super) struct Builder {
     workers: HashSet<Arc<str>, foldhash::fast::RandomState>,
     /// Everything is new: what is touched needs no note.
     whole: bool,
+    /// More than leases has changed.
+    settles: bool,
 }
 
 /// The snapshot, and the names of what was touched.
@@ -43,6 +45,7 @@ impl Builder {
             issuers: BTreeSet::new(),
             workers: HashSet::default(),
             whole: false,
+            settles: false,
         }
     }
 
@@ -50,6 +53,7 @@ impl Builder {
     pub(super) fn whole(cell: Option<Arc<str>>) -> Self {
         Self {
             whole: true,
+            settles: true,
             ..Self::on(&Snapshot::in_cell(cell))
         }
     }
@@ -61,6 +65,10 @@ impl Builder {
 
     /// Takes a change of what the store has: in force at once, unless another version is, here.
     pub(super) fn take(&mut self, step: Step) {
+        self.settles |= match &step {
+            Step::Put(record, _) => !matches!(**record, Record::Lease(_)),
+            Step::Delete(kind, _) => *kind != Kind::Lease,
+        };
         match step {
             Step::Put(record, written) => match *record {
                 Record::Rollout(rollout) => self.stage(rollout, written),
@@ -138,6 +146,9 @@ impl Builder {
 
     pub(super) fn finish(mut self, revision: Revision) -> Built {
         self.snapshot.revision = revision;
+        if self.settles {
+            self.snapshot.settled = revision;
+        }
         Built {
             snapshot: self.snapshot,
             servers: self.servers.into_iter().collect(),

@@ -1,5 +1,6 @@
 //! When the last-good file is written: seldom, only what has served for a while, and once more at
-//! the end. Encoding and writing happen off the follower's thread, one at a time.
+//! the end. A lease that was renewed is no reason: of a hundred thousand servers that are left alone the
+//! file would be written again every few seconds. Encoding and writing happen off the follower's thread, one at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ pub(super) struct Keeper {
     /// Served since that moment.
     candidate: Option<(Arc<Snapshot>, Instant)>,
     newest: Option<Arc<Snapshot>>,
+    /// What was written, or is being written, had [settled](Snapshot::settled) then.
     kept: Option<Revision>,
     /// Nobody serves any more who would be disturbed.
     hurry: Arc<AtomicBool>,
@@ -26,7 +28,8 @@ pub(super) struct Keeper {
 #[derive(Debug)]
 struct Writer {
     last_good: LastGood,
-    revision: Option<Revision>,
+    /// All of that one is written but for leases.
+    settled: Option<Revision>,
     /// Not before: writing takes a small share of the time, however large the snapshot.
     next: Option<Instant>,
 }
@@ -36,7 +39,7 @@ impl Keeper {
         Self {
             writer: Arc::new(Mutex::new(Writer {
                 last_good,
-                revision: None,
+                settled: None,
                 next: None,
             })),
             candidate: None,
@@ -56,7 +59,7 @@ impl Keeper {
     pub(super) fn serves(&mut self, snapshot: &Arc<Snapshot>) {
         self.newest = Some(Arc::clone(snapshot));
         let now = Instant::now();
-        if self.candidate.is_none() && self.kept != Some(snapshot.revision()) {
+        if self.candidate.is_none() && self.kept != Some(snapshot.settled()) {
             self.candidate = Some((Arc::clone(snapshot), now));
         }
         if let Some((candidate, since)) = &self.candidate
@@ -66,7 +69,7 @@ impl Keeper {
             let candidate = Arc::clone(candidate);
             let writer = Arc::clone(&self.writer);
             self.candidate = None;
-            self.kept = Some(candidate.revision());
+            self.kept = Some(candidate.settled());
             let hurry = Arc::clone(&self.hurry);
             let writes = move || write(&writer, &candidate, Pace::Gently(&hurry));
             tokio::task::spawn_blocking(writes);
@@ -99,13 +102,13 @@ impl Drop for Keeper {
 /// Writes it unless a newer one is there.
 fn write(writer: &Mutex<Writer>, snapshot: &Snapshot, pace: Pace<'_>) {
     let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-    let revision = snapshot.revision();
-    if writer.revision.is_some_and(|written| written >= revision) {
+    let (revision, settled) = (snapshot.revision(), snapshot.settled());
+    if writer.settled.is_some_and(|written| written >= settled) {
         return;
     }
     let begun = Instant::now();
     match writer.last_good.write(revision, snapshot.entries(), pace) {
-        Ok(()) => writer.revision = Some(revision),
+        Ok(()) => writer.settled = Some(settled),
         Err(error) => tracing::warn!(%error, "a restart without the store would not find this"),
     }
     let pause = begun.elapsed().saturating_mul(limits::LAST_GOOD_PAUSE);

@@ -15,7 +15,7 @@ use crate::follow::{StatusReport, View};
 use crate::key::{Key, Revision};
 use crate::last_good::Pace;
 use crate::store::{BoxFuture, CommitError, Contents, Expectation, Store, Watch};
-use crate::testing::{batch, broken, contents_after, server, server_with};
+use crate::testing::{batch, broken, contents_after, lease, server, server_with};
 
 /// Of paused time; far beyond every wait of a follower.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -407,7 +407,7 @@ async fn the_last_good_file_is_written_while_it_serves() {
     let store = Arc::new(Scripted::default());
     store.snapshot_of(&[batch(1, vec![server("a").change()])]);
     let feed = store.watch_to_feed();
-    let running = Running::start(&store, |follower| follower.last_good(LastGood::new(&path)));
+    let mut running = Running::start(&store, |follower| follower.last_good(LastGood::new(&path)));
     let kept = || {
         let contents = LastGood::new(&path).read().unwrap();
         contents.map(|contents| contents.revision.0)
@@ -421,11 +421,21 @@ async fn the_last_good_file_is_written_while_it_serves() {
                 .unwrap();
             sleep(Duration::from_millis(500)).await;
         }
-        feed.send(tell(batch(expected + 1, Vec::new())))
+        let next = match expected {
+            1 => server("b").change(),
+            _ => lease("autoscaler").change(),
+        };
+        feed.send(tell(batch(expected + 1, vec![next])))
             .await
             .unwrap();
     }
+    running.reached(3).await;
+    for _ in 0..20 {
+        feed.send(WatchEvent::Progress(Revision(3))).await.unwrap();
+        sleep(limits::LAST_GOOD_AFTER).await;
+    }
     running.stop().await;
+    assert_eq!(kept(), Some(2), "a lease alone is no reason");
 }
 
 #[tokio::test(start_paused = true)]
