@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     backend::Serve,
     load::{Plan, Stop, pace::Pace, session::Protocol},
+    wire::AUTHORITY,
 };
 
 /// `fprs-bench load …`: prints one JSON object.
@@ -19,6 +20,9 @@ pub struct LoadArgs {
     /// How to speak to it.
     #[arg(long, value_enum, default_value = "h2")]
     protocol: Protocol,
+    /// Who is asked.
+    #[arg(long, default_value = AUTHORITY)]
+    authority: String,
     /// Connections.
     #[arg(long, default_value_t = 1)]
     connections: u32,
@@ -79,6 +83,7 @@ impl From<LoadArgs> for Plan {
         Self {
             target: args.target,
             protocol: args.protocol,
+            authority: args.authority,
             connections: args.connections,
             streams: if args.protocol == Protocol::H1 {
                 1
@@ -118,6 +123,7 @@ pub fn of_plan(plan: &Plan) -> Vec<String> {
     };
     flag("target", Some(plan.target.to_string()));
     flag("protocol", Some(plan.protocol.name().to_owned()));
+    flag("authority", Some(plan.authority.clone()));
     flag("connections", Some(plan.connections.to_string()));
     flag("streams", Some(plan.streams.to_string()));
     if let Pace::Open { rate } = plan.pace {
@@ -245,6 +251,7 @@ mod tests {
         let plan = Plan {
             target: "127.0.0.1:1".parse().expect("an address"),
             protocol: Protocol::H2,
+            authority: "a.b".to_owned(),
             connections: 3,
             streams: 4,
             pace: Pace::Open { rate: 5 },

@@ -9,7 +9,7 @@ use crate::{
     backend::Serve,
     load::{Plan, Stop, pace::Pace, session::Protocol},
     proxy::Pair,
-    wire::{TINY, websocket},
+    wire::{AUTHORITY, TINY, UNMIRRORED, websocket},
 };
 
 /// Connections and streams at saturation: enough outstanding to keep the proxy's core busy.
@@ -346,6 +346,7 @@ impl Case {
         let base = Plan {
             target,
             protocol: self.pair.down,
+            authority: AUTHORITY.to_owned(),
             connections: 1,
             streams: 1,
             pace: Pace::Closed,
@@ -418,7 +419,11 @@ impl Case {
         match self.kind {
             Kind::Memory { .. } => Some(self.hold(plan, HELD_BEFORE)),
             Kind::Idle { .. } => Some(idle(plan, HELD_BEFORE)),
-            Kind::Stalled | Kind::Flood | Kind::Churn | Kind::Mirror { .. } => Some(plan),
+            Kind::Stalled | Kind::Flood | Kind::Churn => Some(plan),
+            Kind::Mirror { .. } => Some(Plan {
+                authority: UNMIRRORED.to_owned(),
+                ..plan
+            }),
             _ => None,
         }
     }
@@ -518,7 +523,7 @@ impl Case {
             Kind::Idle { .. } => "kib_per_connection",
             Kind::Cold => "p99_ms",
             Kind::Mirror { low: false, .. } => "cpu_ratio",
-            Kind::Mirror { low: true, .. } => "victim_p99_ratio",
+            Kind::Mirror { low: true, .. } => "victim_p99_us",
             Kind::Stalled | Kind::Flood | Kind::Churn => "victim_p99_us",
         }
     }

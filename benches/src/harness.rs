@@ -20,8 +20,8 @@ use crate::{
     cases::{Case, Effort, Kind, figures::Measured},
     load::{Outcome, Plan, Stop, pace::Pace},
     proxy::{
-        OTHER_CORE, PROXY_CORE, Proxy, Running, Site, beside,
-        fprs::{ADMIN_TOKEN, copies, pause_mirror, resume_mirror, seed},
+        OTHER_CORE, PROXY_CORE, Proxy, Running, Site, before_others, beside,
+        fprs::{ADMIN_TOKEN, copies, seed},
         pinned, pinned_to_first,
     },
     report::{Report, Row},
@@ -85,10 +85,12 @@ impl Comparison {
         // Stores are in memory where there is such a folder: their syncs would be somebody's latency.
         let folder = tempfile::tempdir_in(IN_MEMORY).or_else(|_| tempfile::tempdir())?;
         let arguments = of_serve(case.serve(self.effort));
-        let origin = Origin::start(&arguments)?;
+        let [generator, of_origin] = ends(case);
+        let origin = Origin::start_by(of_origin, &arguments)?;
         let stage = Stage {
             case,
             effort: self.effort,
+            generator,
             origin,
             arguments,
             folder,
@@ -115,7 +117,7 @@ impl Comparison {
                 if round > 0 && case.needs_fresh_process() {
                     *running = stage.enter(*proxy)?;
                 }
-                match stage.measure(running, control) {
+                match stage.measure(running, control, round) {
                     Ok(measured) => {
                         let at = (place, name);
                         let figures = collect(&mut rows, case, at, &measured, direct.as_ref());
@@ -137,6 +139,8 @@ const IN_MEMORY: &str = "/dev/shm";
 struct Stage {
     case: Case,
     effort: Effort,
+    /// What starts the generator.
+    generator: Vec<String>,
     origin: Origin,
     arguments: Vec<String>,
     folder: TempDir,
@@ -182,7 +186,7 @@ impl Stage {
         };
         let deadline = Instant::now() + FIRST_ANSWER;
         loop {
-            match load(&plan) {
+            match load_by(&self.generator, &plan) {
                 Ok(_) => return Ok(running),
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(_) => thread::sleep(POLL),
@@ -220,64 +224,90 @@ impl Stage {
     }
 
     fn direct(&self) -> Result<Outcome> {
-        load(&self.case.plan(self.origin.address, self.effort)).context("straight to the origin")
+        let plan = self.case.plan(self.origin.address, self.effort);
+        load_by(&self.generator, &plan).context("straight to the origin")
     }
 
     /// One run of the case through one proxy. Tables are changed at that control process, whosever it is.
-    fn measure(&self, running: &Running, control: Option<SocketAddr>) -> Result<Measured> {
-        let (case, target) = (self.case, running.address);
-        let finish = |plan: Plan| {
-            let mut plan = Plan {
-                watch: running.pids(),
-                ..plan
-            };
-            plan.headers.extend(running.headers.iter().cloned());
-            plan
-        };
-        let run = |plan: Plan| {
-            let plan = finish(plan);
-            if case.tolerates_errors() {
-                attempt(&plan)
-            } else {
-                load(&plan)
-            }
-        };
-        let mirrored = case
-            .shadow()
-            .and_then(|_| running.control.zip(running.metrics));
-        if let Some((control, _)) = mirrored {
-            pause_mirror(control)?;
-            thread::sleep(LEAD);
+    fn measure(
+        &self,
+        running: &Running,
+        control: Option<SocketAddr>,
+        round: usize,
+    ) -> Result<Measured> {
+        let plan = self.case.plan(running.address, self.effort);
+        let base = self.case.base_plan(running.address, self.effort);
+        if let Some(base) = &base
+            && let Some(metrics) = running.metrics.filter(|_| self.case.shadow().is_some())
+        {
+            return self.beside_mirror(running, metrics, (base, &plan), round);
         }
-        let base = case.base_plan(target, self.effort).map(run).transpose()?;
-        let before = mirrored.map(|(control, metrics)| {
-            resume_mirror(control)?;
-            thread::sleep(LEAD);
-            copies(metrics)
-        });
-        let before = before.transpose()?;
-        let aggressor = case
-            .aggressor(target, self.effort)
-            .map(|plan| Started::spawn(&load_command(&finish(plan))?, Stdio::null()))
+        let base = base.map(|base| self.run(running, base)).transpose()?;
+        let aggressor = self
+            .case
+            .aggressor(running.address, self.effort)
+            .map(|plan| load_command(&pinned(OTHER_CORE), &finish(running, plan)))
+            .transpose()?
+            .map(|command| Started::spawn(&command, Stdio::null()))
             .transpose()?;
-        let churn = (case.kind == Kind::Churn)
+        let churn = (self.case.kind == Kind::Churn)
             .then(|| control.map(churn))
             .flatten()
             .transpose()?;
         if aggressor.is_some() || churn.is_some() {
             thread::sleep(LEAD);
         }
-        let main = run(case.plan(target, self.effort))?;
         Ok(Measured {
-            main,
+            main: self.run(running, plan)?,
             base,
             changes_per_s: churn.map(Started::last_number).transpose()?,
-            copied: mirrored
-                .zip(before)
-                .map(|((_, metrics), before)| anyhow::Ok(copies(metrics)?.since(before)))
-                .transpose()?,
+            copied: None,
         })
     }
+
+    /// Without a mirror and with one, or the other way round: what comes second must not always be the same.
+    fn beside_mirror(
+        &self,
+        running: &Running,
+        metrics: SocketAddr,
+        (base, plan): (&Plan, &Plan),
+        round: usize,
+    ) -> Result<Measured> {
+        let before = copies(metrics)?;
+        let run = |plan: &Plan| self.run(running, plan.clone());
+        let (base, main) = if round.is_multiple_of(2) {
+            let base = run(base)?;
+            (base, run(plan)?)
+        } else {
+            let main = run(plan)?;
+            (run(base)?, main)
+        };
+        Ok(Measured {
+            main,
+            base: Some(base),
+            changes_per_s: None,
+            copied: Some(copies(metrics)?.since(before)),
+        })
+    }
+
+    fn run(&self, running: &Running, plan: Plan) -> Result<Outcome> {
+        let plan = finish(running, plan);
+        if self.case.tolerates_errors() {
+            attempt(&self.generator, &plan)
+        } else {
+            load_by(&self.generator, &plan)
+        }
+    }
+}
+
+/// The plan for that proxy: what it wants to be told, and what is watched of it.
+fn finish(running: &Running, plan: Plan) -> Plan {
+    let mut plan = Plan {
+        watch: running.pids(),
+        ..plan
+    };
+    plan.headers.extend(running.headers.iter().cloned());
+    plan
 }
 
 /// Adds a run's figures to the rows; returns them in words.
@@ -308,7 +338,12 @@ fn collect(
 /// # Errors
 /// When it could not run, or an exchange went wrong.
 pub fn load(plan: &Plan) -> Result<Outcome> {
-    let outcome = attempt(plan)?;
+    load_by(&pinned(OTHER_CORE), plan)
+}
+
+/// The same, that `wrapper` starts.
+fn load_by(wrapper: &[String], plan: &Plan) -> Result<Outcome> {
+    let outcome = attempt(wrapper, plan)?;
     if outcome.errors > 0 {
         bail!(
             "{} errors, the first: {}",
@@ -336,9 +371,9 @@ pub fn load(plan: &Plan) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Runs the generator on its core.
-fn attempt(plan: &Plan) -> Result<Outcome> {
-    let command = load_command(plan)?;
+/// Runs the generator, whatever comes back.
+fn attempt(wrapper: &[String], plan: &Plan) -> Result<Outcome> {
+    let command = load_command(wrapper, plan)?;
     let (program, rest) = command.split_first().context("an empty command")?;
     let output = Command::new(program)
         .args(rest)
@@ -351,12 +386,21 @@ fn attempt(plan: &Plan) -> Result<Outcome> {
     serde_json::from_slice(&output.stdout).context("the generator printed no outcome")
 }
 
-fn load_command(plan: &Plan) -> Result<Vec<String>> {
-    let mut command = pinned(OTHER_CORE);
+fn load_command(wrapper: &[String], plan: &Plan) -> Result<Vec<String>> {
+    let mut command = wrapper.to_vec();
     command.push(env::current_exe()?.display().to_string());
     command.push("load".to_owned());
     command.extend(of_plan(plan));
     Ok(command)
+}
+
+/// What starts a case's generator and its origin. At fixed rates they go before whatever else is on their
+/// core, such as a flood's generator: to wait for it would be nothing of the proxy's.
+fn ends(case: Case) -> [Vec<String>; 2] {
+    match case.leaves_cores_idle() {
+        true => [2, 1].map(|rank| before_others(OTHER_CORE, rank)),
+        false => [pinned(OTHER_CORE), pinned(OTHER_CORE)],
+    }
 }
 
 /// Changes the table of the plane with that control process.
@@ -372,12 +416,15 @@ fn churn(control: SocketAddr) -> Result<Started> {
     Started::spawn(&command, Stdio::piped())
 }
 
-/// Keeps the proxies' core awake when nobody has work for it: to wake a virtual one takes its host up to
+/// Keeps both cores awake when nobody has work for them: to wake a virtual one takes its host up to
 /// milliseconds, which would be somebody's p99.
-fn awake() -> Result<Started> {
-    let mut command = beside(PROXY_CORE);
-    command.extend(["sh", "-c", "while :; do :; done"].map(str::to_owned));
-    Started::spawn(&command, Stdio::null())
+fn awake() -> Result<[Started; 2]> {
+    let on = |core| {
+        let mut command = beside(core);
+        command.extend(["sh", "-c", "while :; do :; done"].map(str::to_owned));
+        Started::spawn(&command, Stdio::null())
+    };
+    Ok([on(PROXY_CORE)?, on(OTHER_CORE)?])
 }
 
 /// A process that ends with this value.
@@ -437,7 +484,12 @@ impl Origin {
     /// # Errors
     /// When it does not say its port.
     pub fn start(arguments: &[String]) -> Result<Self> {
-        let mut command = pinned(OTHER_CORE);
+        Self::start_by(pinned(OTHER_CORE), arguments)
+    }
+
+    /// The same, that `wrapper` starts.
+    fn start_by(wrapper: Vec<String>, arguments: &[String]) -> Result<Self> {
+        let mut command = wrapper;
         command.push(env::current_exe()?.display().to_string());
         command.extend(["backend", "--port", "0"].map(str::to_owned));
         command.extend(arguments.iter().cloned());

@@ -65,6 +65,8 @@ pub struct Plan {
     pub target: SocketAddr,
     /// How the generator speaks to it.
     pub protocol: Protocol,
+    /// Who is asked: a proxy that routes by host knows it under this name.
+    pub authority: String,
     /// Connections.
     pub connections: u32,
     /// Exchanges at a time on each; 1 for HTTP/1.1.

@@ -17,7 +17,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     thread,
     time::{Duration, Instant},
 };
@@ -227,6 +227,20 @@ pub fn pinned(core: u32) -> Vec<String> {
     ["taskset", "-c", &core.to_string()]
         .map(str::to_owned)
         .to_vec()
+}
+
+/// A command that runs on `core` only and before whatever else is there, a higher rank first; where that
+/// isn't allowed, with the others.
+#[must_use]
+pub fn before_others(core: u32, rank: u32) -> Vec<String> {
+    static ALLOWED: OnceLock<bool> = OnceLock::new();
+    let allowed = *ALLOWED.get_or_init(|| {
+        let tried = Command::new("chrt").args(["--rr", "1", "true"]).output();
+        tried.is_ok_and(|tried| tried.status.success())
+    });
+    let first = ["chrt", "--rr", &rank.to_string()].map(str::to_owned);
+    let first = if allowed { &first[..] } else { &[] };
+    [first, &pinned(core)].concat()
 }
 
 /// A command that shares `core` with a generator and gives way to it: its work must not be measured as

@@ -7,8 +7,11 @@ pub mod h2;
 pub mod hpack;
 pub mod websocket;
 
-/// The authority every request names; a proxy that routes by host knows it under this name.
+/// The authority requests name; a proxy that routes by host knows it under this name.
 pub const AUTHORITY: &str = "hello.region.localhost";
+
+/// The one of a server that is the same in all but that nothing is mirrored.
+pub const UNMIRRORED: &str = "unmirrored.region.localhost";
 
 /// The body of a tiny answer: 13 bytes.
 pub const TINY: &[u8] = b"Hello, World!";

@@ -14,6 +14,7 @@ use std::{
 use fprs_benches::{
     backend::{Backend, Serve},
     load::{self, Outcome, Plan, Stop, pace::Pace, session::Protocol},
+    wire::AUTHORITY,
 };
 
 fn origin(serve: Serve) -> SocketAddr {
@@ -37,6 +38,7 @@ fn plan(target: SocketAddr, protocol: Protocol) -> Plan {
     Plan {
         target,
         protocol,
+        authority: AUTHORITY.to_owned(),
         connections: 4,
         streams: if protocol == Protocol::H2 { 8 } else { 1 },
         pace: Pace::Closed,

@@ -8,7 +8,6 @@ use super::{
     websocket::Streams,
 };
 use crate::wire::{
-    AUTHORITY,
     h2::{
         FIRST_WINDOW, Frame, PREFACE, flag, kind, put, put_reply, put_settings, put_window, setting,
     },
@@ -64,7 +63,7 @@ impl Client {
         Self {
             streams: HashMap::new(),
             next: 1,
-            block: Block::request(plan.post, AUTHORITY, &plan.headers),
+            block: Block::request(plan.post, &plan.authority, &plan.headers),
             sent_first: false,
             table: None,
             owed: 0,

@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, h2, websocket::Upgraded};
-use crate::wire::{
-    AUTHORITY,
-    h1::{Part, Reader, Unreadable},
-};
+use crate::wire::h1::{Part, Reader, Unreadable};
 
 /// How one side of a proxy speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -125,7 +122,7 @@ impl Session {
 
 fn h1_request(plan: &Plan) -> Vec<u8> {
     let method = if plan.post { "POST" } else { "GET" };
-    let mut text = format!("{method} / HTTP/1.1\r\nhost: {AUTHORITY}\r\n");
+    let mut text = format!("{method} / HTTP/1.1\r\nhost: {}\r\n", plan.authority);
     for (name, value) in &plan.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -8,7 +8,6 @@ use super::{
     session::{Broken, Sink},
 };
 use crate::wire::{
-    AUTHORITY,
     h1::Unreadable,
     h2::{flag, kind, put, put_window},
     hpack::Block,
@@ -105,7 +104,7 @@ impl Streams {
     pub fn new(plan: &Plan) -> Self {
         Self {
             wanted: plan.streams,
-            block: Block::connect(AUTHORITY, PATH, &plan.headers),
+            block: Block::connect(&plan.authority, PATH, &plan.headers),
             sockets: HashMap::new(),
             idle: Vec::new(),
             opened: 0,

@@ -27,7 +27,7 @@ use crate::{
     cases::{Case, Kind},
     load::session::Protocol,
 };
-pub(crate) use mirror::{copies, pause as pause_mirror, resume as resume_mirror};
+pub(crate) use mirror::copies;
 use plane::Plane;
 pub(crate) use plane::{ADMIN_TOKEN, wait_until_ready};
 pub use seed::{moved, seed};
@@ -45,6 +45,8 @@ pub enum Fprs {
 
 /// The name of the server, and the first label of the authority that the generator sends.
 pub(crate) const SERVER: &str = "hello";
+/// The server that is like it, and isn't mirrored; its first label likewise.
+const UNMIRRORED: &str = "unmirrored";
 /// The store's file in a data directory.
 const STORE: &str = "store.redb";
 /// Names the replica to its relay.
@@ -101,14 +103,14 @@ impl Proxy for Fprs {
         if *self == Self::Whole {
             let listen = free_address()?;
             let plane = Plane::up(site, listen, &data)?;
-            plane.deploy(&manifest(site, &plane)?)?;
+            plane.deploy(&manifest(SERVER, site, &plane)?)?;
             if site.replicas > 0 {
                 plane.ready_replica(SERVER)?;
             }
             return plane.into_running();
         }
         let plane = Plane::control(site, &data)?;
-        let file = manifest(site, &plane)?;
+        let file = manifest(SERVER, site, &plane)?;
         let address = free_address()?;
         let admin = free_address()?;
         let role = if self.is_proxy(site.pair) {
@@ -134,6 +136,10 @@ impl Proxy for Fprs {
             plane.deploy(&file)?;
             // So that the proxy's first table has it.
             plane.ready_replica(SERVER)?;
+            if site.shadow.is_some() {
+                plane.deploy(&manifest(UNMIRRORED, site, &plane)?)?;
+                plane.ready_replica(UNMIRRORED)?;
+            }
             let shadow = site
                 .shadow
                 .map(|shadow| mirror::begin(site, &plane, shadow))
@@ -179,7 +185,7 @@ pub(crate) fn program() -> Result<String> {
 }
 
 /// A server whose program is the origin, kept on the other core. The stand-in never starts it.
-fn manifest(site: &Site<'_>, plane: &Plane) -> Result<PathBuf> {
+fn manifest(name: &str, site: &Site<'_>, plane: &Plane) -> Result<PathBuf> {
     let mut command = pinned(OTHER_CORE);
     command.push(env::current_exe()?.display().to_string());
     command.push("backend".to_owned());
@@ -193,10 +199,10 @@ fn manifest(site: &Site<'_>, plane: &Plane) -> Result<PathBuf> {
     };
     let (least, most) = (site.replicas, site.replicas.max(1));
     let text = format!(
-        "name = \"{SERVER}\"\ncommand = {command:?}\nh2 = {h2}\nauth = \"{auth}\"\n\
+        "name = \"{name}\"\ncommand = {command:?}\nh2 = {h2}\nauth = \"{auth}\"\n\
          min_replicas = {least}\nmax_replicas = {most}\nhold = \"{hold}\"\n"
     );
-    let file = Path::new(site.folder).join("hello.toml");
+    let file = Path::new(site.folder).join(format!("{name}.toml"));
     fs::write(&file, text)?;
     Ok(file)
 }

@@ -1,4 +1,4 @@
-//! A mirror of all requests of the server under test, and what became of its copies.
+//! A mirror of all requests of the server under test, one like it without, and what became of copies.
 
 use std::{
     fmt::Debug,
@@ -9,11 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{
-    SERVER,
-    plane::{Plane, ask},
-    shadow, worker,
-};
+use super::{SERVER, plane::Plane, shadow, worker};
 use crate::{cases::Shadow, proxy::Site};
 
 /// The mirror.
@@ -54,16 +50,6 @@ pub(super) fn begin(
     }
     plane.ask(&words)?;
     Ok(kept)
-}
-
-/// Copies nothing.
-pub(crate) fn pause(control: SocketAddr) -> Result<()> {
-    ask(control, &["mirror", "pause", NAME]).map(drop)
-}
-
-/// Copies again.
-pub(crate) fn resume(control: SocketAddr) -> Result<()> {
-    ask(control, &["mirror", "resume", NAME]).map(drop)
 }
 
 /// Copies that have ended.
