@@ -83,6 +83,17 @@ spec:
             - {{ .role }}
             - --ready-file=/run/fprs/ready
             - --log-format={{ .root.Values.logFormat }}
+            {{- with .of.plane }}
+            {{- if .control }}
+            {{- range .control }}
+            - --control={{ . }}
+            {{- end }}
+            - --token-file=/etc/fprs-egress/{{ .tokenFile }}
+            {{- range .pools }}
+            - --pool={{ . }}
+            {{- end }}
+            {{- end }}
+            {{- end }}
             - /etc/fprs-egress/{{ .role }}.toml
           readinessProbe:
             exec:
