@@ -20,6 +20,16 @@ test-egress:
 		cargo nextest run --release --locked -P soak -p fprs --features fprs/stores \
 		--test egress --success-output immediate
 
+# Egress with WireGuard of a kernel, in a virtual machine that is emulated, whatever this machine's own has. Not
+# what measures, or does a hundred things at once: nothing is as fast there as it is.
+KERNEL_TESTS ?= engine available binding failover refused fencing leading
+.PHONY: test-egress-kernel
+test-egress-kernel:
+	@./.ci/need cc cmake python3 curl ip nft ss ping depmod qemu-system-x86_64 busybox cpio
+	@cargo test --locked -p fprs --features fprs/stores --test egress --no-run
+	@FPRS_REQUIRE_NETNS=1 FPRS_REQUIRE_WIREGUARD=1 ./.ci/in-vm cargo test --locked --offline -p fprs \
+		--features fprs/stores --test egress -- --test-threads 1 $(KERNEL_TESTS)
+
 # The same tests at full size: gigabytes and hours instead of megabytes and seconds.
 soak:
 	@./.ci/need cc cmake python3 curl

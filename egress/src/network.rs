@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use ipnet::Ipv4Net;
+use nix::errno::Errno;
 use rtnetlink::packet_core::{
     DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
     NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, CacheInfo};
-use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
 use rtnetlink::packet_route::route::{RouteProtocol, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::packet_route::tc::{TcAttribute, TcHandle, TcMessage};
-use rtnetlink::{AddressMessageBuilder, Handle, IpVersion, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{
+    AddressMessageBuilder, Handle, IpVersion, LinkUnspec, LinkWireguard, RouteMessageBuilder,
+};
 
 use crate::shaping::{self, Rate};
 
@@ -112,6 +115,50 @@ impl Network {
             Ok(Some(link)) => Ok(link.header.index),
             _ => Err(NetworkError::NoInterface(name.to_owned())),
         }
+    }
+
+    /// Makes a WireGuard interface anew, in place of one that a process left behind; its number, or `None`: this
+    /// kernel has no WireGuard.
+    ///
+    /// # Errors
+    /// The kernel refuses, or something else has that name.
+    pub async fn make_wireguard(&self, name: &str) -> Result<Option<u32>, NetworkError> {
+        if let Some(left) = self.wireguard(name).await {
+            self.remove_link(left).await?;
+        }
+        let link = LinkWireguard::new(name).build();
+        match self.0.link().add(link).execute().await {
+            Ok(()) => self.index(name).await.map(Some),
+            Err(error) if is(&error, Errno::EOPNOTSUPP) => Ok(None),
+            Err(error) => Err(refused(format!("make the tunnel `{name}`"), error)),
+        }
+    }
+
+    /// The number of a WireGuard interface of that name.
+    async fn wireguard(&self, name: &str) -> Option<u32> {
+        let mut links = self.0.link().get().match_name(name.to_owned()).execute();
+        let link = links.try_next().await.ok().flatten()?;
+        let told = link
+            .attributes
+            .iter()
+            .filter_map(|attribute| match attribute {
+                LinkAttribute::LinkInfo(told) => Some(told),
+                _ => None,
+            });
+        let kind = LinkInfo::Kind(InfoKind::Wireguard);
+        told.flatten()
+            .any(|told| *told == kind)
+            .then_some(link.header.index)
+    }
+
+    /// Removes an interface; it need not be there.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub async fn remove_link(&self, index: u32) -> Result<(), NetworkError> {
+        let done = self.0.link().del(index).execute().await;
+        done.or_else(absent)
+            .map_err(|error| refused(format!("remove interface {index}"), error))
     }
 
     /// The bridge that this interface is a port of.
@@ -355,20 +402,25 @@ fn ours(message: &RuleMessage) -> Option<Rule> {
 
 /// What is there already is as wanted.
 fn present(error: rtnetlink::Error) -> Result<(), rtnetlink::Error> {
-    told(error, nix::errno::Errno::EEXIST as i32)
+    told(error, Errno::EEXIST)
 }
 
 /// What is gone already is as wanted.
 fn absent(error: rtnetlink::Error) -> Result<(), rtnetlink::Error> {
-    told(error, nix::errno::Errno::EADDRNOTAVAIL as i32)
-        .or_else(|error| told(error, nix::errno::Errno::ENOENT as i32))
+    told(error, Errno::EADDRNOTAVAIL)
+        .or_else(|error| told(error, Errno::ENOENT))
+        .or_else(|error| told(error, Errno::ENODEV))
 }
 
-fn told(error: rtnetlink::Error, errno: i32) -> Result<(), rtnetlink::Error> {
-    match &error {
-        rtnetlink::Error::NetlinkError(said) if said.raw_code() == -errno => Ok(()),
-        _ => Err(error),
+fn told(error: rtnetlink::Error, errno: Errno) -> Result<(), rtnetlink::Error> {
+    match is(&error, errno) {
+        true => Ok(()),
+        false => Err(error),
     }
+}
+
+fn is(error: &rtnetlink::Error, errno: Errno) -> bool {
+    matches!(error, rtnetlink::Error::NetlinkError(said) if said.raw_code() == -(errno as i32))
 }
 
 const fn refused(what: String, error: rtnetlink::Error) -> NetworkError {

@@ -1,8 +1,12 @@
 //! A WireGuard device, whatever encrypts in it: an interface on one side, a UDP socket on the other. The
 //! backends differ in who does the work; what they are asked is the same.
 
+mod guard;
+mod in_kernel;
 mod in_process;
 mod uapi;
+
+pub use self::guard::guard;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -18,8 +22,12 @@ use crate::{kernel, limits};
 /// Who encrypts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// This process: the interface ends with it, so a restart finds nothing left over.
+    /// The kernel, or this process where the kernel has no WireGuard.
     #[default]
+    Best,
+    /// The kernel. As in this process, the interface ends with it: see [`guard`].
+    Kernel,
+    /// This process: the interface ends with it, so a restart finds nothing left over.
     InProcess,
     /// A program that is started for each device as `<program> -f <device>` and told by its socket
     /// `/var/run/wireguard/<device>.sock`: wireguard-go and what is made like it. One that runs already is
@@ -36,8 +44,8 @@ pub struct TunnelSettings {
     pub key: PrivateKey,
     /// Its address.
     pub address: Ipv4Addr,
-    /// Where it sends from and listens. In this process always that address, whatever the routes say; a
-    /// daemon is told the port only.
+    /// Where it sends from and listens. In this process always that address, whatever the routes say; the
+    /// kernel and daemons are told the port only.
     pub socket: SocketAddr,
     /// Who encrypts.
     pub engine: Engine,
@@ -87,6 +95,23 @@ pub enum TunnelError {
     /// The device.
     #[error("the tunnel failed: {0}")]
     Device(#[from] gotatun::device::Error),
+    /// WireGuard of the kernel.
+    #[error("the kernel refuses the tunnel `{device}`: {error}")]
+    Kernel {
+        /// The device.
+        device: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// There is none.
+    #[error(
+        "this kernel has no WireGuard for `{device}`: load its module, or leave `engine` out to encrypt in \
+         this process"
+    )]
+    NoKernel {
+        /// The device.
+        device: String,
+    },
     /// The program that encrypts.
     #[error("the program `{program}` makes no tunnel `{device}`: {why}", program = program.display())]
     Daemon {
@@ -137,19 +162,34 @@ impl Tunnel {
     /// # Errors
     /// This is not root, the name or the port is taken.
     pub async fn open(network: &Network, settings: TunnelSettings) -> Result<Self, TunnelError> {
-        let (backend, index): (Box<dyn Backend>, u32) = match &settings.engine {
-            Engine::InProcess => {
-                let interface = in_process::interface(&settings.device)?;
-                let index = prepare(network, &settings).await?;
-                let device = in_process::InProcess::open(interface, &settings).await?;
-                (Box::new(device), index)
+        let backend: Box<dyn Backend> = match &settings.engine {
+            Engine::Best | Engine::Kernel => {
+                match in_kernel::InKernel::open(network, &settings).await? {
+                    Some(kernel) => Box::new(kernel),
+                    None if settings.engine == Engine::Best => {
+                        return Self::in_process(network, &settings).await;
+                    }
+                    None => {
+                        let device = settings.device;
+                        return Err(TunnelError::NoKernel { device });
+                    }
+                }
             }
-            Engine::Daemon(program) => {
-                let daemon = uapi::Daemon::open(program, &settings).await?;
-                (Box::new(daemon), prepare(network, &settings).await?)
-            }
+            Engine::InProcess => return Self::in_process(network, &settings).await,
+            Engine::Daemon(program) => Box::new(uapi::Daemon::open(program, &settings).await?),
         };
+        let index = prepare(network, &settings).await?;
         Ok(Self { backend, index })
+    }
+
+    async fn in_process(network: &Network, settings: &TunnelSettings) -> Result<Self, TunnelError> {
+        let interface = in_process::interface(&settings.device)?;
+        let index = prepare(network, settings).await?;
+        let device = in_process::InProcess::open(interface, settings).await?;
+        Ok(Self {
+            backend: Box::new(device),
+            index,
+        })
     }
 
     /// The interface's number.

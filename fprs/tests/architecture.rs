@@ -70,6 +70,7 @@ const ONLY_FOR: &[(&str, &[&str])] = &[
     ("gotatun", &["fprs-egress", "fprs"]),
     ("kube", &["fprs-kubernetes"]),
     ("redb", &["fprs-config"]),
+    ("netlink-packet*", &["fprs-egress"]),
     ("rtnetlink", &["fprs-egress"]),
     ("google-cloud*", &["fprs-config"]),
     ("etcd-client", &["fprs-config"]),

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 
 use crate::credential::is_name;
-use crate::gateway::settings::{SettingsError, engine, read, wrong};
+use crate::gateway::settings::{FileEngine, SettingsError, engine, read, wrong};
 use crate::ruleset::{AGENT_DEVICES, mark};
 use crate::tunnel::Engine;
 
@@ -85,7 +85,9 @@ struct File {
     /// What those bound to them reach without a tunnel.
     #[serde(default)]
     direct: Vec<Ipv4Net>,
-    /// The program that encrypts for them, where it is not this one.
+    /// Who encrypts for them, where it is not the best there is.
+    engine: Option<FileEngine>,
+    /// Or the program that does.
     daemon: Option<PathBuf>,
     #[serde(default)]
     pools: Vec<FilePool>,
@@ -102,7 +104,9 @@ struct FilePool {
     #[serde(default)]
     direct: Vec<Ipv4Net>,
     gateways: Vec<SocketAddr>,
-    /// The program that encrypts, where it is not this one.
+    /// Who encrypts, where it is not the best there is.
+    engine: Option<FileEngine>,
+    /// Or the program that does.
     daemon: Option<PathBuf>,
 }
 
@@ -167,20 +171,22 @@ impl AgentSettings {
                 "`tables` is {tables}, which is the kernel's"
             )));
         }
-        let pools = file.pools.into_iter().map(|pool| PoolSettings {
-            name: pool.name,
-            static_ip: pool.static_ip,
-            others: pool.others,
-            table: pool.table,
-            direct: pool.direct,
-            gateways: pool.gateways,
-            engine: engine(pool.daemon.as_ref()),
+        let pools = file.pools.into_iter().map(|pool| {
+            Ok(PoolSettings {
+                engine: engine(pool.engine, pool.daemon.as_ref())?,
+                name: pool.name,
+                static_ip: pool.static_ip,
+                others: pool.others,
+                table: pool.table,
+                direct: pool.direct,
+                gateways: pool.gateways,
+            })
         });
         Ok(Self {
-            pools: pools.collect(),
+            pools: pools.collect::<Result<_, SettingsError>>()?,
             tables: file.tables,
             direct: file.direct,
-            engine: engine(file.daemon.as_ref()),
+            engine: engine(file.engine, file.daemon.as_ref())?,
             identity: file.identity,
             secret_file: beside.join(file.secret_file),
             authority: beside.join(file.authority),

@@ -159,8 +159,18 @@ struct FileAddress {
     owned: bool,
     /// Each way.
     megabits: Option<NonZeroU32>,
-    /// The program that encrypts, where it is not this one.
+    /// Who encrypts, where it is not the best there is.
+    engine: Option<FileEngine>,
+    /// Or the program that does.
     daemon: Option<PathBuf>,
+}
+
+/// Who encrypts, as files say it.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FileEngine {
+    Kernel,
+    Process,
 }
 
 #[derive(Deserialize)]
@@ -290,6 +300,7 @@ impl GatewaySettings {
             local: None,
             owned: false,
             megabits: None,
+            engine: None,
             daemon: None,
         };
         served(&address, self.number)
@@ -330,15 +341,29 @@ fn served(address: &FileAddress, number: u8) -> Result<ServedAddress, SettingsEr
         device: format!("{GATEWAY_DEVICES}{:08x}", address.ip.to_bits()),
         local: address.local.unwrap_or(address.ip),
         owned: address.owned,
-        engine: engine(address.daemon.as_ref()),
+        engine: engine(address.engine, address.daemon.as_ref())?,
         rate: address.megabits.map(|rate| Rate::megabits(rate.get())),
         tenant: "".into(),
     })
 }
 
 /// Who encrypts, as a file says it.
-pub(crate) fn engine(daemon: Option<&PathBuf>) -> Engine {
-    daemon.map_or(Engine::InProcess, |program| Engine::Daemon(program.clone()))
+///
+/// # Errors
+/// It says two.
+pub(crate) fn engine(
+    engine: Option<FileEngine>,
+    daemon: Option<&PathBuf>,
+) -> Result<Engine, SettingsError> {
+    match (engine, daemon) {
+        (None, None) => Ok(Engine::Best),
+        (Some(FileEngine::Kernel), None) => Ok(Engine::Kernel),
+        (Some(FileEngine::Process), None) => Ok(Engine::InProcess),
+        (None, Some(program)) => Ok(Engine::Daemon(program.clone())),
+        (Some(_), Some(_)) => Err(wrong(
+            "`engine` and `daemon` say two who encrypt: leave one out",
+        )),
+    }
 }
 
 /// No two share an address, a port or a block.

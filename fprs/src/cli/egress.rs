@@ -22,6 +22,9 @@ pub enum EgressCommand {
     Pool(PoolCommand),
     /// Be the CNI plugin, as its caller asks by environment and standard input
     Cni,
+    /// Remove devices of the kernel when the process that made them has ended
+    #[command(hide = true)]
+    Guard,
     /// Show what a gateway holds and who uses it
     Status {
         /// The gateway's control address

@@ -10,7 +10,7 @@ use fprs_egress::client::GatewayClient;
 use fprs_egress::gateway::settings::GatewaySettings;
 use fprs_egress::reconciler::ReconcilerSettings;
 use fprs_egress::wire::GatewayStatus;
-use fprs_egress::{agent, certificate, cni, files, gateway, reconciler, tls};
+use fprs_egress::{agent, certificate, cni, files, gateway, reconciler, tls, tunnel};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
@@ -56,6 +56,11 @@ pub(super) fn run(command: EgressCommand) -> Result<(), Failure> {
         }
         EgressCommand::Pool(command) => pools::pool(command),
         EgressCommand::Cni => plugin(),
+        EgressCommand::Guard => {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let guarded = runtime.map_err(Failure::new)?.block_on(tunnel::guard());
+            guarded.map_err(Failure::new)
+        }
         EgressCommand::Status {
             gateway,
             authority,

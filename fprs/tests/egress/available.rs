@@ -79,6 +79,10 @@ fn a_strict_pool_waits_for_its_address() {
     agent(&world, "");
     let killed = without_its_address(&mut world);
     let whoami = world.whoami("srv", SERVER);
+    wait("the dead gateway to carry nothing", || {
+        world.seen_as(&container(0), whoami).is_none()
+    });
+    assert!(killed.elapsed() < LONGEST, "{:?}", killed.elapsed());
     while killed.elapsed() < LONGEST + NEVER {
         assert_eq!(world.seen_as(&container(0), whoami), None);
     }

@@ -16,6 +16,7 @@ mod clouding;
 mod cni;
 mod control;
 mod crowd;
+mod engine;
 mod failover;
 mod fencing;
 mod following;

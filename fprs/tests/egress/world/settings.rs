@@ -19,6 +19,22 @@ impl World {
         std::fs::write(self.path("rec.toml"), reconciler("")).unwrap();
     }
 
+    /// Adds a line to what the gateways and the worker's agent say of the pool of that number.
+    pub(crate) fn say_of_pool(&self, n: usize, line: &str) {
+        let (port, table) = (50_101 + n, 51_901 + n);
+        for (file, after) in [
+            ("g1.toml", format!("port = {port}\n")),
+            ("g2.toml", format!("port = {port}\n")),
+            ("w.toml", format!("table = {table}\n")),
+        ] {
+            let path = self.path(file);
+            let text = std::fs::read_to_string(&path).unwrap();
+            let changed = text.replace(&after, &format!("{after}{line}\n"));
+            assert_ne!(changed, text);
+            std::fs::write(path, changed).unwrap();
+        }
+    }
+
     /// A certificate that the world's authority signed.
     pub(crate) fn certificate(&self, name: &str, address: Ipv4Addr) {
         let dir = self.path("");
