@@ -12,8 +12,33 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::network::{Network, NetworkError};
 
-/// This process's, once it has a device.
-static GUARD: Mutex<Option<ChildStdin>> = Mutex::new(None);
+/// This process's.
+static GUARD: Mutex<Guard> = Mutex::new(Guard {
+    input: None,
+    kept: BTreeSet::new(),
+});
+
+struct Guard {
+    /// Of the program, once there is a device.
+    input: Option<ChildStdin>,
+    kept: BTreeSet<u32>,
+}
+
+impl Guard {
+    /// Tells the program; another one, with all that there is, if that is gone.
+    fn tell(&mut self, word: &str) -> io::Result<()> {
+        if let Some(input) = &mut self.input
+            && input.write_all(word.as_bytes()).is_ok()
+        {
+            return Ok(());
+        }
+        let input = self.input.insert(start()?);
+        for index in &self.kept {
+            writeln!(input, "+{index}")?;
+        }
+        input.write_all(word.as_bytes())
+    }
+}
 
 /// A device that ends with this value, or with the process.
 #[derive(Debug)]
@@ -22,23 +47,19 @@ pub(super) struct Kept(u32);
 /// Has the guard know of a device, by its number: another one may have its name by then.
 ///
 /// # Errors
-/// The guard is not started, or is gone.
+/// The guard can't be started.
 pub(super) fn keep(index: u32) -> io::Result<Kept> {
     let mut guard = GUARD.lock().unwrap_or_else(PoisonError::into_inner);
-    let said = match &mut *guard {
-        Some(guard) => guard,
-        None => guard.insert(start()?),
-    };
-    writeln!(said, "+{index}")?;
+    guard.tell(&format!("+{index}\n"))?;
+    guard.kept.insert(index);
     Ok(Kept(index))
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
         let mut guard = GUARD.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(said) = &mut *guard
-            && let Err(error) = writeln!(said, "-{}", self.0)
-        {
+        guard.kept.remove(&self.0);
+        if let Err(error) = guard.tell(&format!("-{}\n", self.0)) {
             tracing::warn!(%error, index = self.0, "the kernel keeps a tunnel's device");
         }
     }
