@@ -173,10 +173,16 @@ async fn what_others_change_is_put_right_and_what_is_theirs_is_left_alone() {
         },
     )
     .await;
-    // Settled: nothing is written where nothing has changed.
-    let written = plane.cluster.writes();
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert_eq!(plane.cluster.writes(), written);
+    until(
+        "nothing is written where nothing changes",
+        SOON,
+        async || {
+            let written = plane.cluster.writes();
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            (plane.cluster.writes() == written).then_some(())
+        },
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
