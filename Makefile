@@ -22,7 +22,7 @@ test-egress:
 
 # Egress with WireGuard of a kernel, in a virtual machine that is emulated, whatever this machine's own has. Not
 # what measures, or does a hundred things at once: nothing is as fast there as it is.
-KERNEL_TESTS ?= engine available binding failover refused fencing leading
+KERNEL_TESTS ?= engine available binding failover refused fencing a_gateway_is_drained of_two_leaders
 .PHONY: test-egress-kernel
 test-egress-kernel:
 	@./.ci/need cc cmake python3 curl ip nft ss ping depmod qemu-system-x86_64 busybox cpio
