@@ -10,7 +10,7 @@ pub use self::guard::guard;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use ipnet::Ipv4Net;
@@ -228,4 +228,10 @@ async fn prepare(network: &Network, settings: &TunnelSettings) -> Result<u32, Tu
     network.add_address(index, settings.address, None).await?;
     network.up(index, limits::TUNNEL_MTU).await?;
     Ok(index)
+}
+
+/// Time since the Unix epoch, by which backends tell when handshakes were.
+fn unix() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
 }

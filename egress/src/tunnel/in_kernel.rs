@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -24,7 +24,7 @@ use rtnetlink::sys::SocketAddr as Port;
 use rtnetlink::sys::protocols::NETLINK_GENERIC;
 
 use super::guard::{self, Kept};
-use super::{Backend, PeerSettings, PeerState, TunnelError, TunnelSettings};
+use super::{Backend, PeerSettings, PeerState, TunnelError, TunnelSettings, unix};
 use crate::key::PublicKey;
 use crate::limits;
 use crate::network::Network;
@@ -191,11 +191,6 @@ fn since_epoch(at: WireguardTimeSpec) -> Option<Duration> {
     let seconds = u64::try_from(at.seconds).ok()?;
     let nanos = u32::try_from(at.nano_seconds).ok()?;
     (seconds > 0).then(|| Duration::new(seconds, nanos))
-}
-
-fn unix() -> Duration {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default()
 }
 
 /// A family of generic netlink: its own connection, and the number that this kernel gave it.

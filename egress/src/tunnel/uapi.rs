@@ -7,14 +7,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
-use super::{Backend, PeerSettings, PeerState, TunnelError, TunnelSettings};
+use super::{Backend, PeerSettings, PeerState, TunnelError, TunnelSettings, unix};
 use crate::key::PublicKey;
 use crate::limits;
 
@@ -219,11 +219,6 @@ fn state(fields: &BTreeMap<&str, &str>, now: Duration) -> Option<PeerState> {
 const NO_TIME: Duration = Duration::from_secs(1_000_000_000);
 /// How often a program that was started is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
-fn unix() -> Duration {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default()
-}
 
 fn hex(bytes: &[u8; 32]) -> String {
     bytes

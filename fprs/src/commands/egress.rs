@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::cli::egress::{EgressCommand, EgressRole};
 use crate::failure::Failure;
 use crate::process;
+use crate::settings::LogFormat;
 use crate::table::Table;
 
 /// Does it.
@@ -57,6 +58,7 @@ pub(super) fn run(command: EgressCommand) -> Result<(), Failure> {
         EgressCommand::Pool(command) => pools::pool(command),
         EgressCommand::Cni => plugin(),
         EgressCommand::Guard => {
+            process::log(LogFormat::Text);
             let runtime = Builder::new_current_thread().enable_all().build();
             let guarded = runtime.map_err(Failure::new)?.block_on(tunnel::guard());
             guarded.map_err(Failure::new)

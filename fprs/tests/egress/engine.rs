@@ -3,11 +3,7 @@
 
 use std::process::Command;
 
-use crate::world::{POOLS, SERVER, STATIC, World, container, fprs, wait, world};
-
-/// What `ip link` calls the device of an engine.
-const KERNEL: &str = "wireguard";
-const PROCESS: &str = "tun";
+use crate::world::{KERNEL, POOLS, PROCESS, SERVER, STATIC, World, container, fprs, wait, world};
 
 /// Whether this machine's kernel has WireGuard; required where a test run is about it.
 fn has_wireguard() -> bool {
@@ -29,19 +25,6 @@ fn has_wireguard() -> bool {
 }
 
 impl World {
-    /// The devices of that kind in a namespace.
-    fn devices(&self, name: &str, kind: &str) -> usize {
-        let shown = self.output(name, "ip", &["-o", "link", "show", "type", kind]);
-        let ours = |line: &&str| line.contains("fpg") || line.contains("fpa");
-        shown.lines().filter(ours).count()
-    }
-
-    fn no_devices(&self, name: &str) -> bool {
-        [KERNEL, PROCESS]
-            .iter()
-            .all(|kind| self.devices(name, kind) == 0)
-    }
-
     /// Why a gateway doesn't start.
     fn refusal(&self, name: &str) -> String {
         let settings = self.path(&format!("{name}.toml"));

@@ -19,6 +19,7 @@ use nix::unistd::Pid;
 
 pub(crate) use self::bound::{container, port, previous, result};
 pub(crate) use self::processes::fprs;
+pub(crate) use self::seen::{KERNEL, PROCESS};
 pub(crate) use self::settings::{reconciler, sha256};
 
 /// Where the server is.

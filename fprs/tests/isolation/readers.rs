@@ -21,6 +21,7 @@ const RESPONSES: usize = 500;
 
 /// What the allocator, the exchanges' own state and the sockets may take beside what is counted.
 const UNCOUNTED_MIB: u64 = 90;
+
 /// Three looks of a core at what it holds.
 const LOOKS_APART: Duration = Duration::from_millis(300);
 

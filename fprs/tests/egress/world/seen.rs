@@ -12,6 +12,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{GATEWAYS, World};
 
+/// What `ip link` calls the device of an engine.
+pub(crate) const KERNEL: &str = "wireguard";
+pub(crate) const PROCESS: &str = "tun";
+
 impl World {
     /// Which gateway owns that static IP, as its kernel has it.
     pub(crate) fn owner(&self, static_ip: Ipv4Addr) -> Option<usize> {
@@ -104,5 +108,19 @@ impl World {
     pub(crate) fn output(&self, name: &str, program: &str, args: &[&str]) -> String {
         let output = self.command(name, program).args(args).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The devices of that kind in a namespace.
+    pub(crate) fn devices(&self, name: &str, kind: &str) -> usize {
+        let shown = self.output(name, "ip", &["-o", "link", "show", "type", kind]);
+        let ours = |line: &&str| line.contains("fpg") || line.contains("fpa");
+        shown.lines().filter(ours).count()
+    }
+
+    /// No tunnel is left in a namespace.
+    pub(crate) fn no_devices(&self, name: &str) -> bool {
+        [KERNEL, PROCESS]
+            .iter()
+            .all(|kind| self.devices(name, kind) == 0)
     }
 }
