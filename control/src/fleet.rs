@@ -181,6 +181,19 @@ impl Member {
         record?.is_offered(offer).then_some(offer)
     }
 
+    /// What it said of a replica that has come to its end, once its record says the same: that stays
+    /// so when the relay, which may have had nothing else to say, has gone.
+    pub(crate) fn last_word(
+        &self,
+        record: Option<&Arc<Worker>>,
+        replica: &str,
+    ) -> Option<&Running> {
+        let offer = self.offer.as_ref()?;
+        let running = self.running.get(replica)?;
+        let known = record?.is_offered(offer);
+        (known && !running.phase.is_live()).then_some(running)
+    }
+
     /// What it offers, if replicas can be placed on it.
     pub(crate) fn takes_replicas(&self, record: Option<&Arc<Worker>>) -> Option<&Worker> {
         let draining = record.is_some_and(|record| record.draining);

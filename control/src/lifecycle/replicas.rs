@@ -106,8 +106,12 @@ impl<'a> Planner<'a> {
                 Some(running) => Standing::Runs(running),
                 None => Standing::Lost,
             },
-            None if self.fleet.member(worker).is_some() => Standing::Away,
-            None => Standing::Gone,
+            None => match self.fleet.member(worker) {
+                Some(member) => member
+                    .last_word(self.snapshot.worker(worker), &replica.id)
+                    .map_or(Standing::Away, Standing::Runs),
+                None => Standing::Gone,
+            },
         }
     }
 

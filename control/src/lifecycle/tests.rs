@@ -322,6 +322,22 @@ fn a_worker_that_does_not_take_its_orders_is_disconnected() {
 }
 
 #[test]
+fn the_last_word_of_a_relay_that_ends_counts_though_it_is_gone() {
+    let mut world = World::ready();
+    world.run("r1");
+    world.run("r2");
+    world.run("r3");
+    world.update("w1", "r1", wire::Phase::Stopped, "");
+    world.update("w1", "r2", wire::Phase::Failed, "why");
+    // Before anything was planned on it.
+    world.hang_up("w1");
+    world.settle();
+    assert_eq!(world.store.state("r1"), None);
+    assert_eq!(world.store.state("r2"), Some(ReplicaState::Failed));
+    assert_eq!(world.store.state("r3"), Some(ReplicaState::Ready));
+}
+
+#[test]
 fn two_controls_with_one_worker_each_do_not_both_place_a_replica() {
     let mut world = World::ready();
     let other = Workers::new(LEASE);

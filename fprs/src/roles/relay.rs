@@ -4,6 +4,7 @@ mod pod;
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use fprs_control::ReadyCheck;
@@ -26,10 +27,15 @@ pub struct Relaying {
     worker: String,
     attached: watch::Receiver<bool>,
     table: Arc<ReplicaTable>,
+    shards: Shards<Data>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
     tracing: Option<Tracing>,
 }
+
+/// For proxies to take notice that nothing is begun here any more: what they had sent before that is
+/// answered with a refusal, after which they ask another replica.
+const PART_WITHIN: Duration = Duration::from_secs(2);
 
 /// Proxies keep their connections warm, and the system tells when one is gone.
 fn for_proxies() -> Deadlines {
@@ -74,9 +80,10 @@ impl Relaying {
         .map_err(threads)?;
         shards.listen(listener).map_err(threads)?;
         let mut edits = table.edits();
+        let edited = shards.clone();
         parts.run("the relay's editor", async move {
             while edits.changed().await.is_ok() {
-                shards.send(&Edited::Replicas).await;
+                edited.send(&Edited::Replicas).await;
             }
         });
         let (stop, stopped) = oneshot::channel::<()>();
@@ -88,6 +95,7 @@ impl Relaying {
             worker,
             attached,
             table,
+            shards,
             stop,
             running,
             tracing: tracing.cloned(),
@@ -115,11 +123,14 @@ impl Relaying {
         pod::routes(Arc::clone(&self.table))
     }
 
-    /// Stops every program and says goodbye to control.
+    /// Stops every program, says goodbye to control, and then to proxies.
     pub async fn stop(self) {
         self.stop.send(()).ok();
         if let Err(error) = self.running.await {
             tracing::error!(%error, "the relay failed while stopping");
+        }
+        if !self.shards.drain(PART_WITHIN).await {
+            tracing::debug!("a proxy kept its connection after it was told that this relay ends");
         }
         if let Some(tracing) = &self.tracing {
             tracing.flush().await;

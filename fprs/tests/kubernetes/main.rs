@@ -100,6 +100,10 @@ async fn a_new_image_and_a_deleted_pod_cost_no_request() {
     plane.until_ready(2).await;
     plane.answers().await;
     let traffic = Traffic::start(&[plane.listen()], HOST, "/sleep?ms=50", 4);
+    until("the proxy knows both pods", SOON, async || {
+        (plane.in_flight().await.len() == 2).then_some(())
+    })
+    .await;
     let pod = plane.pods().remove(0);
     plane.cluster.delete_pod(&pod);
     until("another pod is in its place", SOON, async || {
