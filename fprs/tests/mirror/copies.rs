@@ -159,6 +159,37 @@ async fn who_is_copied_stays_copied_through_edits_of_the_mirror() {
     assert_eq!(rounds[0].len(), expected);
 }
 
+/// Requests of which most are answered within 10 ms, whatever else this machine does.
+const PROMPT: usize = 50;
+
+#[tokio::test]
+async fn a_copy_leaves_with_the_answer_unless_that_takes_long() {
+    let world = world(|_| Script::text(""), mirror()).await;
+    let client = world.scene.client().await;
+    let after_the_answer = || {
+        // What was asked before there was a mirror has no copy.
+        let answered = world.prod.record().exchanges().into_iter().rev();
+        let copies = world.shadow.record().exchanges().into_iter().rev();
+        let both = copies.zip(answered);
+        both.filter(|(copy, answered)| copy.began_us >= answered.ended.unwrap().1)
+            .count()
+    };
+    for number in 1..=PROMPT {
+        let answer = client.get(&host(), "/sleep?ms=2").await.unwrap();
+        assert_eq!(answer.status, 200);
+        until("its copy", DEADLINE, async || {
+            (world.shadow.record().exchanges().len() == number).then_some(())
+        })
+        .await;
+    }
+    let prompt = after_the_answer();
+    assert!(prompt > PROMPT / 2, "{prompt} of {PROMPT}");
+    let answer = client.get(&host(), "/sleep?ms=2000").await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(world.shadow.record().exchanges().len(), PROMPT + 1);
+    assert_eq!(after_the_answer(), prompt);
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_takes_its_copy_with_it_and_an_early_answer_cuts_it() {
     let world = world(|_| Script::by_path("/never"), mirror()).await;
@@ -175,7 +206,7 @@ async fn a_client_that_leaves_takes_its_copy_with_it_and_an_early_answer_cuts_it
     world.scene.settled().await;
     assert_eq!(world.scene.ended("client_left"), 1);
     let mut stream = client
-        .open(request(Method::POST, "/early", &[]), false)
+        .open(request(Method::POST, "/early?ms=500", &[]), false)
         .await
         .unwrap();
     stream
@@ -183,6 +214,12 @@ async fn a_client_that_leaves_takes_its_copy_with_it_and_an_early_answer_cuts_it
         .send(Bytes::from_static(b"some of it"))
         .await
         .unwrap();
+    until(
+        "the copy that left before the answer",
+        DEADLINE,
+        async || (world.shadow.record().in_flight() == 1).then_some(()),
+    )
+    .await;
     assert_eq!(stream.receiver.response().await.unwrap().status, 413);
     world.scene.settled().await;
     assert_eq!(world.scene.ended("answered_early"), 1);

@@ -144,7 +144,7 @@ impl Script {
     /// | `/count` | takes the body; JSON of its length and whether it is the pattern |
     /// | `/die/body?after=N&how=` | dies after N bytes of a longer body |
     /// | `/die/head?how=` | takes the request, dies without an answer |
-    /// | `/early?status=S` | answers at once, takes nothing of the body |
+    /// | `/early?status=S&ms=T` | answers after T, takes nothing of the body |
     /// | `/echo` | the body, piece by piece as it comes, and its trailers |
     /// | `/hang` | 200, then nothing, for ever |
     /// | `/hints` | 103, then 200 |
@@ -187,6 +187,7 @@ impl Script {
             "/early" => Self {
                 status: u16::try_from(number("status", 413)).unwrap_or(413),
                 intake: Intake::Never,
+                delay: millis("ms"),
                 ..Self::body(Body::Bytes("early".into()))
             },
             "/echo" => Self::body(Body::Echo),

@@ -1,6 +1,7 @@
 //! What lies between a request and one copy of it, both on one core: the pieces that have passed and
 //! that the shadow has not taken. Whoever puts pieces in never waits; what there is no room for cuts the
-//! copy, which can then not be taken for whole.
+//! copy, which can then not be taken for whole. It says too when the copy may leave: not before its
+//! request, which would wait for what waking a shadow costs.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -29,8 +30,16 @@ struct State {
     cut: Option<Ending>,
     /// Nobody takes pieces out any more.
     closed: bool,
+    /// The copy may leave.
+    released: bool,
+    /// Content that was put in before that, in bytes.
+    kept: usize,
     waker: Option<Waker>,
 }
+
+/// Content of a request that waits for its answer; with more, the copy leaves at once, lest a large
+/// upload is cut for want of room.
+const KEPT_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 enum Piece {
@@ -54,6 +63,7 @@ impl Pipe {
     pub fn data(&self, data: &Bytes) {
         if !data.is_empty() {
             self.put(|account| account.copy(data).map(Piece::Data));
+            self.keep(data.len());
         }
     }
 
@@ -87,6 +97,24 @@ impl Pipe {
             state.cut = Some(why);
             state.pieces = VecDeque::new();
             state.wake();
+        }
+    }
+
+    /// The copy may leave: its request has gone before it, and come back.
+    pub fn release(&self) {
+        let mut state = self.state.borrow_mut();
+        if !state.released {
+            state.released = true;
+            state.wake();
+        }
+    }
+
+    /// Ready once the copy may leave, or was cut.
+    pub fn poll_released(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.borrow_mut();
+        match state.released || state.cut.is_some() {
+            true => Poll::Ready(()),
+            false => state.wait(cx),
         }
     }
 
@@ -129,6 +157,17 @@ impl Pipe {
     pub fn is_done(&self) -> bool {
         let state = self.state.borrow();
         state.ended && state.pieces.is_empty() && state.cut.is_none()
+    }
+
+    fn keep(&self, bytes: usize) {
+        let mut state = self.state.borrow_mut();
+        if !state.released {
+            state.kept += bytes;
+            if state.kept > KEPT_BYTES {
+                state.released = true;
+                state.wake();
+            }
+        }
     }
 
     fn put(&self, piece: impl FnOnce(&Arc<Account>) -> Result<Piece, Over>) {
@@ -245,6 +284,29 @@ mod tests {
             Some(Ending::OverExchange),
             "the first reason stays"
         );
+    }
+
+    #[test]
+    fn a_copy_leaves_when_told_when_cut_and_when_much_waits_for_it() {
+        let left = |pipe: &Pipe| {
+            let cx = Context::from_waker(Waker::noop());
+            pipe.poll_released(&cx).is_ready()
+        };
+        let told = scene(1_000).pipe;
+        told.data(&Bytes::from_static(b"one"));
+        told.end();
+        assert!(!left(&told));
+        told.release();
+        assert!(left(&told));
+        assert_eq!(take(&told), "one.");
+        let cut = scene(1_000).pipe;
+        cut.cut(Ending::ClientLeft);
+        assert!(left(&cut));
+        let large = scene(usize::MAX).pipe;
+        large.data(&Bytes::from_static(&[b'a'; KEPT_BYTES]));
+        assert!(!left(&large));
+        large.data(&Bytes::from_static(b"a"));
+        assert!(left(&large));
     }
 
     #[test]

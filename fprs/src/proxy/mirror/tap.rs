@@ -1,6 +1,6 @@
 //! A client's session with a tap: everything passes as if it weren't there, and what comes of the
 //! request is put into pipes beside. Nothing is copied before the exchange with a replica begins, and
-//! nothing twice, however many replicas the request is offered to.
+//! nothing twice, however many replicas the request is offered to. Copies leave with the answer.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,6 +68,9 @@ where
                 pipe.cut(Ending::ClientLeft);
             } else if !pipe.is_ended() {
                 pipe.cut(Ending::Early);
+            } else {
+                // An answer of our own has not come by here.
+                pipe.release();
             }
         }
         let seen = self.recorder.take().filter(|_| !left);
@@ -190,7 +193,12 @@ where
         if let Some(recorder) = &mut self.recorder {
             recorder.head(&response, body.is_none());
         }
-        self.inner.send_head(response, body)
+        let sent = self.inner.send_head(response, body);
+        // After it: who is woken first writes first.
+        for pipe in &self.pipes {
+            pipe.release();
+        }
+        sent
     }
 
     fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {

@@ -1,8 +1,11 @@
 //! Requests on servers with mirrors: the request goes its way through a tap, and each copy of it is
-//! carried to its shadow by a task of its own, like any other exchange, once and within its deadline.
+//! carried to its shadow by a task of its own, like any other exchange, once and within its deadline. It
+//! leaves with the request's answer, or a moment after the request.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fprs_config::record::is_secret;
 use fprs_forward::downstream::Inbound;
@@ -123,16 +126,26 @@ impl Carrier {
             mut inbound,
             held,
         } = copy;
-        let recorder = meeting.as_ref().map(|meeting| meeting.recorder());
-        let mut shadow = Shadow::new(Rc::clone(&pipe), stalls, recorder);
-        let carried = self.to_shadow(&mirror, &tenant, &mut inbound, &mut shadow);
+        let carried = async {
+            let released = poll_fn(|cx| pipe.poll_released(cx));
+            tokio::time::timeout(LEAVES_WITHIN, released).await.ok();
+            if let Some(why) = pipe.why() {
+                return why;
+            }
+            // From here on, its answer's times are the shadow's.
+            let recorder = meeting.as_ref().map(|meeting| meeting.recorder());
+            let mut shadow = Shadow::new(Rc::clone(&pipe), stalls, recorder);
+            let carried = self.to_shadow(&mirror, &tenant, &mut inbound, &mut shadow);
+            let ended = carried.await;
+            if ended == Ending::Complete
+                && let Some((meeting, seen)) = meeting.zip(shadow.seen())
+            {
+                meeting.shadow(seen);
+            }
+            ended
+        };
         let ended = tokio::time::timeout(mirror.record.deadline, carried).await;
         let ended = ended.unwrap_or(Ending::Deadline);
-        if ended == Ending::Complete
-            && let Some((meeting, seen)) = meeting.zip(shadow.seen())
-        {
-            meeting.shadow(seen);
-        }
         drop(held);
         mirror.tally.count(pipe.why().unwrap_or(ended));
     }
@@ -254,6 +267,10 @@ impl Copy {
         }
     }
 }
+
+/// For the answer, after which the copy leaves: one that is quicker doesn't wait for what waking a
+/// shadow costs, and beside one that is slower that doesn't show.
+const LEAVES_WITHIN: Duration = Duration::from_millis(10);
 
 /// What a head holds, about.
 fn head_bytes(request: &Request<()>) -> usize {
