@@ -36,7 +36,7 @@ pub enum Serve {
     Tiny,
     /// 13 bytes after a delay.
     Sleep {
-        /// The delay.
+        /// The delay, on average: it varies by a third of it, a sixth each way.
         after: Duration,
     },
     /// An endless stream of events.
@@ -246,10 +246,12 @@ impl Backend {
         for (stream, has_body) in requests {
             match self.serve {
                 Serve::Sleep { after } => {
-                    self.timers.add(
-                        now + after.as_nanos() as u64,
-                        Wake::Answer(token, stream, has_body),
-                    );
+                    // Out of step with whoever asks by a clock: answers would meet later requests always
+                    // at the same point, or never.
+                    let after = after.as_nanos() as u64;
+                    let spread = now.wrapping_mul(PHASE_MIX) % (after / SPREAD).max(1);
+                    let due = now + after - after / SPREAD / 2 + spread;
+                    self.timers.add(due, Wake::Answer(token, stream, has_body));
                 }
                 Serve::Events { every, .. } => {
                     connection.respond(self.serve, stream, has_body);
@@ -316,6 +318,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// A proxy may open ten thousand connections at once; the kernel takes as much of this as it allows.
 const BACKLOG: i32 = 16_384;
+
+/// A delay varies by that part of it.
+const SPREAD: u64 = 3;
 
 /// Spreads the low bits of the clock over a whole period.
 const PHASE_MIX: u64 = 0x9e37_79b9_7f4a_7c15;
