@@ -209,7 +209,7 @@ impl Carrier {
         }
     }
 
-    /// A replica took nothing of the request: the next try goes by the latest table, and not there.
+    /// A replica took nothing of the request: the next try goes elsewhere.
     fn passed_over(
         &self,
         route: &mut Arc<Route>,
@@ -221,6 +221,11 @@ impl Carrier {
             replica.eject(clock::now_ms());
         }
         offers.refused(replica, reason);
+        self.catch_up(route);
+    }
+
+    /// The next try goes by the latest table.
+    fn catch_up(&self, route: &mut Arc<Route>) {
         if let Some(latest) = Table::route(&self.tables.load(), &route.server) {
             *route = latest;
         }

@@ -128,6 +128,8 @@ impl Carrier {
                     }
                     offers.refused(&replica, failure.into());
                     note.passed_over();
+                    // What can't be reached for seconds may be replaced by now.
+                    self.catch_up(route);
                 }
             }
         }

@@ -151,6 +151,11 @@ impl Scene {
     async fn of(changes: Vec<fprs_config::Change>, edges: &[&str]) -> Self {
         let mut world = World::new();
         world.commit(changes);
+        Self::at(&world, edges).await
+    }
+
+    /// With what is in that world, and what will be.
+    async fn at(world: &World, edges: &[&str]) -> Self {
         let edges: Vec<IpNet> = edges.iter().map(|edge| edge.parse().unwrap()).collect();
         let settings = Settings {
             tables: Arc::clone(&world.tables),
@@ -169,7 +174,7 @@ impl Scene {
         shards.listen(listener).unwrap();
         Self {
             client: H2::connect(address).await.unwrap(),
-            tables: world.tables,
+            tables: Arc::clone(&world.tables),
             _shards: shards,
         }
     }
@@ -286,4 +291,36 @@ async fn a_replica_that_can_not_be_reached_is_passed_over_and_left_alone_for_a_m
         assert_eq!(scene.send(Method::POST, b"a body").await.status, 200);
     }
     scene.settled().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_comes_while_another_can_not_be_reached_takes_the_request() {
+    let serves = Relay::start(Does::Echoes(StatusCode::OK)).await;
+    // Accepts, by its system, and never says a word.
+    let stuck = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut world = World::new();
+    let replica = |id: &str, address| {
+        let replica = fprs_config::Replica {
+            address: Some(address),
+            ..samples::replica(id, "s", ReplicaState::Ready)
+        };
+        Record::Replica(replica).change()
+    };
+    world.commit(vec![
+        server("s"),
+        replica("r0", stuck.local_addr().unwrap()),
+    ]);
+    let scene = Scene::at(&world, &[]).await;
+    let request = scene.send(Method::POST, b"a body");
+    let mut request = std::pin::pin!(request);
+    let route = scene.tables.load().route("s").unwrap();
+    let chosen = eventually("the request to wait for it", Duration::from_secs(5), || {
+        route.ready.iter().any(|replica| replica.in_flight() == 1)
+    });
+    tokio::select! {
+        () = chosen => {}
+        answer = &mut request => panic!("{answer:?}"),
+    }
+    world.commit(vec![replica("r1", serves.address)]);
+    assert_eq!(request.await.status, 200);
 }
