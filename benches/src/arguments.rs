@@ -187,6 +187,8 @@ enum Kind {
     Tiny,
     /// 13 bytes after a delay.
     Sleep,
+    /// 13 bytes after a delay that varies by a third of it.
+    Around,
     /// Endless server-sent events.
     Events,
     /// One event and then nothing.
@@ -206,6 +208,7 @@ impl From<BackendArgs> for Serve {
         match args.serve {
             Kind::Tiny => Self::Tiny,
             Kind::Sleep => Self::Sleep { after: time },
+            Kind::Around => Self::Around { about: time },
             Kind::Events => Self::Events { every: time, size },
             Kind::Hold => Self::Hold { size },
             Kind::Bulk => Self::Bulk { bytes: args.bytes },
@@ -221,6 +224,7 @@ pub fn of_serve(serve: Serve) -> Vec<String> {
     let (kind, every, bytes) = match serve {
         Serve::Tiny => ("tiny", Duration::ZERO, 0),
         Serve::Sleep { after } => ("sleep", after, 0),
+        Serve::Around { about } => ("around", about, 0),
         Serve::Events { every, size } => ("events", every, size as u64),
         Serve::Hold { size } => ("hold", Duration::ZERO, size as u64),
         Serve::Bulk { bytes } => ("bulk", Duration::ZERO, bytes),

@@ -36,8 +36,14 @@ pub enum Serve {
     Tiny,
     /// 13 bytes after a delay.
     Sleep {
-        /// The delay, on average: it varies by a third of it, a sixth each way.
+        /// The delay.
         after: Duration,
+    },
+    /// 13 bytes after a delay out of step with whoever asks by a clock: answers would meet later requests
+    /// always at the same point, or never.
+    Around {
+        /// The delay, on average: it varies by a third of it, a sixth each way.
+        about: Duration,
     },
     /// An endless stream of events.
     Events {
@@ -83,7 +89,7 @@ impl Serve {
     #[must_use]
     pub fn answer(self, has_body: bool) -> Answer {
         match self {
-            Self::Tiny | Self::Sleep { .. } => Answer::Tiny,
+            Self::Tiny | Self::Sleep { .. } | Self::Around { .. } => Answer::Tiny,
             Self::Events { .. } | Self::Hold { .. } => Answer::Endless,
             Self::Echo => Answer::Message,
             Self::Mixed { .. } if !has_body => Answer::Tiny,
@@ -246,11 +252,13 @@ impl Backend {
         for (stream, has_body) in requests {
             match self.serve {
                 Serve::Sleep { after } => {
-                    // Out of step with whoever asks by a clock: answers would meet later requests always
-                    // at the same point, or never.
-                    let after = after.as_nanos() as u64;
-                    let spread = now.wrapping_mul(PHASE_MIX) % (after / SPREAD).max(1);
-                    let due = now + after - after / SPREAD / 2 + spread;
+                    let due = now + after.as_nanos() as u64;
+                    self.timers.add(due, Wake::Answer(token, stream, has_body));
+                }
+                Serve::Around { about } => {
+                    let about = about.as_nanos() as u64;
+                    let spread = now.wrapping_mul(PHASE_MIX) % (about / SPREAD).max(1);
+                    let due = now + about - about / SPREAD / 2 + spread;
                     self.timers.add(due, Wake::Answer(token, stream, has_body));
                 }
                 Serve::Events { every, .. } => {

@@ -41,7 +41,7 @@ pub(super) fn start(
         return Ok((origin, None));
     }
     if kind == Shadow::Slow {
-        let slow = Origin::start(&of_serve(Serve::Sleep { after: SLOW }))?;
+        let slow = Origin::start(&of_serve(Serve::Around { about: SLOW }))?;
         return Ok((slow.address, Some(Box::new(slow))));
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
