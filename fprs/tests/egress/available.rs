@@ -80,6 +80,7 @@ fn a_strict_pool_waits_for_its_address() {
     let Some(mut world) = world() else { return };
     agent(&world, "");
     let killed = without_its_address(&mut world);
+    assert!(killed.elapsed() < LONGEST, "{:?}", killed.elapsed());
     let whoami = world.whoami("srv", SERVER);
     while killed.elapsed() < LONGEST + NEVER {
         assert_eq!(world.seen_as(&container(0), whoami), None);

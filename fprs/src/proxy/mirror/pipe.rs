@@ -32,7 +32,7 @@ struct State {
     closed: bool,
     /// The copy may leave.
     released: bool,
-    /// Content that was put in before that, in bytes.
+    /// Content that was put in, in bytes.
     kept: usize,
     waker: Option<Waker>,
 }
@@ -102,11 +102,7 @@ impl Pipe {
 
     /// The copy may leave: its request has gone before it, and come back.
     pub fn release(&self) {
-        let mut state = self.state.borrow_mut();
-        if !state.released {
-            state.released = true;
-            state.wake();
-        }
+        self.state.borrow_mut().release();
     }
 
     /// Ready once the copy may leave, or was cut.
@@ -161,12 +157,9 @@ impl Pipe {
 
     fn keep(&self, bytes: usize) {
         let mut state = self.state.borrow_mut();
-        if !state.released {
-            state.kept += bytes;
-            if state.kept > KEPT_BYTES {
-                state.released = true;
-                state.wake();
-            }
+        state.kept += bytes;
+        if state.kept > KEPT_BYTES {
+            state.release();
         }
     }
 
@@ -189,6 +182,13 @@ impl Pipe {
 }
 
 impl State {
+    fn release(&mut self) {
+        if !self.released {
+            self.released = true;
+            self.wake();
+        }
+    }
+
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
